@@ -1,0 +1,237 @@
+"""The configuration of an experiment: frozen dataclasses, a comment a field, contradictions refused at once.
+
+A file in configs/ defines `config = Config(...)`; `load_config` reads it and applies command-line overrides.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import tyro
+
+from reactface_jax.errors import UserError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """Sizes and regularisation of the wav2vec 2.0 encoder; the defaults are wav2vec2-base-960h."""
+
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    conv_dim: int = 512  # channels of all seven convolutions
+    num_conv_pos_embeddings: int = 128  # kernel of the positional convolution
+    num_conv_pos_groups: int = 16
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    feature_dropout: float = 0.0  # after the feature projection
+    layer_dropout: float = 0.1  # probability of skipping a whole layer ("layerdrop")
+    mask_time_prob: float = 0.05  # SpecAugment: share of frames covered by masked spans; 0 turns it off
+    mask_time_length: int = 10
+    freeze_feature_extractor: bool = True  # no gradient into the seven convolutions
+
+    def __post_init__(self) -> None:
+        _require(
+            self.hidden_size % self.num_heads == 0,
+            f"model.audio.hidden_size {self.hidden_size} must be a multiple of model.audio.num_heads {self.num_heads}",
+        )
+        _require(
+            self.hidden_size % self.num_conv_pos_groups == 0,
+            f"model.audio.hidden_size {self.hidden_size} must be a multiple of "
+            f"model.audio.num_conv_pos_groups {self.num_conv_pos_groups}",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """ReactFace. The defaults are the authors' public code; configs/paper.py has the paper's text."""
+
+    feature_dim: int = 128  # D
+    window: int = 8  # w: frames generated at once; 320 ms
+    period: int = 8  # p: of the periodic positions and of the temporal bias
+    momentum: float = 0.9  # share of the previous window's z; 0 turns it off
+    num_heads: int = 8  # of every decoder layer; the interaction encoder has 4
+    interaction_layers: int = 2  # transformer encoder layers of the CIE (paper: 3)
+    sync_order: Literal["speech_first", "face_first"] = "speech_first"  # SLBS: MIM then VIM, or the paper's order
+    alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
+    past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
+    use_audio: bool = True
+    use_video: bool = True
+    use_vim: bool = True  # video interaction of the SLBS: attention to the speaker's motion
+    use_mim: bool = True  # speech interaction of the SLBS: attention to the speaker's speech
+    dropout: float = 0.1
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of computation; parameters are float32
+    audio: AudioConfig = field(default_factory=AudioConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.feature_dim % 4 == 0 and self.feature_dim % self.num_heads == 0,
+            f"model.feature_dim {self.feature_dim} must be a multiple of 4 and of model.num_heads {self.num_heads}",
+        )
+        _require(
+            self.window % self.period == 0,
+            f"model.window {self.window} must be a multiple of model.period {self.period}",
+        )
+        _require(0 <= self.momentum < 1, f"model.momentum {self.momentum} must be in [0, 1)")
+        _require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read, and how much of a clip."""
+
+    dir: str = ""  # the shard set that `python -m data_pipeline.prepare shards` wrote
+    image_size: int = 224  # the frames' centre crop of 7/8, resized to this if different from 224
+    clip_frames: int = 256  # random crop of a training clip
+    eval_frames: int = 750  # frames of a whole clip; longer ones are cut
+    max_neighbours: int = 80  # appropriate reactions that a clip's loss compares with
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the five losses; 0 leaves one out."""
+
+    reconstruction: float = 1.0
+    pose: float = 10.0  # of rotation and translation within the reconstruction
+    kl: float = 1e-5
+    diversity: float = 100.0
+    smooth: float = 10.0
+    speaker: float = 1.0
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW."""
+
+    learning_rate: float = 2e-5
+    b1: float = 0.9
+    b2: float = 0.999
+    weight_decay: float = 5e-4
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"  # after the warm-up, over train.steps
+    clip_norm: float = 0.0  # of the global gradient; 0 turns it off
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    steps: int = 65_800  # 200 epochs of 2634 clips at batch 8
+    batch_size: int = 8
+    num_reactions: int = 3
+    window: int = 64  # w in training; parameters do not depend on it
+    seed: int = 0
+    log_every: int = 20
+    eval_every: int = 1000
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 3
+    pretrained_audio: str = ""  # folder that `python -m reactface_jax.convert wav2vec2` wrote
+
+    def __post_init__(self) -> None:
+        _require(self.steps > 0, f"train.steps {self.steps} must be positive")
+        _require(self.batch_size > 0, f"train.batch_size {self.batch_size} must be positive")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What is evaluated, and how reactions are generated for it."""
+
+    split: Literal["train", "val", "test"] = "test"
+    protocol: Literal["clip", "prefix", "window"] = "prefix"
+    num_reactions: int = 10
+    batch_size: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.train.window % self.model.period == 0,
+            f"train.window {self.train.window} must be a multiple of model.period {self.model.period}",
+        )
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a configuration file and applies overrides.
+
+    Args:
+      path: a Python file that defines `config = Config(...)`.
+      overrides: command-line words, such as `["--model.feature-dim", "64"]`.
+
+    Raises:
+      UserError: the file is missing or defines no config, a field is unknown (the nearest name is suggested), or a
+        value does not fit.
+    """
+    return apply_overrides(_read_config_file(Path(path)), overrides)
+
+
+def _read_config_file(path: Path) -> Config:
+    if not path.is_file():
+        raise UserError(f"configuration {path} does not exist; give a file such as configs/reference.py")
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"configuration {path} is not a Python file; give a file such as configs/reference.py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"configuration {path} can't be read: {type(error).__name__}: {error}") from error
+    config = getattr(module, "config", None)
+    if not isinstance(config, Config):
+        raise UserError(f"configuration {path} must define `config = Config(...)` of reactface_jax.config")
+    return config
+
+
+def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
+    _check_names(overrides)
+    try:
+        return tyro.cli(Config, default=config, args=list(overrides), console_outputs=False)
+    except SystemExit as error:
+        raise UserError(f"{' '.join(overrides)}: a value does not fit its field's type; see `--help`") from error
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    known = {name.replace("_", "-") for name in field_names(Config)}
+    for word in overrides:
+        if not word.startswith("--") or word == "--help":
+            continue
+        name = word[2:].split("=")[0].replace("_", "-")
+        bare = ".".join(part.removeprefix("no-") for part in name.split("."))
+        if name not in known and bare not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise UserError(f"--{name} is no field of the configuration; did you mean --{nearest[0]}?")
+
+
+def field_names(kind: type[Any], prefix: str = "") -> list[str]:
+    """Dotted names of all fields of a dataclass and of those inside it."""
+    names: list[str] = []
+    for name, hint in get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            names += field_names(hint, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names

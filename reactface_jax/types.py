@@ -1,0 +1,52 @@
+"""What travels between the parts: batches in, reactions out.
+
+Legend of dimension letters, used in every shape of this project:
+
+    B clips in a batch           K reactions per clip          T video frames at 25 fps
+    S speech frames, S = 2 T     N windows, N = ceil(T / w)    w frames in a window
+    D feature width              C coefficients, 58            M neighbours (appropriate reactions)
+    H, W picture height, width   L audio samples, L = 640 T    F query frames of an attention
+
+The 58 coefficients are 52 expression weights, 3 rotations (rad) and 3 translations.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+NUM_EXPRESSION = 52
+NUM_COEFFICIENTS = 58
+FRAME_RATE = 25
+SAMPLE_RATE = 16_000
+SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+
+AnyArray = Array | np.ndarray
+
+
+class Batch(NamedTuple):
+    """Clips as the loader delivers them. Coefficients have the data's `mean_face` subtracted."""
+
+    video: UInt8[AnyArray, "B T H W 3"]
+    """The speaker's frames, RGB."""
+    audio: Float[AnyArray, "B L"]
+    """The speaker's voice, 16 kHz mono, normalised over its whole file (zero mean, unit variance)."""
+    speaker: Float[AnyArray, "B T C"]
+    listener: Float[AnyArray, "B T C"]
+    """The one real listener of the clip."""
+    neighbours: Float[AnyArray, "B M T C"]
+    """Appropriate reactions; rows beyond a clip's own number are zero and masked out."""
+    neighbour_mask: Bool[AnyArray, "B M"]
+    clip: Int[AnyArray, " B"]
+    """Row of the clip in its split's order (csv pairs, then roles swapped); -1 pads a last batch."""
+
+
+class Reactions(NamedTuple):
+    """Generated reactions. Coefficients are relative to `mean_face`."""
+
+    listener: Float[AnyArray, "B K T C"]
+    mean: Float[AnyArray, "B K N D"]
+    """Mean of the interaction distribution of each window."""
+    std: Float[AnyArray, "B K N D"]
+    speaker: Float[AnyArray, "B T C"]
+    """The speaker's own coefficients, reconstructed (a training signal)."""
