@@ -1,0 +1,161 @@
+"""The five losses of ReactFace, pure functions in float32.
+
+All coefficients are relative to `mean_face`. Reconstruction, KL and smoothness come from a clip's first reaction, as
+in the authors' code; the other reactions enter through diversity alone.
+"""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from reactface_jax.config import LossConfig
+from reactface_jax.types import NUM_EXPRESSION, AnyArray, Reactions
+
+DIVERSITY_TEMPERATURE = 100.0
+SMOOTH_EXPRESSION_WEIGHT = 0.1  # against 1 for rotation and translation
+REFERENCE_WEIGHTS = LossConfig()
+
+
+def total(
+    reactions: Reactions,
+    speaker: Float[AnyArray, "B T C"],
+    neighbours: Float[AnyArray, "B M T C"],
+    neighbour_mask: Bool[AnyArray, "B M"] | None = None,
+    *,
+    weights: LossConfig = REFERENCE_WEIGHTS,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """The training loss.
+
+    Args:
+      reactions: K reactions per clip from one encoding of the speaker.
+      speaker: the speaker's own coefficients.
+      neighbours: appropriate reactions of each clip, at least one.
+      neighbour_mask: which of them are real; None takes them all, and rows of a large constant (the reference pads
+        with 1e5) are then never the nearest.
+      weights: of the five losses; a loss with weight 0 takes no part, whatever its value.
+
+    Returns:
+      The weighted sum, and the five losses before weighting.
+    """
+    first = reactions.listener[:, 0]
+    parts = {
+        "reconstruction": reconstruction(first, neighbours, neighbour_mask, pose_weight=weights.pose),
+        "kl": kl(reactions.mean[:, 0], reactions.std[:, 0]),
+        "diversity": diversity(reactions.listener),
+        "smooth": smooth(first),
+        "speaker": smooth_l1(reactions.speaker, speaker).mean(),
+    }
+    return _weighted_sum(parts, weights), parts
+
+
+def validation(
+    reactions: Reactions,
+    listener: Float[AnyArray, "B T C"],
+    valid: Bool[AnyArray, " B"] | None = None,
+    *,
+    weights: LossConfig = REFERENCE_WEIGHTS,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """The first reaction against the one real listener, plus the KL term.
+
+    Args:
+      reactions: generated reactions; the first one counts.
+      listener: the real listener of each clip.
+      valid: which clips count, at least one; None counts all.
+      weights: of the reconstruction (with its pose) and of the KL.
+
+    Returns:
+      The weighted sum, and both losses before weighting.
+    """
+    share = jnp.ones(len(listener)) if valid is None else valid.astype(jnp.float32)
+    share = share / share.sum()
+    expression, pose = map(_distance, _split(reactions.listener[:, 0]), _split(listener))
+    divergence = _kl_per_coordinate(reactions.mean[:, 0], reactions.std[:, 0]).mean((1, 2))
+    parts = {
+        "reconstruction": jnp.sum(share * (expression + weights.pose * pose)),
+        "kl": jnp.sum(share * divergence),
+    }
+    return _weighted_sum(parts, weights), parts
+
+
+def reconstruction(
+    reaction: Float[AnyArray, "B T C"],
+    neighbours: Float[AnyArray, "B M T C"],
+    neighbour_mask: Bool[AnyArray, "B M"] | None = None,
+    *,
+    pose_weight: float = REFERENCE_WEIGHTS.pose,
+) -> Float[Array, ""]:
+    """Appropriate reconstruction: distance to the nearest neighbour, expression plus weighted pose, batch mean.
+
+    The nearest neighbour is sought for expression and pose separately, as in the authors' code. The gradient flows
+    through the nearest alone, so that the backward pass keeps nothing of size [B, M, T, C].
+    """
+    frozen = jax.lax.stop_gradient(reaction)
+    per_channel = smooth_l1(frozen[:, None], neighbours).mean(axis=2)  # B M C: one pass, nothing of B M T C is kept
+    expression, pose = (
+        _distance(ours, _take(theirs, _nearest(distances.mean(axis=2), neighbour_mask)))
+        for ours, theirs, distances in zip(_split(reaction), _split(neighbours), _split(per_channel), strict=True)
+    )
+    return jnp.mean(expression + pose_weight * pose)
+
+
+def _nearest(distances: Float[Array, "B M"], neighbour_mask: Bool[AnyArray, "B M"] | None) -> Int[Array, " B"]:
+    if neighbour_mask is not None:
+        distances = jnp.where(neighbour_mask, distances, jnp.inf)
+    return jnp.argmin(distances, axis=1)
+
+
+def _take(neighbours: Float[AnyArray, "B M T c"], row: Int[Array, " B"]) -> Float[Array, "B T c"]:
+    return jnp.take_along_axis(neighbours, row[:, None, None, None], axis=1)[:, 0]
+
+
+def _distance(a: Float[AnyArray, "B T c"], b: Float[AnyArray, "B T c"]) -> Float[Array, " B"]:
+    return smooth_l1(a, b).mean((1, 2))
+
+
+def kl(mean: Float[AnyArray, "B N D"], std: Float[AnyArray, "B N D"]) -> Float[Array, ""]:
+    """KL(N(mean, std²) || N(0, 1)), mean over clips, windows and coordinates."""
+    return _kl_per_coordinate(mean, std).mean()
+
+
+def _kl_per_coordinate(mean: Float[AnyArray, "B N D"], std: Float[AnyArray, "B N D"]) -> Float[Array, "B N D"]:
+    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+    return 0.5 * (mean**2 + std**2 - 1) - jnp.log(std)
+
+
+def diversity(listener: Float[AnyArray, "B K T C"]) -> Float[Array, ""]:
+    """Similarity of a clip's reactions: sum over their pairs of the batch mean of exp(-||a - b||² / 100).
+
+    The norm is over all T * C numbers. One reaction alone has no pairs: 0.
+    """
+    listener = jnp.asarray(listener, jnp.float32)
+    similarity = jnp.zeros(())
+    for a, b in itertools.combinations(range(listener.shape[1]), 2):
+        squared = jnp.sum((listener[:, a] - listener[:, b]) ** 2, axis=(1, 2))
+        similarity += jnp.exp(-squared / DIVERSITY_TEMPERATURE).mean()
+    return similarity
+
+
+def smooth(reaction: Float[AnyArray, "B T C"]) -> Float[Array, ""]:
+    """Smooth L1 between successive velocities, pose plus 0.1 expression; needs 3 frames."""
+    velocity = jnp.diff(reaction.astype(jnp.float32), axis=1)
+    expression, pose = _split(smooth_l1(velocity[:, 1:], velocity[:, :-1]))
+    return pose.mean() + SMOOTH_EXPRESSION_WEIGHT * expression.mean()
+
+
+def smooth_l1(a: Float[AnyArray, "..."], b: Float[AnyArray, "..."]) -> Float[Array, "..."]:
+    """Smooth L1 with beta 1, elementwise, in float32."""
+    return optax.huber_loss(a.astype(jnp.float32), b.astype(jnp.float32), delta=1.0)
+
+
+def _split(coefficients: Float[AnyArray, "... C"]) -> tuple[Float[AnyArray, "... E"], Float[AnyArray, "... P"]]:
+    """Expression weights, and rotation with translation."""
+    return coefficients[..., :NUM_EXPRESSION], coefficients[..., NUM_EXPRESSION:]
+
+
+def _weighted_sum(parts: dict[str, Float[Array, ""]], weights: LossConfig) -> Float[Array, ""]:
+    weighted = [getattr(weights, name) * value for name, value in parts.items() if getattr(weights, name) != 0]
+    return functools.reduce(jnp.add, weighted, jnp.zeros(()))
