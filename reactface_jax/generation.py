@@ -1,0 +1,106 @@
+"""Reactions to a clip by any of the protocols, compiled once for clips of any length.
+
+A clip is padded to a multiple of `BUCKET` frames and its length passed as data, so that the program depends on the
+bucket alone; padding never changes the reactions (tests/unit/test_generation.py).
+"""
+
+import functools
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from reactface_jax.errors import UserError
+from reactface_jax.models.reactface import ReactFace, trim
+from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
+
+Protocol = Literal["clip", "prefix", "window"]
+
+BUCKET = 64
+"""Frames to whose multiples clips are padded."""
+
+
+def generate(
+    model: ReactFace,
+    params: PyTree,
+    video: Float[AnyArray, "B T H W 3"],
+    audio: Float[AnyArray, "B L"],
+    *,
+    protocol: Protocol = "prefix",
+    num_reactions: int = 1,
+    noise: Float[AnyArray, "B K N D"] | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Float[Array, "B K T C"]:
+    """Generates K reactions to each clip.
+
+    Args:
+      model: from `build_model`.
+      params: its parameters.
+      video: the speaker's frames in [-1, 1] at 25 fps.
+      audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
+      protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
+        window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
+        encoded alone).
+      num_reactions: K.
+      noise: standard normal, one vector a reaction and window of w frames; or
+      key: from which it is drawn. Exactly one of the two.
+
+    Returns:
+      Coefficients relative to `mean_face`.
+
+    Raises:
+      UserError: both or neither of `noise` and `key`; noise of another shape; an unknown protocol.
+    """
+    video, audio = trim(jnp.asarray(video), jnp.asarray(audio))
+    batch, num_frames = video.shape[:2]
+    if num_frames == 0:
+        raise UserError("the clip holds less than one frame of video and sound; give at least 40 ms of both")
+    num_windows = -(-num_frames // model.config.window)
+    shape = (batch, num_reactions, num_windows, model.config.feature_dim)
+    if (noise is None) == (key is None):
+        raise UserError("generate needs either noise= or key=, one of the two")
+    if noise is None:
+        assert key is not None
+        noise = jax.random.normal(key, shape)
+    elif noise.shape != shape:
+        raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
+    if protocol not in _PROTOCOLS:
+        raise UserError(f"protocol {protocol!r} is none of {', '.join(_PROTOCOLS)}")
+
+    bucket = math.lcm(BUCKET, model.config.window)
+    padded = -(-num_frames // bucket) * bucket
+    video = jnp.pad(video, [(0, 0), (0, padded - num_frames), (0, 0), (0, 0), (0, 0)])
+    audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
+    noise = jnp.pad(jnp.asarray(noise), [(0, 0), (0, 0), (0, padded // model.config.window - num_windows), (0, 0)])
+    lengths = np.full((batch,), num_frames, np.int32)
+    return _generate(model, protocol, params, video, audio, noise, lengths)[:, :, :num_frames]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _generate(
+    model: ReactFace,
+    protocol: Protocol,
+    params: PyTree,
+    video: Float[Array, "B T H W 3"],
+    audio: Float[Array, "B L"],
+    noise: Float[Array, "B K N D"],
+    lengths: Int[Array, " B"],
+) -> Float[Array, "B K T C"]:
+    listener, _, _ = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
+    return listener
+
+
+def _react_to_clip(
+    model: ReactFace, video: Array, audio: Array, noise: Array, lengths: Array
+) -> tuple[Array, Array, Array]:
+    return model.react_to_clip(model.encode(video, audio, lengths), noise, lengths)
+
+
+_PROTOCOLS = {
+    "clip": _react_to_clip,
+    "prefix": ReactFace.react_to_prefixes,
+    "window": ReactFace.react_to_windows,
+}

@@ -1,0 +1,5 @@
+"""The networks: one file a block of the paper's Figure 2."""
+
+from reactface_jax.models.reactface import ReactFace, build_model
+
+__all__ = ["ReactFace", "build_model"]

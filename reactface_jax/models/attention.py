@@ -1,0 +1,122 @@
+"""Post-norm transformer layers with additive masks, equal to PyTorch's `nn.TransformerDecoderLayer`.
+
+Leading axes are free: a listener's queries are [B K F D] while the speaker's memory is [B 1 M D], so that the keys and
+values of one encoding serve K reactions.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from reactface_jax.models.linear import dense
+
+LAYER_NORM_EPSILON = 1e-5
+_ATTENTION_SCALE = 1 / 2  # PyTorch draws the three projections as one Xavier-uniform matrix of [3 D, D]
+
+
+def layer_norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
+    """LayerNorm with PyTorch's epsilon and a two-pass variance; statistics in float32 whatever `dtype`."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=dtype, name=name)
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention with an additive mask; softmax in float32."""
+
+    num_heads: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "... F D"],
+        memory: Float[Array, "... M D"],
+        mask: Float[Array, "... F M"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "... F D"]:
+        """Attends from `x` to `memory`; `mask` ([h F M], or with leading axes) is added to the logits."""
+        width = x.shape[-1]
+        split = (self.num_heads, width // self.num_heads)
+
+        def project(name: str, y: Array) -> Array:
+            y = dense(width, self.dtype, name, scale=_ATTENTION_SCALE)(y)
+            return y.reshape(*y.shape[:-1], *split)  # ... F h d
+
+        query = project("query", x) / math.sqrt(split[1])
+        logits = jnp.einsum("...qhd,...mhd->...hqm", query, project("key", memory)).astype(jnp.float32)
+        if mask is not None:
+            logits += jnp.expand_dims(mask, range(logits.ndim - mask.ndim))
+        weights = jax.nn.softmax(logits).astype(self.dtype)
+        self.sow("intermediates", "attention", weights)
+        weights = nn.Dropout(self.dropout)(weights, deterministic=deterministic)
+        attended = jnp.einsum("...hqm,...mhd->...qhd", weights, project("value", memory))
+        return dense(width, self.dtype, "out")(attended.reshape(x.shape))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention, feed-forward of width 2 D; each with residual and LayerNorm after it."""
+
+    num_heads: int
+    dropout: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "... F D"],
+        memory: Float[Array, "... M D"],
+        self_mask: Float[Array, "... F F"] | None = None,
+        memory_mask: Float[Array, "... F M"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "... F D"]:
+        """The specification's decoder(x, m)."""
+
+        def drop(y: Array) -> Array:
+            return nn.Dropout(self.dropout)(y, deterministic=deterministic)
+
+        def attend(name: str, memory: Array, mask: Array | None) -> Array:
+            attention = MultiHeadAttention(self.num_heads, self.dropout, self.dtype, name=name)
+            return drop(attention(x, memory, mask, deterministic=deterministic))
+
+        x = layer_norm(self.dtype, "norm1")(x + attend("self_attention", x, self_mask))
+        x = layer_norm(self.dtype, "norm2")(x + attend("cross_attention", memory, memory_mask))
+        width = x.shape[-1]
+        hidden = drop(nn.relu(dense(2 * width, self.dtype, "linear1")(x)))
+        x = x + drop(dense(width, self.dtype, "linear2")(hidden))
+        return layer_norm(self.dtype, "norm3")(x)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, post-norm."""
+
+    num_heads: int
+    feed_forward: int
+    dropout: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "... M D"],
+        mask: Float[Array, "... M"] | None = None,
+        *,
+        num_queries: int | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "... F D"]:
+        """Encodes the first `num_queries` tokens (None: all) in the light of all; `mask` is added per key."""
+
+        def drop(y: Array) -> Array:
+            return nn.Dropout(self.dropout)(y, deterministic=deterministic)
+
+        query = x[..., :num_queries, :]
+        attention = MultiHeadAttention(self.num_heads, self.dropout, self.dtype, name="self_attention")
+        per_key = None if mask is None else mask[..., None, None, :]  # ... h F M
+        y = layer_norm(self.dtype, "norm1")(query + drop(attention(query, x, per_key, deterministic=deterministic)))
+        hidden = drop(nn.relu(dense(self.feed_forward, self.dtype, "linear1")(y)))
+        y = y + drop(dense(x.shape[-1], self.dtype, "linear2")(hidden))
+        return layer_norm(self.dtype, "norm2")(y)

@@ -1,0 +1,237 @@
+"""ReactFace: speaker encoder and listener joined; the clip, prefix and window protocols as scans of one window step."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from reactface_jax.config import ModelConfig
+from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
+from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerEncoder, SpeakerFeatures
+from reactface_jax.types import SAMPLES_PER_FRAME, Reactions
+
+
+class ReactFace(nn.Module):
+    """The model of Luo et al., TVCG 2024, as its public code computes it; see docs/model.md for the differences."""
+
+    config: ModelConfig
+
+    def setup(self) -> None:
+        c = self.config
+        self.speaker_encoder = SpeakerEncoder(
+            c.feature_dim,
+            c.period,
+            c.num_heads,
+            c.audio,
+            c.use_audio,
+            c.use_video,
+            c.dropout,
+            jnp.dtype(c.dtype),
+        )
+        self.listener = Listener(c)
+
+    def __call__(
+        self,
+        video: Float[Array, "B T H W 3"],
+        audio: Float[Array, "B L"],
+        *,
+        num_reactions: int = 1,
+        noise: Float[Array, "B K N D"] | None = None,
+        lengths: Int[Array, " B"] | None = None,
+        deterministic: bool = True,
+    ) -> Reactions:
+        """The clip protocol, as in training: the speaker is encoded once, over the whole clip.
+
+        Args:
+          video: the speaker's frames in [-1, 1] at 25 fps.
+          audio: the speaker's voice at 16 kHz, normalised over its file. If it ends before the video, the video is cut.
+          num_reactions: K.
+          noise: standard normal, one vector a reaction and window; None draws it from the "sample" stream.
+          lengths: valid frames of each clip in a padded batch; None: all.
+          deterministic: no dropout; otherwise the "dropout" stream is needed.
+        """
+        video, audio = trim(video, audio)
+        features = self.encode(video, audio, lengths, deterministic=deterministic)
+        listener, mean, std = self.react_to_clip(
+            features, self._noise(noise, num_reactions, video), lengths, deterministic=deterministic
+        )
+        speaker = self.speaker_encoder.reconstruct(features.vector, deterministic=deterministic)
+        return Reactions(listener, mean, std, speaker)
+
+    def encode(
+        self,
+        video: Float[Array, "B T H W 3"],
+        audio: Float[Array, "B L"],
+        lengths: Int[Array, " B"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> SpeakerFeatures:
+        """The speaker's features; see `SpeakerEncoder`."""
+        return self.speaker_encoder(video, audio, lengths, deterministic=deterministic)
+
+    def react_to_clip(
+        self,
+        features: SpeakerFeatures,
+        noise: Float[Array, "B K N D"],
+        lengths: Int[Array, " B"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
+        """Reactions to an encoded clip, window after window: listener, mean and std."""
+        num_frames = features.motion.shape[1]
+        windows = self._windows(features, lengths)
+        whole = Speaker(*_pad_frames(features, self._padded(num_frames)))
+        all_past = self.config.past == "all"
+        carry = self.listener.start(*noise.shape[:2], self._padded(num_frames) if all_past else self.config.window)
+
+        def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Speaker, Array]) -> tuple[Carry, Reaction]:
+            previous, speaker, eps = x
+            if all_past:
+                return module.listener.step_clip(carry, whole, speaker, eps, deterministic=deterministic)
+            return module.listener.step_window(carry, previous, speaker, eps, deterministic=deterministic)
+
+        # With `past="window"` the past is read against the speaker of its own frames; window 0 against the first.
+        before = jax.tree.map(lambda x: jnp.concatenate([x[:1], x[:-1]]), windows)
+        return self._scan(step, carry, (before, windows, jnp.moveaxis(noise, 2, 0)), num_frames)
+
+    def react_to_prefixes(
+        self,
+        video: Float[Array, "B T H W 3"],
+        audio: Float[Array, "B L"],
+        noise: Float[Array, "B K N D"],
+        lengths: Int[Array, " B"] | None = None,
+    ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
+        """The reference's evaluation: in every window all frames so far are encoded again, from the first."""
+        width = self.config.window
+        num_frames = video.shape[1]
+        carry = self.listener.start(*noise.shape[:2], width)
+        ends = jnp.full(video.shape[:1], num_frames) if lengths is None else lengths
+        padded = self._padded(num_frames)
+        video = jnp.pad(video, [(0, 0), (0, padded - num_frames), (0, 0), (0, 0), (0, 0)])
+        audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
+
+        def step(module: ReactFace, carry: Carry, eps: Array) -> tuple[Carry, Reaction]:
+            start = carry.window * width
+            features = module.encode(video, audio, jnp.minimum(start + width, ends))
+            visible = jnp.clip(ends - start, 1, width)
+            speech, motion = (
+                None if x is None else jax.lax.dynamic_slice_in_dim(x, ratio * start, ratio * width, axis=1)
+                for x, ratio in ((features.speech, SPEECH_RATIO), (features.motion, 1))
+            )
+            speaker = Speaker(speech, motion, visible)
+            return module.listener.step_window(carry, speaker, speaker, eps)
+
+        return self._scan(step, carry, jnp.moveaxis(noise, 2, 0), num_frames)
+
+    def react_to_windows(
+        self,
+        video: Float[Array, "B T H W 3"],
+        audio: Float[Array, "B L"],
+        noise: Float[Array, "B K N D"],
+        lengths: Int[Array, " B"] | None = None,
+    ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
+        """The reference's script for own videos: every window is encoded alone, all of them at once here."""
+        width = self.config.window
+        batch, num_frames = video.shape[:2]
+        padded = self._padded(num_frames)
+        num_windows = padded // width
+        ends = jnp.full((batch,), num_frames) if lengths is None else lengths
+        video = jnp.pad(video, [(0, 0), (0, padded - num_frames), (0, 0), (0, 0), (0, 0)])
+        audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
+        visible = jnp.clip(ends[:, None] - width * jnp.arange(num_windows)[None, :], 1, width)  # B N
+        features = self.encode(
+            video.reshape(batch * num_windows, width, *video.shape[2:]),
+            audio.reshape(batch * num_windows, width * SAMPLES_PER_FRAME),
+            visible.reshape(-1),
+        )
+
+        def by_window(x: Array) -> Array:
+            return jnp.moveaxis(x.reshape(batch, num_windows, *x.shape[1:]), 1, 0)
+
+        speech = None if features.speech is None else by_window(features.speech)
+        windows = Speaker(speech, by_window(features.motion), visible.T)
+        carry = self.listener.start(*noise.shape[:2], width)
+
+        def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Array]) -> tuple[Carry, Reaction]:
+            return module.listener.step_window(carry, x[0], x[0], x[1])
+
+        return self._scan(step, carry, (windows, jnp.moveaxis(noise, 2, 0)), num_frames)
+
+    def _scan(
+        self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object, num_frames: int
+    ) -> tuple[Array, Array, Array]:
+        """`lax.scan` of a window step; windows joined and cut to the clip's frames."""
+        scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False, "dropout": True})
+        _, out = scan(self, carry, xs)
+        listener = jnp.moveaxis(out.coefficients, 0, 2)  # B K N w C
+        batch, num_reactions = listener.shape[:2]
+        listener = listener.reshape(batch, num_reactions, -1, listener.shape[-1])[:, :, :num_frames]
+        return listener, jnp.moveaxis(out.mean, 0, 2), jnp.moveaxis(out.std, 0, 2)
+
+    def _windows(self, features: SpeakerFeatures, lengths: Array | None) -> Speaker:
+        """The clip's features cut into windows, [N B ...]; padding of the last window is marked."""
+        width = self.config.window
+        batch, num_frames, _ = features.motion.shape
+        padded = self._padded(num_frames)
+        num_windows = padded // width
+
+        def by_window(x: Array | None) -> Array | None:
+            if x is None:
+                return None
+            return jnp.moveaxis(x.reshape(batch, num_windows, -1, x.shape[-1]), 1, 0)
+
+        speech, motion = (by_window(x) for x in _pad_frames(features, padded))
+        visible = None
+        if lengths is not None or padded != num_frames:
+            ends = jnp.full((batch,), num_frames) if lengths is None else lengths
+            visible = jnp.clip(ends[None, :] - width * jnp.arange(num_windows)[:, None], 1, width)  # N B
+        return Speaker(speech, motion, visible)
+
+    def _padded(self, num_frames: int) -> int:
+        return -(-num_frames // self.config.window) * self.config.window
+
+    def _noise(self, noise: Array | None, num_reactions: int, video: Array) -> Array:
+        shape = (
+            video.shape[0],
+            num_reactions,
+            self._padded(video.shape[1]) // self.config.window,
+            self.config.feature_dim,
+        )
+        if noise is None:
+            return jax.random.normal(self.make_rng("sample"), shape)
+        if noise.shape != shape:
+            raise ValueError(f"noise has shape {noise.shape}; [B, K, N, D] is {shape} here")
+        return noise
+
+
+def trim(
+    video: Float[Array, "B T H W 3"], audio: Float[Array, "B L"]
+) -> tuple[Float[Array, "B T2 H W 3"], Float[Array, "B L2"]]:
+    """Cuts a video that is longer than its sound, and a sound that is longer than its video, to whole frames.
+
+    The reference cuts to S // 2 frames, S counting the encoder's frames and the zero frame after them: a frame whose
+    last sample or so is missing still counts.
+    """
+    kernels_and_strides = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))
+    speech = audio.shape[1]
+    for kernel, stride in kernels_and_strides:
+        speech = (speech - kernel) // stride + 1
+    num_frames = min(video.shape[1], (speech + 1) // SPEECH_RATIO)
+    return video[:, :num_frames], audio[:, : num_frames * SAMPLES_PER_FRAME]
+
+
+def _pad_frames(features: SpeakerFeatures, num_frames: int) -> tuple[Array | None, Array]:
+    """Speech and motion, padded with zeros to `num_frames`."""
+
+    def pad(x: Array, length: int) -> Array:
+        return jnp.pad(x, [(0, 0), (0, length - x.shape[1]), (0, 0)])
+
+    speech = None if features.speech is None else pad(features.speech, SPEECH_RATIO * num_frames)
+    return speech, pad(features.motion, num_frames)
+
+
+def build_model(config: ModelConfig) -> ReactFace:
+    """The Flax module of a configuration. Parameters: `model.init(keys, video, audio)["params"]`."""
+    return ReactFace(config)

@@ -1,0 +1,40 @@
+"""LRD: latent tokens become a listener's motion features, one a frame of the window."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from reactface_jax.models.attention import DecoderLayer
+from reactface_jax.models.positions import sinusoidal
+
+_NUM_LAYERS = 2
+
+
+class ReactionDecoder(nn.Module):
+    """Time queries attend to the latent tokens of the window."""
+
+    feature_dim: int
+    num_heads: int
+    dropout: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "B K w D"], position: Int[Array, " w"], *, deterministic: bool = True
+    ) -> Float[Array, "B K w D"]:
+        """Decodes `tokens` at the frame numbers `position`."""
+        queries = sinusoidal(position, self.feature_dim).astype(self.dtype)
+        queries = jnp.broadcast_to(queries, tokens.shape)
+        x = nn.Dropout(self.dropout)(queries, deterministic=deterministic)
+        for index in range(_NUM_LAYERS):
+            layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=f"layer_{index}")
+            x = layer(x, tokens.astype(self.dtype), deterministic=deterministic)
+        return x
+
+
+def interpolate_latents(
+    previous: Float[Array, "B K D"], current: Float[Array, "B K D"], num_frames: int
+) -> Float[Array, "B K w D"]:
+    """`F.interpolate(mode="linear", align_corners=False)` of the pair to `num_frames` tokens."""
+    share = jnp.clip((jnp.arange(num_frames) + 0.5) * 2 / num_frames - 0.5, 0.0, 1.0)[None, None, :, None]
+    return previous[:, :, None] * (1 - share) + current[:, :, None] * share

@@ -1,0 +1,66 @@
+"""SLBS: the listener's motion is synchronised with the speaker's speech (MIM) and face (VIM) of the window."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from reactface_jax.models.attention import DecoderLayer
+from reactface_jax.models.linear import dense
+from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
+from reactface_jax.models.speaker_encoder import SPEECH_RATIO
+from reactface_jax.types import NUM_COEFFICIENTS
+
+
+class Synchroniser(nn.Module):
+    """Biased cross-attention to the window's speech and motion, then the map to coefficients.
+
+    An interaction whose switch is off is left out; so is the one with speech in a model without audio.
+    """
+
+    period: int
+    num_heads: int
+    order: Literal["speech_first", "face_first"] = "speech_first"
+    alignment: Alignment = "reference"
+    use_vim: bool = True
+    use_mim: bool = True
+    dropout: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "B K w D"],
+        speech: Float[Array, "B S D"] | None,
+        motion: Float[Array, "B w D"],
+        visible_frames: Int[Array, " B"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "B K w C"]:
+        """Coefficients of the window; `visible_frames` of each clip's window are not padding (None: all)."""
+        num_frames = x.shape[2]
+        bias = temporal_bias(self.num_heads, num_frames, self.period)
+
+        def attend(name: str, memory: Array, ratio: int, alignment: Alignment) -> Array:
+            mask = alignment_bias(
+                self.num_heads,
+                num_frames,
+                ratio * num_frames,
+                period=self.period,
+                ratio=ratio,
+                offset=(ratio - 1) * num_frames,
+                alignment=alignment,
+            )
+            if visible_frames is not None:
+                hidden = hide_beyond(ratio * visible_frames, ratio * num_frames)
+                mask = mask[None, None] + hidden[:, None, None, None, :]  # B 1 h w M
+            layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=name)
+            return layer(x, memory[:, None], bias, mask, deterministic=deterministic)
+
+        for kind in ("speech", "face") if self.order == "speech_first" else ("face", "speech"):
+            if kind == "speech" and self.use_mim and speech is not None:
+                x = attend("speech_decoder", speech, SPEECH_RATIO, self.alignment)
+            if kind == "face" and self.use_vim:
+                x = attend("motion_decoder", motion, 1, "reference")
+        return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map")(x.astype(jnp.float32))
