@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -19,11 +18,14 @@ from reactface_jax.errors import UserError
 from reactface_jax.media import open_media
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
+FrameRate = int | float | Fraction
+"""Frames per second."""
+
 # A file that ends this much earlier than its header says was cut off (s).
 _TRUNCATION_TOLERANCE = 0.5
 
 
-def iterate_video(path: str | Path, frame_rate: float = FRAME_RATE) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Yields a video's frames at a constant rate, RGB, upright, one at a time.
 
     Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
@@ -66,7 +68,7 @@ def iterate_video(path: str | Path, frame_rate: float = FRAME_RATE) -> Iterator[
 
 
 def read_video(
-    path: str | Path, *, frame_rate: float = FRAME_RATE, size: tuple[int, int] | None = None
+    path: str | Path, *, frame_rate: FrameRate = FRAME_RATE, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "T H W 3"]:
     """Reads a whole video into memory, RGB, upright.
 
@@ -116,7 +118,7 @@ class VideoWriter:
         path: str | Path,
         *,
         size: tuple[int, int],
-        frame_rate: float = FRAME_RATE,
+        frame_rate: FrameRate = FRAME_RATE,
         audio: Float[np.ndarray, " L"] | None = None,
         audio_rate: int = SAMPLE_RATE,
         crf: int = 20,
@@ -139,7 +141,7 @@ class VideoWriter:
         self._video: VideoStream
         self._sound: AudioStream | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         try:
             self._container = av.open(str(self._aside), "w", format="mp4", options={"movflags": "faststart"})
         except OSError as error:
