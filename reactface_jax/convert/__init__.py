@@ -1,0 +1,115 @@
+"""PyTorch checkpoints to parameters and back.
+
+Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --out DIR`, or `wav2vec2 FOLDER --out DIR`.
+docs/conversion.md tells what is accepted and how names correspond.
+"""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reactface_jax.config import AudioConfig, ModelConfig
+from reactface_jax.convert import known_unused, reactface_table, wav2vec2_table
+from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, to_params, to_state_dict
+from reactface_jax.models.reactface import build_model
+from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
+from reactface_jax.types import SAMPLES_PER_FRAME
+
+__all__ = [
+    "infer_model_config",
+    "reactface",
+    "reactface_with_report",
+    "to_reactface",
+    "wav2vec2",
+    "wav2vec2_with_report",
+]
+
+_log = logging.getLogger(__name__)
+
+
+def reactface(state_dict: StateDict, config: ModelConfig) -> Params:
+    """Parameters of `build_model(config)` from the authors' state dict.
+
+    Args:
+      state_dict: names to numpy arrays or torch tensors, with or without DataParallel's `module.`, with either spelling
+        of weight norm.
+      config: must have the state dict's sizes; `infer_model_config` finds them.
+
+    Returns:
+      Nested dictionaries of float32 arrays. Without a `masked_spec_embed` that parameter is zero, and a line is logged.
+
+    Raises:
+      UserError: a size of the configuration differs, keys are missing or unknown, a shape does not fit, or values are
+        not finite.
+    """
+    return _log_zeroed(*reactface_with_report(state_dict, config))
+
+
+def reactface_with_report(state_dict: StateDict, config: ModelConfig) -> tuple[Params, Report]:
+    """As `reactface`, and what became of each key."""
+    names = normalise_names(state_dict)
+    reactface_table.check_config(names, config)
+    table = reactface_table.table(config.audio.num_layers, config.interaction_layers)
+    return to_params(names, table, _reactface_template(config), known_unused.REACTFACE)
+
+
+def infer_model_config(state_dict: StateDict, base: ModelConfig | None = None) -> ModelConfig:
+    """`base` (the defaults if None) with the sizes of the authors' state dict: feature_dim, interaction_layers, audio.
+
+    The numbers of heads can't be inferred: `base` must have them right.
+
+    Raises:
+      UserError: it is another model's state dict.
+    """
+    return reactface_table.infer_config(normalise_names(state_dict), base or ModelConfig())
+
+
+def to_reactface(params: Params) -> dict[str, np.ndarray]:
+    """The authors' names and layouts of a ReactFace's parameters, the inverse of `reactface`.
+
+    Weight norm has the older spelling, which every PyTorch reads. The authors' module also wants tables of positional
+    encodings and unused layers, so load it with `strict=False`.
+    """
+    audio_layers = _count_layers(params["speaker_encoder"]["audio_encoder"])
+    interaction_layers = _count_layers(params["listener"]["interaction_encoder"])
+    return to_state_dict(params, reactface_table.table(audio_layers, interaction_layers))
+
+
+def wav2vec2(state_dict: StateDict, config: AudioConfig) -> Params:
+    """Parameters of `Wav2Vec2Encoder(config)` from the state dict of transformers' Wav2Vec2Model or Wav2Vec2ForCTC.
+
+    Args and errors are those of `reactface`.
+    """
+    return _log_zeroed(*wav2vec2_with_report(state_dict, config))
+
+
+def wav2vec2_with_report(state_dict: StateDict, config: AudioConfig) -> tuple[Params, Report]:
+    """As `wav2vec2`, and what became of each key."""
+    names = {name.removeprefix("wav2vec2."): value for name, value in normalise_names(state_dict).items()}
+    wav2vec2_table.check_sizes(wav2vec2_table.infer_sizes(names), config, "model.audio")
+    return to_params(names, wav2vec2_table.table(config.num_layers), _wav2vec2_template(config), known_unused.WAV2VEC2)
+
+
+def _log_zeroed(params: Params, report: Report) -> Params:
+    for path in report.zeroed:
+        _log.warning("the state dict has no value for %s: it is zero", path)
+    return params
+
+
+def _count_layers(params: Params) -> int:
+    return sum(name.startswith("layer_") for name in params)
+
+
+def _reactface_template(config: ModelConfig) -> Params:
+    """Shapes of the model's parameters; nothing is computed."""
+    video = jax.ShapeDtypeStruct((1, config.window, 64, 64, 3), jnp.float32)
+    audio = jax.ShapeDtypeStruct((1, config.window * SAMPLES_PER_FRAME), jnp.float32)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(0)}
+    return jax.eval_shape(build_model(config).init, keys, video, audio)["params"]
+
+
+def _wav2vec2_template(config: AudioConfig) -> Params:
+    audio = jax.ShapeDtypeStruct((1, SAMPLES_PER_FRAME), jnp.float32)
+    return jax.eval_shape(Wav2Vec2Encoder(config).init, jax.random.key(0), audio)["params"]

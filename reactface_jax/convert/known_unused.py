@@ -1,0 +1,13 @@
+"""Keys of real checkpoints that no parameter is made of: pattern of the whole name, and why."""
+
+WAV2VEC2 = {
+    r"lm_head\..+": "letter head of speech recognition",
+    r"(quantizer|project_q|project_hid)\..+": "heads of self-supervised pre-training",
+}
+
+REACTFACE = {
+    r"(.+\.)?pe": "table of positional encodings, computed here",
+    r"speaker_reaction_decoder\.audio_encoder\.lm_head\..+": "letter head of speech recognition",
+    r"transformer_listener_vectors\..+": "defined by the authors' code but never called",
+    r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
+}
