@@ -3,9 +3,12 @@
 A file in configs/ defines `config = Config(...)`; `load_config` reads it and applies command-line overrides.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import importlib.util
+import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,9 +212,29 @@ def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
     _check_names(overrides)
     try:
-        return tyro.cli(Config, default=config, args=list(overrides), console_outputs=False)
+        return _parse(config, overrides)
     except SystemExit as error:
-        raise UserError(f"{' '.join(overrides)}: a value does not fit its field's type; see `--help`") from error
+        raise UserError(
+            f"{_misfit(config, overrides)} does not fit; see `--help` and reactface_jax/config.py"
+        ) from error
+
+
+def _parse(config: Config, words: Sequence[str]) -> Config:
+    with contextlib.redirect_stderr(io.StringIO()):  # tyro prints some errors in spite of console_outputs=False
+        return tyro.cli(Config, default=config, args=list(words), console_outputs=False)
+
+
+def _misfit(config: Config, overrides: Sequence[str]) -> str:
+    """The flag, with its value, that can't be parsed even alone."""
+    starts = [i for i, word in enumerate(overrides) if i == 0 or word.startswith("--")]
+    for start, end in itertools.pairwise([*starts, len(overrides)]):
+        try:
+            _parse(config, overrides[start:end])
+        except SystemExit:
+            return " ".join(overrides[start:end])
+        except UserError:
+            pass  # contradicts a field that another flag changes
+    return " ".join(overrides)
 
 
 def _check_names(overrides: Sequence[str]) -> None:

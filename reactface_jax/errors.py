@@ -9,8 +9,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class UserError(ValueError):
-    """Bad input. The message is one sentence: which file or flag, what is wrong, what to do."""
+class UserError(Exception):
+    """Bad input. The message is one sentence: which file or flag, what is wrong, what to do.
+
+    No ValueError, since parsers of command lines catch those and print their own pages.
+    """
 
 
 def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:

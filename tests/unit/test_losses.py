@@ -41,7 +41,7 @@ def test_reconstruction_takes_the_nearest_neighbour_of_expression_and_pose_separ
     # The first neighbour is nearest in expression (0.5 * 0.2²), the second in pose (0.5 * 0.4²).
     neighbours = np.stack([constant(0.2, 2.0), constant(1.0, 0.4)])[None]
     np.testing.assert_allclose(reconstruction(reaction, neighbours), 0.02 + 10 * 0.08, rtol=1e-6)
-    np.testing.assert_allclose(reconstruction(reaction, neighbours, pose_weight=1), 0.02 + 0.08, rtol=1e-6)
+    np.testing.assert_allclose(reconstruction(reaction, neighbours, pose_weight=1.0), 0.02 + 0.08, rtol=1e-6)
 
 
 def test_masked_neighbours_and_padding_of_1e5_are_never_the_nearest():
@@ -120,7 +120,7 @@ def test_total_weighs_the_parts_and_uses_the_first_reaction_alone():
 
 def test_a_loss_of_weight_zero_takes_no_part_even_when_it_is_not_finite():
     listener = constant(0, 0)[None, None]
-    off = LossConfig(kl=0, diversity=0, smooth=0, speaker=0)
+    off = LossConfig(kl=0.0, diversity=0.0, smooth=0.0, speaker=0.0)
     loss, parts = total(reactions(listener, std=0.0), listener[:, 0], listener, weights=off)
     assert np.isinf(parts["kl"])
     np.testing.assert_allclose(loss, 0.0)

@@ -1,0 +1,106 @@
+"""`load_config`: overrides, the nearest name for a typo, values that do not fit, contradictions."""
+
+import dataclasses
+
+import pytest
+
+from reactface_jax.config import AudioConfig, Config, ModelConfig, TrainConfig, field_names, load_config
+from reactface_jax.errors import UserError
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from reactface_jax.config import Config, ModelConfig\nconfig = Config(model=ModelConfig(period=4))\n"
+    )
+    return path
+
+
+def test_overrides_replace_fields_of_the_file(config_file):
+    config = load_config(
+        config_file,
+        ["--model.feature-dim", "64", "--model.audio.num_layers=2", "--model.no-use-vim", "--data.dir", "a b"],
+    )
+    expected = ModelConfig(period=4, feature_dim=64, use_vim=False, audio=AudioConfig(num_layers=2))
+    assert config.model == expected
+    assert config.data.dir == "a b"
+    assert config.train == TrainConfig()
+
+
+def test_a_number_may_be_negative_or_written_with_an_exponent(config_file):
+    config = load_config(config_file, ["--loss.kl", "1e-4", "--train.seed", "-3"])
+    assert (config.loss.kl, config.train.seed) == (1e-4, -3)
+
+
+@pytest.mark.parametrize(
+    ("flag", "suggestion"),
+    [
+        ("--model.feature-dims", "--model.feature-dim"),
+        ("--train.batchsize", "--train.batch-size"),
+        ("--optimizer.lr=3", "--optimizer"),
+        ("--model.audio.layers", "--model.audio.num-layers"),
+    ],
+)
+def test_an_unknown_field_gets_the_nearest_name(config_file, flag, suggestion):
+    with pytest.raises(UserError, match=f"{flag.split('=')[0]} is no field .* did you mean {suggestion}"):
+        load_config(config_file, [flag, "3"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--model.feature-dim", "many"], ["--model.sync-order", "both"], ["--train.steps"], ["stray"]]
+)
+def test_a_value_that_does_not_fit_is_named(config_file, words, capsys):
+    with pytest.raises(UserError, match=f"^{' '.join(words)} does not fit"):
+        load_config(config_file, ["--train.seed", "1", *words] if words[0].startswith("--") else words)
+    assert capsys.readouterr() == ("", "")  # one sentence, no help page before it
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model.feature-dim", "100"], "multiple of 4 and of model.num_heads 8"),
+        (["--model.window", "6"], "model.window 6 must be a multiple of model.period 4"),
+        (["--train.window", "6"], "train.window 6 must be a multiple of model.period 4"),
+        (["--model.momentum", "1"], r"model.momentum 1.0 must be in \[0, 1\)"),
+        (["--model.no-use-audio", "--model.no-use-video"], "can't both be off"),
+        (["--model.audio.num-heads", "7"], "must be a multiple of model.audio.num_heads 7"),
+        (["--train.batch-size", "0"], "train.batch_size 0 must be positive"),
+        (["--train.steps", "-1"], "train.steps -1 must be positive"),
+    ],
+)
+def test_contradictions_are_refused(config_file, words, message):
+    with pytest.raises(UserError, match=message):
+        load_config(config_file, words)
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.py does not exist"):
+        load_config(tmp_path / "nothing.py")
+    path = tmp_path / "other.py"
+    path.write_text("settings = 3\n")
+    with pytest.raises(UserError, match="must define `config = Config"):
+        load_config(path)
+    path.write_text("import no_such_module_here\n")
+    with pytest.raises(UserError, match="ModuleNotFoundError"):
+        load_config(path)
+    path.write_text("from reactface_jax.config import *\nconfig = Config(model=ModelConfig(featuredim=3))\n")
+    with pytest.raises(UserError, match="featuredim"):
+        load_config(path)
+    path.write_text("from reactface_jax.config import *\nconfig = Config(model=ModelConfig(momentum=2.0))\n")
+    with pytest.raises(UserError, match="must be in"):
+        load_config(path)
+
+
+def test_field_names_cover_every_leaf_once():
+    names = field_names(Config)
+    assert len(names) == len(set(names))
+    assert {"model.audio.hidden_size", "train.steps", "data.dir"} <= set(names)
+
+    def count(kind):
+        return sum(
+            count(f.default_factory) if dataclasses.is_dataclass(f.default_factory) else 1
+            for f in dataclasses.fields(kind)
+        )
+
+    assert len(names) == count(Config)
