@@ -39,12 +39,11 @@ def check(raw: Path) -> None:
       raw: the tree's folder, with train.csv and Video_files/.
     """
     splits = list_splits(raw)
-    console = Console()
-    console.print(_table_of_sites(splits))
+    Console().print(_table_of_sites(splits))
     for split in splits:
         for reason, count in Counter(row.reason for row in split.left_out).most_common():
             example = next(row for row in split.left_out if row.reason == reason)
-            console.print(
+            print(
                 f"{split.name}: {count} rows left out, because the {reason}; such as row {example.row}, "
                 f"{example.speaker} with {example.listener}"
             )
@@ -52,15 +51,15 @@ def check(raw: Path) -> None:
             read_coefficients(speaker.coefficients)
         labels = read_appropriateness(raw, split)
         if labels is None:
-            console.print(f"{split.name}: no matrix; each clip's only appropriate reaction will be its own listener's")
+            print(f"{split.name}: no matrix; each clip's only appropriate reaction will be its own listener's")
         else:
             degrees = labels[0].sum(axis=1)
-            console.print(
+            print(
                 f"{split.name}: {labels[1].name}, appropriate reactions a clip: mean {degrees.mean():.1f}, "
                 f"most {degrees.max()}"
             )
     statistics = "mean_face.npy and std_face.npy" if read_statistics(raw) else "the train split's coefficients"
-    console.print(f"statistics: {statistics}")
+    print(f"statistics: {statistics}")
     if "train" not in {split.name for split in splits}:
         raise UserError(f"{raw} has no train.csv, so nothing can be trained on it; add it")
 
