@@ -106,9 +106,8 @@ def test_dtw_by_hand():
     # 0 0 1 against 0 1 1: warping matches all; against 1 2 3 both zeros meet the 1, the 1 meets the 2 and the 3.
     x = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])[..., None]
     y = np.array([[0.0, 1.0, 1.0], [1.0, 2.0, 3.0]])[..., None]
-    np.testing.assert_allclose(
-        dtw.distances(x, y), [[0, math.sqrt(1 + 1 + 1 + 4)], [math.sqrt(0 + 1 + 1), math.sqrt(1 + 4 + 9)]]
-    )
+    squares = [[0, 1 + 1 + 1 + 4], [0 + 1 + 1, 1 + 4 + 9]]
+    np.testing.assert_allclose(dtw.distances(x, y), np.sqrt(squares))
 
 
 @pytest.mark.parametrize(("num_x", "num_y", "x_frames", "y_frames"), [(2, 3, 9, 7), (3, 1, 7, 9), (1, 1, 1, 5)])
@@ -123,10 +122,11 @@ def test_dtw_agrees_with_the_recursion(monkeypatch, num_x, num_y, x_frames, y_fr
 
 
 def test_nearest_distance_is_the_exact_minimum(data):
-    nearest = dtw.nearest_distance(data["prediction"], data["listener"], data["neighbours"])
+    prediction, listener = data["prediction"][:, :, :30], data["listener"][:, :30]
+    nearest = dtw.nearest_distance(prediction, listener, data["neighbours"])
     for i, row in enumerate(data["neighbours"]):
-        for k, reaction in enumerate(data["prediction"][i].astype(np.float64)):
-            expected = min(brute_dtw(reaction, y) for y in data["listener"][row].astype(np.float64))
+        for k, reaction in enumerate(prediction[i].astype(np.float64)):
+            expected = min(brute_dtw(reaction, y) for y in listener[row].astype(np.float64))
             np.testing.assert_allclose(nearest[i, k], expected, rtol=1e-12)
 
 
