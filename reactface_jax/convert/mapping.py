@@ -119,13 +119,16 @@ def as_numpy(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def shape_of(state_dict: StateDict, name: str) -> tuple[int, ...]:
-    """Shape of a tensor that must be there. Raises `UserError` if it is not."""
+def shape_of(state_dict: StateDict, name: str, num_axes: int) -> tuple[int, ...]:
+    """Shape of a tensor that must be there. Raises `UserError` if it is not, or has another number of axes."""
     if name not in state_dict:
         raise UserError(
             f"this is another model's state dict: it lacks {name}; its keys are {shorten(list(state_dict))}"
         )
-    return tuple(getattr(state_dict[name], "shape", ()))
+    shape = tuple(getattr(state_dict[name], "shape", ()))
+    if len(shape) != num_axes:
+        raise UserError(f"this is another model's state dict: {name} has shape {list(shape)}, not {num_axes} axes")
+    return shape
 
 
 def shorten(names: Sequence[str]) -> str:

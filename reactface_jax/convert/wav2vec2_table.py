@@ -46,15 +46,12 @@ def _layer(source: str, target: str) -> list[Entry]:
 def infer_sizes(state_dict: StateDict, prefix: str = "") -> dict[str, int]:
     """Fields of `AudioConfig` that shapes tell. Heads leave no trace in them."""
 
-    def shape(name: str) -> tuple[int, ...]:
-        return shape_of(state_dict, prefix + name)
+    def shape(name: str, num_axes: int) -> tuple[int, ...]:
+        return shape_of(state_dict, prefix + name, num_axes)
 
-    try:
-        hidden_size, conv_dim = shape("feature_projection.projection.weight")
-        intermediate_size, _ = shape("encoder.layers.0.feed_forward.intermediate_dense.weight")
-        _, group_size, kernel_size = shape("encoder.pos_conv_embed.conv.weight_v")
-    except ValueError as error:
-        raise UserError("this is another model's state dict: its tensors have other numbers of axes") from error
+    hidden_size, conv_dim = shape("feature_projection.projection.weight", 2)
+    intermediate_size, _ = shape("encoder.layers.0.feed_forward.intermediate_dense.weight", 2)
+    _, group_size, kernel_size = shape("encoder.pos_conv_embed.conv.weight_v", 3)
     return {
         "hidden_size": hidden_size,
         "num_layers": count_layers(state_dict, prefix + "encoder.layers."),

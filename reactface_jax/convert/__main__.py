@@ -1,0 +1,97 @@
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2 SOURCE --out DIR`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tyro
+from flax.traverse_util import flatten_dict
+from rich.console import Console
+from rich.table import Table
+
+from reactface_jax import convert
+from reactface_jax.config import ModelConfig, load_config
+from reactface_jax.convert import checkpoint_file, wav2vec2_table
+from reactface_jax.convert.mapping import Report, shorten
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.params_file import require_new, save_params
+
+
+def reactface(checkpoint: tyro.conf.Positional[Path], out: Path, config: Path | None = None) -> None:
+    """Converts a checkpoint of the authors' code (best_checkpoint.pth).
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+      config: configuration file whose sizes must fit; without one, sizes come from the shapes and the rest is default.
+    """
+    require_new(out)
+    expected = None if config is None else load_config(config).model
+    state_dict = checkpoint_file.read_state_dict(checkpoint)
+    with _blaming(checkpoint):
+        model = expected or convert.infer_model_config(state_dict, ModelConfig())
+        params, report = convert.reactface_with_report(state_dict, model)
+    save_params(out, params, {"model": model})
+    _print(params, report, f"{checkpoint} → {out}, feature_dim {model.feature_dim}, {model.num_heads} heads")
+
+
+def wav2vec2(model: tyro.conf.Positional[str], out: Path) -> None:
+    """Converts wav2vec2-base-960h, or a model of its architecture, for train.pretrained_audio.
+
+    Args:
+      model: folder of transformers with config.json and model.safetensors or pytorch_model.bin, or a hub id.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    state_dict, description = checkpoint_file.read_hugging_face(model)
+    with _blaming(model):
+        config = wav2vec2_table.audio_config(description)
+        params, report = convert.wav2vec2_with_report(state_dict, config)
+    save_params(out, params, {"audio": config})
+    _print(params, report, f"{model} → {out}, {config.num_layers} layers of width {config.hidden_size}")
+
+
+@contextmanager
+def _blaming(source: object) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def _print(params: dict[str, Any], report: Report, title: str) -> None:
+    leaves = flatten_dict(params, sep="/")
+    tensors = Counter(_module(path) for path in leaves)
+    numbers: Counter[str] = Counter()
+    for path, leaf in leaves.items():
+        numbers[_module(path)] += leaf.size
+    table = Table("module", title=title, title_justify="left")
+    table.add_column("tensors", justify="right")
+    table.add_column("parameters", justify="right")
+    for name in numbers:
+        table.add_row(name, str(tensors[name]), f"{numbers[name]:,}")
+    table.add_row("all", str(len(leaves)), f"{numbers.total():,}", style="bold")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for reason, keys in report.ignored.items():
+        console.print(f"ignored, {reason}: {shorten(keys)}")
+    for path in report.zeroed:
+        console.print(f"not in the checkpoint, set to zero: {path}")
+
+
+def _module(path: str) -> str:
+    return "/".join(path.split("/")[:-1][:2]) or path
+
+
+@reports_user_errors
+def main() -> None:
+    """Command line."""
+    tyro.extras.subcommand_cli_from_dict(
+        {"reactface": reactface, "wav2vec2": wav2vec2}, prog="python -m reactface_jax.convert"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Reading checkpoints that others wrote: no code in them is run, and a wrong file gets one sentence."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from reactface_jax.errors import UserError
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+_CONFIG_NAME = "config.json"
+
+
+def read_state_dict(path: str | Path) -> dict[str, Any]:
+    """Names to tensors of a file of `torch.save` or safetensors.
+
+    The state dict is the file's content, or its entry "state_dict" as in the authors' checkpoints.
+
+    Raises:
+      UserError: the file is missing, damaged, no checkpoint, or holds code.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the checkpoint file in it")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    _refuse_text(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__}, not a dictionary of tensors")
+    state_dict = content.get("state_dict", content)
+    if not isinstance(state_dict, dict) or not any(hasattr(value, "shape") for value in state_dict.values()):
+        raise UserError(f"{path} has no state dict; its entries are {', '.join(map(str, list(content)[:5])) or 'none'}")
+    return state_dict
+
+
+def read_hugging_face(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State dict and config.json of a folder of transformers, or of a hub id if there is no such folder.
+
+    Raises:
+      UserError: there is neither, or a file in it is missing or wrong.
+    """
+    folder = Path(name) if Path(name).is_dir() else _download(name)
+    config_path = folder / _CONFIG_NAME
+    weights = next((folder / file for file in _WEIGHTS_NAMES if (folder / file).is_file()), None)
+    if weights is None:
+        raise UserError(f"{name} has neither {' nor '.join(_WEIGHTS_NAMES)}; give a folder of transformers")
+    try:
+        config = json.loads(config_path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{name} has no {_CONFIG_NAME}; give a folder of transformers") from error
+    except ValueError as error:
+        raise UserError(f"{config_path} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{config_path} is no configuration of a model")
+    return read_state_dict(weights), config
+
+
+def _download(name: str) -> Path:
+    if Path(name).exists() or not _HUB_ID.fullmatch(name):
+        raise UserError(f"{name} is no folder; give one with {_CONFIG_NAME} and {_WEIGHTS_NAMES[0]}, or a hub id")
+    try:
+        from transformers.utils import cached_file
+    except ImportError as error:
+        raise _missing("transformers") from error
+    try:
+        config = cached_file(name, _CONFIG_NAME)
+        if cached_file(name, _WEIGHTS_NAMES[0], _raise_exceptions_for_missing_entries=False) is None:
+            cached_file(name, _WEIGHTS_NAMES[1])
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name} is no folder here, and the hub does not give it ({_first_line(error)}); "
+            "download the model and give its folder"
+        ) from error
+    assert config is not None  # it would have raised
+    return Path(config).parent
+
+
+def _refuse_text(path: Path) -> None:
+    """A page, a pointer or an empty file under a checkpoint's name."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        raise UserError(f"{path} is empty; download it again")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(f"{path} is a web page, not a checkpoint: the download failed; get the file itself")
+    if start.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise _missing("torch") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            raise UserError(
+                f"{path} holds more than tensors, and reading it would run code, so it is not read; "
+                'save its state dict alone: torch.save(checkpoint["state_dict"], ...)'
+            ) from error
+        raise UserError(f"{path} is no PyTorch checkpoint, or a damaged one; download it again") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _missing(package: str) -> UserError:
+    return UserError(f"conversion needs {package}; run `pip install 'reactface-jax[convert]'`")

@@ -1,0 +1,76 @@
+"""Parameters in a folder, without optimiser or training state: params.safetensors and config.json.
+
+Converted checkpoints have this form. Names in the file are the tree's paths, "speaker_encoder/speaker_map/kernel".
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from reactface_jax.errors import UserError
+
+PARAMS_NAME = "params.safetensors"
+CONFIG_NAME = "config.json"
+
+
+def require_new(directory: str | Path) -> None:
+    """Raises `UserError` if `save_params` would refuse the folder; call it before long work."""
+    path = Path(directory)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} already exists; remove it or give another folder")
+
+
+def save_params(directory: str | Path, params: dict[str, Any], config: Any) -> None:
+    """Writes a new folder, aside first and then renamed.
+
+    Args:
+      directory: must not exist, or be empty.
+      params: nested dictionaries of arrays.
+      config: what the parameters belong to: a dictionary for JSON, whose values may be dataclasses, such as
+        `{"model": config.model}`.
+
+    Raises:
+      UserError: the folder has something in it, or can't be written.
+    """
+    require_new(directory)
+    path = Path(directory)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    flat = {name: np.ascontiguousarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
+    try:
+        aside.mkdir(parents=True)
+        save_file(flat, aside / PARAMS_NAME)
+        (aside / CONFIG_NAME).write_text(json.dumps(config, indent=2, default=dataclasses.asdict) + "\n")
+        aside.rename(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_params(directory: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads what `save_params` wrote: the parameters as JAX arrays, and the configuration as dictionaries.
+
+    Raises:
+      UserError: the folder or one of its files is missing or damaged.
+    """
+    path = Path(directory)
+    for name in (PARAMS_NAME, CONFIG_NAME):
+        if not (path / name).is_file():
+            raise UserError(f"{path} has no {name}; give a folder that `python -m reactface_jax.convert` wrote")
+    try:
+        flat = load_file(path / PARAMS_NAME)
+        config = json.loads((path / CONFIG_NAME).read_text())
+    except SafetensorError as error:
+        raise UserError(f"{path / PARAMS_NAME} is damaged ({error}); convert again") from error
+    except ValueError as error:
+        raise UserError(f"{path / CONFIG_NAME} is no JSON ({error}); convert again") from error
+    return unflatten_dict({name: jnp.asarray(leaf) for name, leaf in flat.items()}, sep="/"), config
