@@ -20,15 +20,13 @@ from scipy.ndimage import gaussian_filter1d
 
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
-from reactface_jax.video import resize
 
 CROP_SIZE = 256
 """Side of a crop in pixels, as in the data sets."""
 
-# Framing: share of the crop's side that the face (eyebrows' upper edge of the forehead to chin) is high, and how far
-# the crop's centre lies above the face's, in face heights, since hair is not part of the face.
-_FACE_HEIGHT_SHARE = 0.6
-_CENTRE_ABOVE_FACE = 0.05
+# Share of the crop's height from the forehead's upper edge to the chin: as in the conversations that
+# `data_pipeline.dyads` makes (0.62 over random looks, the face in the middle).
+_FACE_HEIGHT_SHARE = 0.62
 
 _SMOOTHING = 0.6  # s, standard deviation of the crop's Gaussian smoothing
 _MAX_FACES = 4
@@ -175,9 +173,8 @@ def steady_crops(track: FaceTrack, num_frames: int) -> Float[np.ndarray, "T 3"]:
     last_seen = np.searchsorted(seen, np.arange(num_frames), side="right") - 1
     boxes = boxes[np.maximum(last_seen, 0)]
     height = boxes[:, 3] - boxes[:, 1]
-    centre_x = (boxes[:, 0] + boxes[:, 2]) / 2
-    centre_y = (boxes[:, 1] + boxes[:, 3]) / 2 - _CENTRE_ABOVE_FACE * height
-    squares = np.stack([centre_x, centre_y, height / _FACE_HEIGHT_SHARE], axis=1)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    squares = np.concatenate([centre, height[:, None] / _FACE_HEIGHT_SHARE], axis=1)
     return gaussian_filter1d(squares, _SMOOTHING * FRAME_RATE, axis=0, mode="nearest")
 
 
@@ -197,10 +194,16 @@ def crop(
 
 
 def model_frame(frame: UInt8[np.ndarray, "256 256 3"], image_size: int) -> UInt8[np.ndarray, "H W 3"]:
-    """A crop as the model sees it: its centre of 7/8 of the side, resized to `image_size`, as in the loader."""
-    side = frame.shape[0] * 7 // 8
-    margin = (frame.shape[0] - side) // 2
-    return resize(np.ascontiguousarray(frame[margin : margin + side, margin : margin + side]), (image_size, image_size))
+    """A crop as the model sees it: its centre of 7/8 of the side, resized to `image_size`.
+
+    The steps are the data loader's, which halves pictures while it decodes them as long as they stay large enough.
+    """
+    largest = len(frame) * 7 / 8
+    factor = max(f for f in (1, 2, 4, 8) if f == 1 or largest / f >= image_size)
+    side, picture = round(largest / factor), Image.fromarray(frame).reduce(factor)
+    margin = (picture.width - side) // 2
+    box = (margin, margin, margin + side, margin + side)
+    return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box))
 
 
 def _start_mediapipe() -> tuple[Any, Any]:

@@ -1,0 +1,197 @@
+"""`python -m reactface_jax.react` on videos of drawn heads, which MediaPipe takes for faces, and on bad input."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from reactface_jax import load_config
+from reactface_jax.audio import read_audio
+from reactface_jax.checkpoint import About, Checkpoints
+from reactface_jax.face import find_faces
+from reactface_jax.models import build_model
+from reactface_jax.react import main
+from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer
+from reactface_jax.train_state import TrainState
+from reactface_jax.types import SAMPLES_PER_FRAME
+from reactface_jax.video import VideoWriter, read_video, resize
+
+CONFIG = load_config(Path(__file__).parents[2] / "configs" / "tiny.py", ["--eval.protocol", "window"])
+POSE_NAMES = tuple(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz")
+SECONDS = 1.6
+
+
+@pytest.fixture(scope="module")
+def params() -> Any:
+    """Small random parameters of the tiny configuration (initialising a model would compile for long)."""
+    size = CONFIG.data.image_size
+    video, audio = jnp.zeros((1, 8, size, size, 3)), jnp.zeros((1, 8 * SAMPLES_PER_FRAME))
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
+    shapes = jax.eval_shape(lambda: build_model(CONFIG.model).init(keys, video, audio, num_reactions=1))["params"]
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), leaf.dtype), shapes)
+
+
+def save_run(folder: Path, params: Any, names: tuple[str, ...] = (*ARKIT_NAMES, *POSE_NAMES)) -> Path:
+    with Checkpoints(folder, keep=1) as checkpoints:
+        state = TrainState.create(params, optax.identity(), jax.random.key(2))
+        checkpoints.save(7, state, About(CONFIG, NEUTRAL, names))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, params: Any) -> Path:
+    return save_run(tmp_path_factory.mktemp("run"), params)
+
+
+def talking_head(frame_rate: float) -> list[np.ndarray]:
+    renderer = HeadRenderer()
+    jaw, frames = ARKIT_NAMES.index("jawOpen"), []
+    for i in range(round(SECONDS * frame_rate)):
+        coefficients = NEUTRAL.copy()
+        coefficients[jaw] = 0.3 + 0.3 * np.sin(2 * np.pi * 3 * i / frame_rate)
+        frames.append(renderer.render(coefficients))
+    renderer.close()
+    return frames
+
+
+def clicks(rate: int) -> np.ndarray:
+    """Two short bursts at moments that tell a shift from none."""
+    sound = np.zeros(round(SECONDS * rate), np.float32)
+    for moment in (0.3, 1.1):
+        start = round(moment * rate)
+        sound[start : start + rate // 100] = 0.8
+    return sound
+
+
+@pytest.fixture(scope="module")
+def conversation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people at 12 fps, the larger one on the right, sound at 44.1 kHz."""
+    path = tmp_path_factory.mktemp("clips") / "conversation.mp4"
+    with VideoWriter(path, size=(240, 320), frame_rate=12, audio=clicks(44_100), audio_rate=44_100) as writer:
+        for head in talking_head(12):
+            frame = np.full((240, 320, 3), 90, np.uint8)
+            frame[90:186, 20:116] = resize(head, (96, 96))
+            frame[40:184, 150:294] = resize(head, (144, 144))
+            writer.write(frame)
+    return path
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person lying on the side unless rotation metadata is applied, 29.97 fps, without sound."""
+    path = tmp_path_factory.mktemp("clips") / "phone.mp4"
+    with VideoWriter(path, size=(256, 256), frame_rate=30_000 / 1001) as writer:
+        for head in talking_head(30_000 / 1001):
+            writer.write(np.rot90(head))
+    one, content = 1 << 16, path.read_bytes()
+    matrix = content.index(b"tkhd") + 4 + 40
+    clockwise = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, one, 0, -one, 0, 0, 256 * one, 0, 1 << 30))
+    path.write_bytes(content[:matrix] + clockwise + content[matrix + 36 :])
+    return path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr("sys.argv", ["react", *map(str, words)])
+    main()
+
+
+def test_a_conversation_is_answered(
+    run: Path, conversation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "answer.mp4"
+    words = ["--speaker", conversation, "--checkpoint", run, "--num-reactions", 4]
+    call(monkeypatch, *words, "--out", out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answer.mp4", "answer.npy"]
+    printed = capfd.readouterr()
+    assert f"wrote {out}" in printed.out
+    assert f"wrote {tmp_path / 'answer.npy'}" in printed.out
+    assert "mediapipe" not in printed.err.lower()
+    assert "W0000" not in printed.err
+
+    coefficients = np.load(tmp_path / "answer.npy", allow_pickle=False)
+    assert coefficients.shape == (4, 40, 58)
+    assert coefficients.dtype == np.float32
+    assert np.isfinite(coefficients).all()
+    assert abs(coefficients[0] - coefficients[1]).max() > 1e-3
+
+    video = read_video(out)
+    assert video.shape == (40, 2 * 256, 4 * 256, 3)  # five pictures in two rows
+    (face,) = find_faces([np.ascontiguousarray(video[20, :256, :256])])[0]
+    assert (face[:2] + face[2:]) / 2 == pytest.approx([128, 128], abs=12)
+    assert face[3] - face[1] == pytest.approx(0.62 * 256, rel=0.15)
+    renderer = HeadRenderer((256, 256))
+    for k, (top, left) in enumerate([(0, 256), (0, 512), (0, 768), (256, 0)]):
+        drawn = renderer.render(coefficients[k, 20]).astype(int)
+        shown = video[20, top : top + 256, left : left + 256].astype(int)
+        assert abs(drawn - shown)[:220].mean() < 6  # the label is below
+    renderer.close()
+
+    sound, original = read_audio(out), read_audio(conversation)
+    assert len(sound) == pytest.approx(40 * SAMPLES_PER_FRAME, abs=1100)
+    loud = [np.flatnonzero(np.abs(samples) > 0.4)[0] for samples in (sound, original)]
+    assert loud[0] == pytest.approx(loud[1], abs=160)  # 10 ms
+
+    call(monkeypatch, *words, "--out", tmp_path / "again.mp4", "--no-labels")
+    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), coefficients)
+    call(monkeypatch, *words, "--out", tmp_path / "left.mp4", "--face", "left", "--seed", 1)
+    assert abs(np.load(tmp_path / "left.npy") - coefficients).max() > 1e-3
+
+
+def test_a_phone_video_without_sound_is_answered(
+    run: Path, phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, "--speaker", phone, "--checkpoint", run, "--out", tmp_path / "a.mp4", "--num-reactions", 4)
+    assert "has no sound track" in capsys.readouterr().out
+    video = read_video(tmp_path / "a.mp4")
+    assert video.shape == (41, 2 * 256, 4 * 256, 3)  # 1.6016 s
+    assert np.abs(read_audio(tmp_path / "a.mp4")).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--speaker": "missing.mp4"}, "missing.mp4 does not exist"),
+        ({"--speaker": "text.mp4"}, "text.mp4 is not a video or sound file"),
+        ({"--speaker": "noise.mp4"}, "no face was found in"),
+        ({"--speaker": "out.mp4", "--out": "out.mp4"}, "would overwrite the speaker's video"),
+        ({"--checkpoint": "nowhere"}, "nowhere does not exist"),
+        ({"--checkpoint": "nameless"}, "the 3-D head needs the 52 ARKit names"),
+        ({"--out": "nowhere/out.mp4"}, "nowhere does not exist"),
+        ({"--out": "out.avi"}, "must end in .mp4"),
+        ({"--num-reactions": "0"}, "--num-reactions 0 must be at least 1"),
+        ({"--face": "middle"}, "--face middle is not known"),
+        ({"--face": "3"}, "--face 3: only 2 faces were found"),
+    ],
+)
+def test_bad_input_gets_a_sentence_and_writes_nothing(
+    change: dict[str, str],
+    message: str,
+    run: Path,
+    params: Any,
+    conversation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.mp4").write_text("I am a text file.\n" * 50)
+    with VideoWriter("noise.mp4", size=(96, 96)) as writer:
+        for frame in np.random.default_rng(0).integers(0, 255, (5, 96, 96, 3), np.uint8):
+            writer.write(frame)
+    if change.get("--checkpoint") == "nameless":
+        save_run(Path("nameless"), params, tuple(f"expression_{i:02}" for i in range(58)))
+    before = sorted(Path().rglob("*"))
+    words = {"--speaker": conversation, "--checkpoint": run, "--out": "out.mp4"} | change
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, *(word for pair in words.items() for word in pair))
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
