@@ -118,7 +118,6 @@ class HeadRenderer:
         azimuth, elevation = look.light_azimuth, look.light_elevation
         key = (np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation))
         plotter.add_light(pyvista.Light(position=key, intensity=look.light_intensity, light_type="scene light"))
-        plotter.add_light(pyvista.Light(position=(0, 0, -1), intensity=0.3, light_type="scene light"))
 
         vertices, normals = self.pose(NEUTRAL)
         surface = pyvista.PolyData.from_regular_faces(vertices, self._triangles)

@@ -24,8 +24,8 @@ class Look:
     """Where the key light stands, radians to the right of the camera."""
     light_elevation: float = 0.5
     """Radians above the camera."""
-    light_intensity: float = 0.85
-    ambient: float = 0.3
+    light_intensity: float = 0.9
+    ambient: float = 0.42
     scale: float = 0.75
     """Size of the head in the model's units; at translation z 1.84 the default fills the picture."""
     width: float = 1.0
@@ -54,8 +54,8 @@ class Look:
             "background": colour((0.0, 1.0), (0.05, 0.35), (0.1, 0.75)),
             "light_azimuth": rng.uniform(-0.9, 0.9),
             "light_elevation": rng.uniform(0.1, 0.9),
-            "light_intensity": rng.uniform(0.7, 0.95),
-            "ambient": rng.uniform(0.22, 0.38),
+            "light_intensity": rng.uniform(0.8, 1.0),
+            "ambient": rng.uniform(0.35, 0.5),
             "scale": rng.uniform(0.69, 0.79),
             "width": rng.uniform(0.93, 1.06),
             "yaw": rng.uniform(-0.15, 0.15),

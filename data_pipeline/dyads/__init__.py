@@ -1,0 +1,11 @@
+"""Made conversations: a raw tree of REACT2023's form in which it is known who answers what, how and when.
+
+    python -m data_pipeline.dyads --out ROOT --clips 16 --seconds 5
+
+See docs/made_conversations.md.
+"""
+
+from data_pipeline.dyads.conversations import Recipe
+from data_pipeline.dyads.writer import make
+
+__all__ = ["Recipe", "make"]

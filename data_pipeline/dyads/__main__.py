@@ -1,0 +1,46 @@
+"""Command line: makes conversations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from data_pipeline.dyads.writer import make
+from reactface_jax.errors import reports_user_errors
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Makes a data set of conversations in REACT2023's form. An interrupted run goes on where it stopped."""
+
+    out: Path
+    """Folder of the tree."""
+    clips: int = 48
+    """Conversations of train, val and test together; each gives two directions."""
+    seconds: float = 10.0
+    """Length of each."""
+    seed: int = 0
+    takes: int = 3
+    """Conversations that share a script, and so are each other's appropriate reactions."""
+    workers: int | None = None
+    """Processes; one for each processor if not given."""
+
+
+@reports_user_errors
+def main() -> None:
+    """Makes the conversations and says where they are."""
+    arguments = tyro.cli(Arguments, prog="python -m data_pipeline.dyads")
+    make(
+        arguments.out,
+        num_clips=arguments.clips,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        takes=arguments.takes,
+        show_progress=True,
+    )
+    print(f"{arguments.clips} conversations of {arguments.seconds:g} s are in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

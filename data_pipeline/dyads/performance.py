@@ -1,0 +1,156 @@
+"""A person's 58 coefficients over a clip: own events, answers to the other's, speech, blinks and idle motion."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from data_pipeline.dyads.listening import Answer, Gestures
+from data_pipeline.dyads.scripts import Event
+from data_pipeline.dyads.voice import Loudness
+from reactface_jax.rendering import ARKIT_NAMES
+from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
+
+POSE_NAMES = ("rotation_x", "rotation_y", "rotation_z", "translation_x", "translation_y", "translation_z")
+COEFFICIENT_NAMES = (*ARKIT_NAMES, *POSE_NAMES)
+REST_POSE = (np.pi + 0.02, 0.0, 0.0, -0.006, -0.018, 1.838)
+"""Rotations (rad) and translations at rest, near REACT2023's means."""
+
+# Gestures in the coefficients' terms; a channel without a side means both sides. Groups move as real faces do, and
+# each channel belongs to one or two gestures, so that what is not played stays exactly constant.
+GESTURES: Mapping[str, Mapping[str, float]] = {
+    "smile": {"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.45, "mouthDimple": 0.35, "mouthUpperUp": 0.3},
+    "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.5},
+    "frown": {"browDown": 0.95, "noseSneer": 0.4, "mouthFrown": 0.5, "mouthPress": 0.3, "mouthShrugLower": 0.3},
+    "nod": {"rotation_x": 0.22, "translation_y": 0.03, "eyeLookDown": 0.3},
+    "lean": {"translation_z": -0.25, "rotation_x": -0.04},
+    "turn+": {"rotation_y": 0.4, "translation_x": -0.03, "eyeLookOutRight": 0.5, "eyeLookInLeft": 0.5},
+    "turn-": {"rotation_y": -0.4, "translation_x": 0.03, "eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5},
+    "tilt+": {"rotation_z": 0.25, "eyeLookUp": 0.25},
+    "tilt-": {"rotation_z": -0.25, "eyeLookUp": 0.25},
+}
+
+# What the person who has the floor shows. The rest of emphasis, pause and question is in the voice.
+OWN_GESTURES: Mapping[str, Gestures] = {
+    "smile": {"smile": 0.9},
+    "brow_raise": {"brow_raise": 0.9},
+    "frown": {"frown": 0.9},
+    "turn": {"turn": 0.9},
+    "emphasis": {"nod": 0.4},
+    "pause": {},
+    "question": {"tilt": 0.8, "brow_raise": 0.4},
+}
+
+# Of the loudness and brightness of the voice.
+JAW_CHANNELS = {"jawOpen": 0.75, "mouthLowerDown": 0.4}
+BRIGHT_CHANNELS = {"mouthStretch": 0.5}
+DARK_CHANNELS = {"mouthFunnel": 0.4, "mouthPucker": 0.25, "mouthRollLower": 0.15}
+
+BLINK = np.array([0.3, 0.8, 1.0, 0.9, 0.5, 0.2])
+BLINK_INTERVAL = 3.0
+"""Mean, in seconds."""
+# Channels that no gesture uses have a person's own small value, the same in every frame.
+RESTING = ("cheekPuff", "jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthShrugUpper")
+IDLE_ROTATION, IDLE_TRANSLATION = 0.006, 0.003
+"""Standard deviations of the idle motion."""
+
+
+def channels(name: str) -> list[int]:
+    """Where a channel is among the 58; both sides if the name gives none."""
+    found = [i for i, known in enumerate(COEFFICIENT_NAMES) if known in (name, f"{name}Left", f"{name}Right")]
+    if not found:
+        raise ValueError(f"no coefficient is called {name}")
+    return found
+
+
+def rest(rng: np.random.Generator) -> Float[np.ndarray, "58"]:
+    """A person's face when nothing happens."""
+    face = np.zeros(NUM_COEFFICIENTS)
+    face[NUM_EXPRESSION:] = REST_POSE
+    for name in RESTING:
+        # A multiple of 1/128, so that even the mean over a clip is exact and the channel counts as constant.
+        face[channels(name)] = rng.integers(8) / 128
+    return face
+
+
+def perform(
+    num_frames: int,
+    events: Sequence[Event],
+    answers: Sequence[Answer],
+    loudness: Loudness,
+    face: Float[np.ndarray, "58"],
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "T 58"]:
+    """Plays a person: raw coefficients of every frame.
+
+    Args:
+        num_frames: T.
+        events: the person's own.
+        answers: to the other person's events.
+        loudness: of the person's voice.
+        face: the person at rest.
+        rng: for blinks and idle motion.
+    """
+    activity = {gesture: np.zeros(num_frames) for gesture in GESTURES}
+    for event in events:
+        _play(activity, OWN_GESTURES[event.kind], event.start, event, event.strength)
+    for answered in answers:
+        start = answered.to.start + answered.delay
+        _play(activity, answered.gestures, start, answered.to, answered.strength)
+
+    coefficients = np.tile(face, (num_frames, 1))
+    for gesture, track in activity.items():
+        for name, amplitude in GESTURES[gesture].items():
+            coefficients[:, channels(name)] += amplitude * np.clip(track, 0.0, 1.1)[:, None]
+    _speak(coefficients, loudness)
+    _blink(coefficients, rng)
+    for first, std in ((52, IDLE_ROTATION), (55, IDLE_TRANSLATION)):
+        coefficients[:, first : first + 3] += std * _drift(num_frames, rng)
+    coefficients[:, :NUM_EXPRESSION] = np.clip(coefficients[:, :NUM_EXPRESSION], 0.0, 1.0)
+    return coefficients.astype(np.float32)
+
+
+def envelope(length: int) -> Float[np.ndarray, " n"]:
+    """A gesture's course: a smooth rise over a third of its length, a hold, a smooth fall over the last half."""
+    time = (np.arange(length) + 0.5) / length
+    rise = np.sin(0.5 * np.pi * np.clip(time / 0.35, 0, 1)) ** 2
+    fall = np.sin(0.5 * np.pi * np.clip((1 - time) / 0.5, 0, 1)) ** 2
+    return rise * fall
+
+
+def _play(
+    activity: dict[str, Float[np.ndarray, " T"]], gestures: Gestures, start: int, event: Event, strength: float
+) -> None:
+    course = envelope(event.length)
+    for gesture, amplitude in gestures.items():
+        sided = gesture if gesture in activity else f"{gesture}{'+' if event.side > 0 else '-'}"
+        track = activity[sided][start : start + event.length]
+        track += strength * amplitude * course[: len(track)]
+
+
+def _speak(coefficients: Float[np.ndarray, "T 58"], loudness: Loudness) -> None:
+    tracks = (
+        (JAW_CHANNELS, loudness.level),
+        (BRIGHT_CHANNELS, loudness.level * loudness.brightness),
+        (DARK_CHANNELS, loudness.level * (1 - loudness.brightness)),
+    )
+    for amplitudes, track in tracks:
+        for name, amplitude in amplitudes.items():
+            coefficients[:, channels(name)] += amplitude * track[:, None]
+
+
+def _blink(coefficients: Float[np.ndarray, "T 58"], rng: np.random.Generator) -> None:
+    lids = channels("eyeBlink")
+    frame = FRAME_RATE * rng.uniform(0.2, BLINK_INTERVAL)
+    while frame < len(coefficients):
+        blink = coefficients[int(frame) : int(frame) + len(BLINK)]
+        blink[:, lids] += BLINK[: len(blink), None]
+        frame += FRAME_RATE * (1.0 + rng.exponential(BLINK_INTERVAL - 1.0))
+
+
+def _drift(num_frames: int, rng: np.random.Generator) -> Float[np.ndarray, "T 3"]:
+    """Slow random motion of unit variance: noise averaged over a second."""
+    width = FRAME_RATE
+    noise = rng.normal(size=(num_frames + width - 1, 3))
+    sums = np.cumsum(np.vstack([np.zeros((1, 3)), noise]), axis=0)
+    return (sums[width:] - sums[:-width]) / np.sqrt(width)

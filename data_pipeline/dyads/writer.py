@@ -1,0 +1,224 @@
+"""Writes made conversations as a raw tree: in parallel, and resumable, since every file is whole or absent."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from wave import open as open_wave
+
+import numpy as np
+from jaxtyping import Float
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_pipeline.dyads.attributes import HEADER, attributes
+from data_pipeline.dyads.conversations import Conversation, Recipe, neighbours, plan, truth
+from data_pipeline.dyads.performance import COEFFICIENT_NAMES
+from data_pipeline.dyads.scripts import ROLES
+from data_pipeline.dyads.voice import RATE
+from reactface_jax.errors import UserError
+from reactface_jax.rendering import HeadRenderer
+from reactface_jax.video import VideoWriter
+
+TRUTH_FILE = "dyads.json"
+
+Job = tuple[Path, Conversation, int, tuple[int, int]]
+"""Arguments of `_write_clip`."""
+
+
+def make(
+    root: Path | str,
+    *,
+    num_clips: int = 48,
+    seconds: float = 10.0,
+    seed: int = 0,
+    workers: int | None = None,
+    takes: int = 3,
+    size: tuple[int, int] = (256, 256),
+    show_progress: bool = False,
+) -> None:
+    """Makes a data set of conversations, or completes one whose making was interrupted.
+
+    Args:
+        root: folder of the tree.
+        num_clips: conversations of train, val and test together; each is two clips, and two directions.
+        seconds: length of each.
+        seed: the data are a function of the arguments above and of this one, not of workers or interruptions.
+        workers: processes; one for each processor if not given.
+        takes: conversations that share a script, and so are each other's appropriate neighbours.
+        size: height and width of the videos.
+        show_progress: draws a progress bar.
+
+    With several workers, a script that calls this needs Python's usual `if __name__ == "__main__":`.
+
+    Raises:
+        UserError: too few or too short clips, or the folder holds something else.
+    """
+    root = Path(root)
+    recipe = Recipe(num_clips=num_clips, seconds=seconds, seed=seed, takes=takes, size=size)
+    conversations = plan(recipe)
+    _claim(root, json.loads(json.dumps(truth(recipe, conversations))))
+    everyone = [(c, role) for of_split in conversations.values() for c in of_split for role in ROLES]
+    todo = [(root, *who, size) for who in everyone if not _is_complete(root, *who)]
+    with _progress(len(everyone), show_progress) as advance:
+        advance(len(everyone) - len(todo))
+        for _ in _write_clips(todo, workers or os.cpu_count() or 1):
+            advance(1)
+    _write_tables(root, conversations)
+
+
+def _claim(root: Path, plan_of_root: dict[str, Any]) -> None:
+    """Makes the folder ours, or checks that it is ours and of the same recipe."""
+    path = root / TRUTH_FILE
+    if path.is_file():
+        there = json.loads(path.read_text())["recipe"]
+        if different := [key for key, value in plan_of_root["recipe"].items() if there.get(key) != value]:
+            values = ", ".join(f"{key} {there.get(key)}" for key in different)
+            raise UserError(f"{root} holds conversations made with {values}: make these elsewhere, or with the same")
+        return
+    if root.is_dir() and any(root.iterdir()):
+        raise UserError(f"{root} is not empty and holds no made conversations: choose an empty folder")
+    root.mkdir(parents=True, exist_ok=True)
+    _write_text(path, json.dumps(plan_of_root, indent=1))
+
+
+def _files(root: Path, path: str) -> tuple[Path, Path, Path, Path]:
+    """Video, audio, coefficients and attributes of one person in one conversation."""
+    return (
+        root / "Video_files" / f"{path}.mp4",
+        root / "Audio_files" / f"{path}.wav",
+        root / "3D_FV_files" / f"{path}.npy",
+        root / "Emotion" / f"{path}.csv",
+    )
+
+
+def _is_complete(root: Path, conversation: Conversation, role: int) -> bool:
+    return all(path.is_file() for path in _files(root, conversation.path(role)))
+
+
+def _write_clip(root: Path, conversation: Conversation, role: int, size: tuple[int, int]) -> None:
+    """Everything of one person in one conversation; each file is whole or absent."""
+    video, audio, coefficient_file, attribute_file = _files(root, conversation.path(role))
+    for file in (video, audio, coefficient_file, attribute_file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    coefficients, sound = conversation.play(role)
+    _write_array(coefficient_file, coefficients[:, None])  # REACT2023 has an axis of length 1 there
+    _write_wave(audio, sound)
+    table = io.StringIO()
+    np.savetxt(table, attributes(coefficients), fmt="%.5g", delimiter=",", header=",".join(HEADER), comments="")
+    _write_text(attribute_file, table.getvalue())
+    renderer = HeadRenderer(size, conversation.people[role].look)
+    with VideoWriter(video, size=size) as writer:
+        for frame in coefficients:
+            writer.write(renderer.render(frame))
+    renderer.close()
+
+
+def _write_tables(root: Path, conversations: dict[str, list[Conversation]]) -> None:
+    """What describes the whole set. The csvs come last: where they are, the tree is complete."""
+    mean, std = _statistics(root, conversations["train"])
+    _write_array(root / "mean_face.npy", mean)
+    _write_array(root / "std_face.npy", std)
+    _write_text(root / "coefficient_names.json", json.dumps(COEFFICIENT_NAMES, indent=1))
+    everyone = [c for of_split in conversations.values() for c in of_split]
+    rows = [("NoXI", c.session, c.number) for c in everyone]
+    _write_text(root / "data_indices.csv", _table(("site", "chat_index", "clip_index"), rows))
+    # Scripts are not shared between splits, so the full matrix has the splits' blocks and zeros.
+    _write_array(root / "Approprirate_facial_reaction.npy", neighbours(everyone))
+    for split, of_split in conversations.items():
+        for name in ("neighbour_emotion", "neighbour_emotion_new"):
+            _write_array(root / f"{name}_{split}.npy", neighbours(of_split))
+        pairs = [(index, c.path(0), c.path(1)) for index, c in enumerate(of_split)]
+        _write_text(root / f"{split}.csv", _table(("", "speaker_path", "listener_path"), pairs))
+
+
+def _statistics(
+    root: Path, conversations: list[Conversation]
+) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"]]:
+    """Mean and standard deviation of the coefficients over all frames."""
+    frames = np.concatenate(
+        [np.load(_files(root, c.path(role))[2], allow_pickle=False)[:, 0] for c in conversations for role in ROLES]
+    ).astype(np.float64)
+    return frames.mean(axis=0).astype(np.float32), frames.std(axis=0).astype(np.float32)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `path` when all went well."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with _aside(path) as partial:
+        partial.write_text(text)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    with _aside(path) as partial, partial.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _write_wave(path: Path, sound: Float[np.ndarray, " L"]) -> None:
+    with _aside(path) as partial, open_wave(str(partial), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())
+
+
+def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
+    """Writes clips, in this process or in several, and yields after each."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            _write_clip(*job)
+            yield
+        return
+    with _single_threads():
+        # Spawned: a fork of a process that runs JAX's or VTK's threads may hang.
+        pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+        try:
+            for done in as_completed([pool.submit(_write_clip, *job) for job in jobs]):
+                done.result()
+                yield
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _single_threads() -> Iterator[None]:
+    """Processes started meanwhile have one thread each: side by side that is faster than each with many."""
+    limits = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _progress(total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("made conversations"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"))
+    with Progress(*columns, TimeRemainingColumn(), disable=not show) as bar:
+        task = bar.add_task("clips", total=total)
+        yield lambda count: bar.advance(task, count)
