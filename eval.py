@@ -1,0 +1,149 @@
+"""Evaluates a model: `python eval.py --checkpoint runs/reference [--data SHARDS] [--split test] [--out DIR]`.
+
+Fields of the run's configuration can be changed, such as `--eval.num-reactions 3`; docs/metrics.md explains the
+figures.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from reactface_jax.config import Config, apply_overrides
+from reactface_jax.errors import UserError, reports_user_errors
+
+
+class Trained(NamedTuple):
+    """A model to evaluate. A converted checkpoint does not say which data it belongs to."""
+
+    config: Config
+    params: Any
+    source: str
+    mean_face: np.ndarray | None = None
+    coefficient_names: tuple[str, ...] | None = None
+
+
+@reports_user_errors
+def main(words: list[str] | None = None) -> None:
+    """Runs the command line `words`, the program's own by default."""
+    # ---- Command line
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--checkpoint", type=Path, help="the --workdir of a training run")
+    which.add_argument("--converted", type=Path, help="a folder that `python -m reactface_jax.convert reactface` wrote")
+    parser.add_argument("--data", help="the shards; those of the training by default")
+    parser.add_argument("--split", help="train, val or test; the configuration's eval.split by default")
+    parser.add_argument("--out", type=Path, help="where the report goes; beside the checkpoints by default")
+    arguments, overrides = parser.parse_known_args(words)
+    if arguments.data:
+        overrides += ["--data.dir", arguments.data]
+    if arguments.split:
+        overrides += ["--eval.split", arguments.split]
+    apply_overrides(Config(), overrides)  # a mistake is told before anything is read
+
+    # ---- Model and data: imported late, for the same reason
+    from data_pipeline.loader import open_shards
+    from reactface_jax import evaluation, report
+    from reactface_jax.checkpoint import versions
+    from reactface_jax.models import build_model
+
+    trained = _load(arguments)
+    config = apply_overrides(trained.config, overrides)
+    split = config.eval.split
+    out = arguments.out or (arguments.checkpoint or arguments.converted) / f"evaluation-{split}"
+    if not config.data.dir:
+        raise UserError("--data is missing; give the shards that `python -m data_pipeline.prepare shards` wrote")
+    shards = open_shards(config.data.dir)
+    names = tuple(shards.description["coefficient_names"])
+    if trained.coefficient_names not in (None, names):
+        raise UserError(f"{config.data.dir} names its coefficients differently than the training's data; give --data")
+    num_clips = shards.num_clips(split)
+    num_frames = min(config.data.eval_frames, int(shards.num_frames(split).min()))
+    speaker, listener = (np.ascontiguousarray(people[:, :num_frames]) for people in shards.coefficients(split))
+    clips = evaluation.Clips(speaker, listener, shards.appropriateness(split), shards.clip_ids(split), names)
+
+    # ---- Reactions
+    console = Console()
+    console.print(
+        f"{trained.source} on {config.data.dir}, split {split}: {num_clips} clips of {num_frames} frames, "
+        f"{config.eval.num_reactions} reactions each, protocol {config.eval.protocol}"
+    )
+    batch_size = config.eval.batch_size
+    batches = shards.clip_batches(
+        split, batch_size=batch_size, num_frames=num_frames, image_size=config.data.image_size
+    )
+    generated = evaluation.generate_split(
+        build_model(config.model),
+        trained.params,
+        track(batches, "generating", total=-(-num_clips // batch_size), console=console, transient=True),
+        num_clips,
+        config.eval,
+        shards.mean_face if trained.mean_face is None else trained.mean_face,
+    )
+    _save(out, prediction=generated.prediction, speaker=speaker, listener=listener, neighbours=clips.neighbours)
+
+    # ---- Measures
+    seed, rows = config.eval.seed, []
+    with console.status("measuring"):
+        training = shards.coefficients("train")[1]
+        for row in evaluation.evaluate_baselines(clips, training, config.eval.num_reactions, seed):
+            rows.append(row)
+        rows.append(evaluation.evaluate("ReactFace", generated.prediction, clips, seed, generated.frames_per_second))
+
+    # ---- Report
+    result = report.Report(
+        rows=rows,
+        config=config,
+        source=trained.source,
+        data={
+            "data": config.data.dir,
+            "split": split,
+            "clips": num_clips,
+            "frames": num_frames,
+            "reactions": config.eval.num_reactions,
+        },
+        versions=versions(),
+    )
+    report.write(result, out)
+    for table in report.tables(result):
+        console.print(table)
+    console.print(f"wrote {out}: report.json, report.md and the arrays that were measured")
+
+
+def _load(arguments: argparse.Namespace) -> Trained:
+    if arguments.checkpoint:
+        from reactface_jax.checkpoint import load_run
+
+        run = load_run(arguments.checkpoint)
+        return Trained(
+            run.config, run.params, f"{arguments.checkpoint}, step {run.step}", run.mean_face, run.coefficient_names
+        )
+
+    from reactface_jax.checkpoint import config_from_json
+    from reactface_jax.params_file import load_params
+
+    params, values = load_params(arguments.converted)
+    if "model" not in values:
+        raise UserError(f"{arguments.converted} holds no ReactFace; convert one with `python -m reactface_jax.convert`")
+    return Trained(config_from_json({"model": values["model"]}), params, str(arguments.converted))
+
+
+def _save(folder: Path, **arrays: np.ndarray) -> None:
+    """Writes name.npy of each array, aside first and then renamed."""
+    for name, array in arrays.items():
+        aside = folder / f".{name}.npy.{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:
+                np.save(file, array)
+            aside.replace(folder / f"{name}.npy")
+        except OSError as error:
+            raise UserError(f"{folder / name}.npy can't be written: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    main()

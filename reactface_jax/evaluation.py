@@ -1,0 +1,181 @@
+"""Reactions for a whole split, and the rows of the table: the model's and those it is compared with."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
+
+from reactface_jax import metrics
+from reactface_jax.config import EvalConfig
+from reactface_jax.errors import UserError
+from reactface_jax.generation import generate
+from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
+from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
+from reactface_jax.models.reactface import ReactFace
+from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch
+
+_SMILE = re.compile("smile", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A split's real people, in its order. Raw coefficients."""
+
+    speaker: Float[np.ndarray, "N T C"]
+    listener: Float[np.ndarray, "N T C"]
+    neighbours: Bool[np.ndarray, "N N"]
+    clip_ids: Sequence[str]
+    coefficient_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A model's reactions to a split."""
+
+    prediction: Float[np.ndarray, "N K T C"]
+    """Raw."""
+    frames_per_second: float
+    """Reaction frames, those of all K counted, by the time that generation took without compilation and rendering."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in the table."""
+
+    name: str
+    scores: Mapping[metrics.Mode, Mapping[str, float]]
+    smile: ChannelLag | None
+    """When its smiles follow the speaker's; None if the data does not say which channels are smiles."""
+    frames_per_second: float | None = None
+
+
+def generate_split(
+    model: ReactFace,
+    params: PyTree,
+    batches: Iterable[Batch],
+    num_clips: int,
+    config: EvalConfig,
+    mean_face: Float[np.ndarray, " C"],
+) -> Generated:
+    """Answers every clip of a split.
+
+    A clip's noise comes from `config.seed` and the clip's row alone, so batch size and order change no reaction.
+
+    Args:
+      model: from `build_model`.
+      params: its parameters.
+      batches: whole clips of one length; rows with `clip` -1 are padding.
+      num_clips: N.
+      config: protocol, number of reactions and seed.
+      mean_face: what the model's coefficients are relative to.
+
+    Raises:
+      UserError: the parameters are not this model's, or the batches leave a clip out.
+    """
+    root = jax.random.key(config.seed)
+    prediction: np.ndarray | None = None
+    seen = np.zeros(num_clips, bool)
+    frames, seconds = 0, 0.0
+    for batch in batches:
+        if prediction is None:
+            check_params(model, params, batch)
+            _answer(model, params, batch, config, root)  # compiles
+        start = time.perf_counter()
+        reactions = _answer(model, params, batch, config, root) + mean_face  # B K T C
+        seconds += time.perf_counter() - start
+        frames += int(np.prod(reactions.shape[:3]))
+        if prediction is None:
+            prediction = np.empty((num_clips, *reactions.shape[1:]), np.float32)
+        real = batch.clip >= 0
+        prediction[batch.clip[real]] = reactions[real]
+        seen[batch.clip[real]] = True
+    if prediction is None or not seen.all():
+        raise UserError(f"the data delivered {seen.sum()} of {num_clips} clips; write the shards again")
+    return Generated(prediction, frames / seconds)
+
+
+def check_params(model: ReactFace, params: PyTree, batch: Batch) -> None:
+    """Raises `UserError` unless the parameters' names and shapes are the model's."""
+    frames, (height, width) = model.config.window, batch.video.shape[2:4]
+    video = jax.ShapeDtypeStruct((1, frames, height, width, 3), jnp.float32)
+    audio = jax.ShapeDtypeStruct((1, frames * SAMPLES_PER_FRAME), jnp.float32)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(0)}
+    expected, found = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
+        for leaves in map(
+            jax.tree_util.tree_leaves_with_path, (jax.eval_shape(model.init, keys, video, audio)["params"], params)
+        )
+    )
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise UserError(
+                f"the parameters are not of this configuration: {name} has shape {found.get(name)}, the model needs "
+                f"{expected.get(name)}; leave the --model fields as they were in training"
+            )
+
+
+def evaluate(
+    name: str,
+    prediction: Float[np.ndarray, "N K T C"],
+    clips: Clips,
+    seed: int = 0,
+    frames_per_second: float | None = None,
+) -> Row:
+    """Measures one method. Raises `UserError` as `metrics.compute` does."""
+    measured = metrics.measure(prediction, clips.speaker, clips.listener, clips.neighbours, seed, clips.clip_ids)
+    smiles = [i for i, channel in enumerate(clips.coefficient_names) if _SMILE.search(channel)]
+    return Row(
+        name=name,
+        scores={mode: metrics.summarise(measured, mode) for mode in metrics.MODES},
+        smile=channel_lag(prediction, clips.speaker, smiles) if smiles else None,
+        frames_per_second=frames_per_second,
+    )
+
+
+def evaluate_baselines(
+    clips: Clips, training: Float[np.ndarray, "M T2 C"], num_reactions: int, seed: int = 0
+) -> Iterator[Row]:
+    """The rows that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr.
+
+    Args:
+      clips: the split.
+      training: the training split's listeners, raw.
+      num_reactions: K; methods with one answer repeat it.
+      seed: of Random and of the random-neighbour control.
+    """
+    methods: list[Method] = [GroundTruth(clips.listener), Mirror(), RandomDraws(), MeanSequence(), MeanFrame()]
+    for method in methods:
+        prediction = method.fit(training).generate(clips.speaker, num_reactions, jax.random.key(seed))
+        yield evaluate(method.name, prediction, clips, seed)
+
+
+def _answer(
+    model: ReactFace, params: PyTree, batch: Batch, config: EvalConfig, root: Key[Array, ""]
+) -> Float[np.ndarray, "B K T C"]:
+    num_windows = -(-batch.video.shape[1] // model.config.window)
+    reactions = generate(
+        model,
+        params,
+        _to_unit_range(batch.video),
+        batch.audio,
+        protocol=config.protocol,
+        num_reactions=config.num_reactions,
+        noise=_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
+    )
+    return np.asarray(reactions, np.float32)
+
+
+def _noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
+    """A clip's own noise."""
+    return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(root, row), shape))(jnp.asarray(clip))
+
+
+@jax.jit
+def _to_unit_range(video: UInt8[AnyArray, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
+    """0..255 to [-1, 1], on the device: bytes travel there, not floats."""
+    return jnp.asarray(video, jnp.float32) / 127.5 - 1

@@ -1,0 +1,182 @@
+"""Evaluation of a split with a small model, and what the report says of it."""
+
+import dataclasses
+import io
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from reactface_jax import evaluation, report
+from reactface_jax.config import AudioConfig, Config, EvalConfig, ModelConfig
+from reactface_jax.errors import UserError
+from reactface_jax.models import build_model
+from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
+
+NUM_CLIPS, NUM_FRAMES, SIZE = 5, 20, 32
+NAMES = ("browDown", "mouthSmileLeft", "mouthSmileRight", *(f"c{i}" for i in range(NUM_COEFFICIENTS - 3)))
+MEAN_FACE = np.linspace(0, 3, NUM_COEFFICIENTS, dtype=np.float32)
+CONFIG = Config(
+    model=ModelConfig(
+        feature_dim=16,
+        audio=AudioConfig(
+            hidden_size=32,
+            num_layers=1,
+            num_heads=2,
+            intermediate_size=32,
+            conv_dim=8,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_groups=4,
+        ),
+    ),
+    eval=EvalConfig(protocol="clip", num_reactions=2),
+)
+
+
+@pytest.fixture(scope="module")
+def clips() -> evaluation.Clips:
+    generator = np.random.default_rng(0)
+    people = generator.standard_normal((2, NUM_CLIPS, 90, NUM_COEFFICIENTS)).cumsum(2).astype(np.float32) * 0.05
+    return evaluation.Clips(*people, np.eye(NUM_CLIPS, dtype=bool), [f"clip {i}" for i in range(NUM_CLIPS)], NAMES)
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[Batch]:
+    return make_batches([0, 1, 2, 3, 4, -1])
+
+
+def make_batches(order: list[int]) -> list[Batch]:
+    """Batches of two clips; -1 is padding."""
+    generator = np.random.default_rng(1)
+    video = generator.integers(0, 256, (NUM_CLIPS, NUM_FRAMES, SIZE, SIZE, 3), np.uint8)
+    audio = generator.standard_normal((NUM_CLIPS, NUM_FRAMES * SAMPLES_PER_FRAME)).astype(np.float32)
+    coefficients = np.zeros((2, NUM_FRAMES, NUM_COEFFICIENTS), np.float32)
+    neighbours, mask = np.zeros((2, 0, NUM_FRAMES, NUM_COEFFICIENTS), np.float32), np.zeros((2, 0), bool)
+    return [
+        Batch(video[clip], audio[clip], coefficients, coefficients, neighbours, mask, clip)
+        for clip in np.array(order, np.int32).reshape(-1, 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple:
+    """A model with random parameters; initialising it properly would take compiling it once more."""
+    model = build_model(CONFIG.model)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
+    video, audio = jnp.zeros((1, 8, SIZE, SIZE, 3)), jnp.zeros((1, 8 * SAMPLES_PER_FRAME))
+    generator = np.random.default_rng(2)
+    shapes = jax.eval_shape(model.init, keys, video, audio)["params"]
+    return model, jax.tree.map(lambda x: generator.normal(0, 0.1, x.shape).astype(x.dtype), shapes)
+
+
+@pytest.fixture(scope="module")
+def generated(trained, batches) -> evaluation.Generated:
+    return evaluation.generate_split(*trained, batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+
+
+@pytest.fixture(scope="module")
+def made(clips) -> report.Report:
+    rows = list(evaluation.evaluate_baselines(clips, clips.listener, num_reactions=3))
+    delayed = np.roll(clips.speaker, 10, axis=1)[:, None]
+    rows.append(evaluation.evaluate("ReactFace", delayed, clips, frames_per_second=123.4))
+    return report.Report(rows, CONFIG, "runs/x, step 7", {"data": "shards", "clips": NUM_CLIPS}, {"jax": "1.2"})
+
+
+# ---- Generation
+
+
+def test_every_clip_gets_different_reactions_in_raw_coefficients(generated):
+    assert generated.prediction.shape == (NUM_CLIPS, 2, NUM_FRAMES, NUM_COEFFICIENTS)
+    assert np.isfinite(generated.prediction).all()
+    assert generated.frames_per_second > 0
+    assert (np.ptp(generated.prediction, axis=1).max((1, 2)) > 0).all()
+    np.testing.assert_allclose(generated.prediction.mean((0, 1, 2)), MEAN_FACE, atol=1)
+
+
+def test_a_clips_reactions_do_not_depend_on_its_company(trained, generated):
+    others = make_batches([3, -1, 2, 4, 1, 0])
+    again = evaluation.generate_split(*trained, others, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+    np.testing.assert_allclose(again.prediction, generated.prediction, atol=1e-4)
+
+
+def test_a_missing_clip_is_told(trained, batches):
+    with pytest.raises(UserError, match="delivered 2 of 5 clips"):
+        evaluation.generate_split(*trained, batches[:1], NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+
+
+def test_parameters_of_another_configuration_are_refused(trained, batches):
+    other = build_model(dataclasses.replace(CONFIG.model, feature_dim=24))
+    with pytest.raises(UserError, match=r"not of this configuration: .* has shape"):
+        evaluation.generate_split(other, trained[1], batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+
+
+# ---- Rows
+
+
+def test_rows_and_their_identities(made):
+    rows = {row.name: row for row in made.rows}
+    assert list(rows) == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
+    assert rows["GT"].scores["clean"]["FRCorr"] == pytest.approx(10)
+    assert rows["Mirror"].scores["clean"]["FRSyn"] == 0
+    assert rows["MeanFr"].scores["clean"]["FRCorr"] == 0
+    assert rows["Mirror"].smile.lag == 0
+    assert rows["ReactFace"].smile.lag == 10
+
+
+def test_smiles_are_not_sought_among_unnamed_channels(clips):
+    nameless = dataclasses.replace(clips, coefficient_names=[f"expression_{i:02}" for i in range(NUM_COEFFICIENTS)])
+    assert evaluation.evaluate("Mirror", clips.speaker[:, None], nameless).smile is None
+
+
+def test_errors_name_the_clip(clips):
+    broken = clips.speaker[:, None].copy()
+    broken[3, 0, 5, 5] = np.nan
+    with pytest.raises(UserError, match=r"clip 3 \(clip 3\)"):
+        evaluation.evaluate("x", broken, clips)
+
+
+# ---- Report
+
+
+def test_files(made, tmp_path):
+    report.write(made, tmp_path / "new" / "folder")
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["report.json", "report.md"]
+    content = json.loads((tmp_path / "new" / "folder" / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]] == [row.name for row in made.rows]
+    assert content["rows"][-1]["scores"]["paper"]["FRCorr"] == made.rows[-1].scores["paper"]["FRCorr"]
+    assert content["rows"][-1]["smile"]["lag"] == 10
+    assert content["config"]["model"]["feature_dim"] == 16
+    assert content["versions"] == {"jax": "1.2"}
+    assert content["source"] == "runs/x, step 7"
+
+
+def test_undefined_figures_are_null_and_dashes(made):
+    assert math.isnan(made.rows[4].scores["clean"]["FRSyn"])  # MeanFr stands still
+    content = json.loads(report.to_json(made))
+    assert content["rows"][4]["scores"]["clean"]["FRSyn"] is None
+    line = next(line for line in report.to_markdown(made).splitlines() if line.startswith("| MeanFr"))
+    assert [cell.strip() for cell in line.split("|")][7] == "-"
+
+
+def test_tables_follow_the_papers_order_and_name_their_mode(made):
+    markdown = report.to_markdown(made)
+    order = "| method | FRDvs | FRVar | FRDiv | FRCorr | FRDist | FRSyn | FPS |"
+    assert markdown.count(order) == 2
+    assert markdown.index("## Clean mode") < markdown.index("## Paper mode")
+    console = Console(width=200, file=io.StringIO())
+    console.print(*report.tables(made))
+    text = console.file.getvalue()
+    assert "clean mode" in text
+    assert "paper mode" in text
+    assert "123.4" in text
+    assert "+10" in text
+
+
+def test_a_folder_that_is_a_file(made, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match="can't be written"):
+        report.write(made, tmp_path / "taken")
