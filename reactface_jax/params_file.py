@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from reactface_jax.errors import UserError
 
@@ -47,7 +47,7 @@ def save_params(directory: str | Path, params: dict[str, Any], config: Any) -> N
     flat = {name: np.ascontiguousarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     try:
         aside.mkdir(parents=True)
-        save_file(flat, aside / PARAMS_NAME)
+        (aside / PARAMS_NAME).write_bytes(save(flat))  # not save_file, whose files nobody else may read
         (aside / CONFIG_NAME).write_text(json.dumps(config, indent=2, default=dataclasses.asdict) + "\n")
         aside.rename(path)
     except OSError as error:

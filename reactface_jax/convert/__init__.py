@@ -4,6 +4,7 @@ Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --o
 docs/conversion.md tells what is accepted and how names correspond.
 """
 
+import functools
 import logging
 
 import jax
@@ -102,6 +103,7 @@ def _count_layers(params: Params) -> int:
     return sum(name.startswith("layer_") for name in params)
 
 
+@functools.cache
 def _reactface_template(config: ModelConfig) -> Params:
     """Shapes of the model's parameters; nothing is computed."""
     video = jax.ShapeDtypeStruct((1, config.window, 64, 64, 3), jnp.float32)
@@ -110,6 +112,7 @@ def _reactface_template(config: ModelConfig) -> Params:
     return jax.eval_shape(build_model(config).init, keys, video, audio)["params"]
 
 
+@functools.cache
 def _wav2vec2_template(config: AudioConfig) -> Params:
     audio = jax.ShapeDtypeStruct((1, SAMPLES_PER_FRAME), jnp.float32)
     return jax.eval_shape(Wav2Vec2Encoder(config).init, jax.random.key(0), audio)["params"]

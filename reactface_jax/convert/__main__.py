@@ -76,7 +76,7 @@ def _print(params: dict[str, Any], report: Report, title: str) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     for reason, keys in report.ignored.items():
-        console.print(f"ignored, {reason}: {shorten(keys)}")
+        console.print(f"ignored {len(keys)}, {reason}: {shorten(keys)}")
     for path in report.zeroed:
         console.print(f"not in the checkpoint, set to zero: {path}")
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def read_state_dict(path: str | Path) -> dict[str, Any]:
     state_dict = content.get("state_dict", content)
     if not isinstance(state_dict, dict) or not any(hasattr(value, "shape") for value in state_dict.values()):
         raise UserError(f"{path} has no state dict; its entries are {', '.join(map(str, list(content)[:5])) or 'none'}")
+    if not all(isinstance(name, str) for name in state_dict):
+        raise UserError(f"{path} has no state dict: its keys are not names")
     return state_dict
 
 
@@ -106,16 +109,18 @@ def _read_pickle(path: Path) -> Any:
     except ImportError as error:
         raise _missing("torch") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of a kind that is refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError) as error:
+        raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
+    except Exception as error:  # whatever bytes that are no checkpoint make the unpickler stumble over
+        if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error)):
             raise UserError(
                 f"{path} holds more than tensors, and reading it would run code, so it is not read; "
                 'save its state dict alone: torch.save(checkpoint["state_dict"], ...)'
             ) from error
-        raise UserError(f"{path} is no PyTorch checkpoint, or a damaged one; download it again") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
+        raise UserError(f"{path} is damaged or no checkpoint of PyTorch; nothing in it was run") from error
 
 
 def _first_line(error: Exception) -> str:

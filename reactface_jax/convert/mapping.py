@@ -39,14 +39,12 @@ def normalise_names(state_dict: StateDict) -> dict[str, Any]:
     """Names without DataParallel's `module.`, and with the older spelling of weight norm, weight_g and weight_v.
 
     Raises:
-      UserError: the dictionary is empty, has a key that is no name, or the same parameter twice.
+      UserError: the dictionary is empty, or has the same parameter twice.
     """
-    if not isinstance(state_dict, Mapping) or not state_dict:
-        raise UserError("there is no state dict: expected a dictionary of parameter names and tensors")
+    if not state_dict:
+        raise UserError("the state dict is empty")
     names: dict[str, Any] = {}
     for key, value in state_dict.items():
-        if not isinstance(key, str):
-            raise UserError(f"there is no state dict: expected names of parameters as keys, but found {key!r}")
         name = key.removeprefix("module.")
         name = name.replace("parametrizations.weight.original0", "weight_g")
         name = name.replace("parametrizations.weight.original1", "weight_v")
