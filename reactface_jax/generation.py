@@ -6,7 +6,8 @@ bucket alone; padding never changes the reactions (tests/unit/test_generation.py
 
 import functools
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,6 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from reactface_jax.errors import UserError
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
-
-Protocol = Literal["clip", "prefix", "window"]
 
 BUCKET = 64
 """Frames to whose multiples clips are padded."""
@@ -29,7 +28,7 @@ def generate(
     video: Float[AnyArray, "B T H W 3"],
     audio: Float[AnyArray, "B L"],
     *,
-    protocol: Protocol = "prefix",
+    protocol: str = "prefix",
     num_reactions: int = 1,
     noise: Float[AnyArray, "B K N D"] | None = None,
     key: Key[Array, ""] | None = None,
@@ -82,14 +81,14 @@ def generate(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _generate(
     model: ReactFace,
-    protocol: Protocol,
+    protocol: str,
     params: PyTree,
-    video: Float[Array, "B T H W 3"],
+    video: Float[AnyArray, "B T H W 3"],
     audio: Float[Array, "B L"],
     noise: Float[Array, "B K N D"],
-    lengths: Int[Array, " B"],
+    lengths: Int[AnyArray, " B"],
 ) -> Float[Array, "B K T C"]:
-    listener, _, _ = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
+    listener: Array = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])[0]
     return listener
 
 
@@ -99,7 +98,7 @@ def _react_to_clip(
     return model.react_to_clip(model.encode(video, audio, lengths), noise, lengths)
 
 
-_PROTOCOLS = {
+_PROTOCOLS: dict[str, Callable[..., Any]] = {
     "clip": _react_to_clip,
     "prefix": ReactFace.react_to_prefixes,
     "window": ReactFace.react_to_windows,

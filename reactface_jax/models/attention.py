@@ -9,6 +9,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from reactface_jax.models.linear import dense
@@ -17,7 +18,7 @@ LAYER_NORM_EPSILON = 1e-5
 _ATTENTION_SCALE = 1 / 2  # PyTorch draws the three projections as one Xavier-uniform matrix of [3 D, D]
 
 
-def layer_norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
+def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
     """LayerNorm with PyTorch's epsilon and a two-pass variance; statistics in float32 whatever `dtype`."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=dtype, name=name)
 
@@ -27,14 +28,14 @@ class MultiHeadAttention(nn.Module):
 
     num_heads: int
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "... F D"],
         memory: Float[Array, "... M D"],
-        mask: Float[Array, "... F M"] | None = None,
+        mask: Float[Array, "... #F M"] | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "... F D"]:
@@ -62,15 +63,15 @@ class DecoderLayer(nn.Module):
 
     num_heads: int
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "... F D"],
         memory: Float[Array, "... M D"],
-        self_mask: Float[Array, "... F F"] | None = None,
-        memory_mask: Float[Array, "... F M"] | None = None,
+        self_mask: Float[Array, "... #F F"] | None = None,
+        memory_mask: Float[Array, "... #F M"] | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "... F D"]:
@@ -97,7 +98,7 @@ class EncoderLayer(nn.Module):
     num_heads: int
     feed_forward: int
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

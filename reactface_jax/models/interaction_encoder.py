@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
@@ -23,7 +24,7 @@ class InteractionEncoder(nn.Module):
     num_layers: int = 2
     alignment: Alignment = "reference"
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -79,11 +80,13 @@ class InteractionEncoder(nn.Module):
         x = attend("past_motion_decoder", x, motion, 1)
         x = dense(self.feature_dim, self.dtype, "linear")(x)
 
-        tokens = [
-            self.param(name, nn.initializers.normal(1.0), (self.feature_dim,)).astype(self.dtype)
-            for name in ("mean_token", "log_variance_token")
-        ]
-        tokens = jnp.broadcast_to(jnp.stack(tokens), (*x.shape[:2], _NUM_TOKENS, self.feature_dim))
+        tokens = jnp.stack(
+            [
+                self.param(name, nn.initializers.normal(1.0), (self.feature_dim,)).astype(self.dtype)
+                for name in ("mean_token", "log_variance_token")
+            ]
+        )
+        tokens = jnp.broadcast_to(tokens, (*x.shape[:2], _NUM_TOKENS, self.feature_dim))
         x = jnp.concatenate([tokens, x], axis=2)  # B K 2+P D
         in_use = jnp.where(jnp.arange(x.shape[2]) < _NUM_TOKENS + num_past, 0.0, MASKED)
         for index in range(self.num_layers):

@@ -15,7 +15,7 @@ from reactface_jax.config import ModelConfig
 from reactface_jax.models.interaction_encoder import InteractionEncoder
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
 from reactface_jax.models.synchroniser import Synchroniser
-from reactface_jax.types import NUM_COEFFICIENTS
+from reactface_jax.types import NUM_COEFFICIENTS, AnyArray
 
 
 class Speaker(NamedTuple):
@@ -75,7 +75,7 @@ class Listener(nn.Module):
         carry: Carry,
         past_speaker: Speaker,
         speaker: Speaker,
-        noise: Float[Array, "B K D"],
+        noise: Float[AnyArray, "B K D"],
         *,
         deterministic: bool = True,
     ) -> tuple[Carry, Reaction]:
@@ -101,7 +101,7 @@ class Listener(nn.Module):
         carry: Carry,
         past_speaker: Speaker,
         speaker: Speaker,
-        noise: Float[Array, "B K D"],
+        noise: Float[AnyArray, "B K D"],
         *,
         deterministic: bool = True,
     ) -> tuple[Carry, Reaction]:
@@ -121,7 +121,7 @@ class Listener(nn.Module):
         num_past: int | Array,
         speaker: Speaker,
         position: int | Array,
-        noise: Array,
+        noise: AnyArray,
         deterministic: bool,
     ) -> tuple[Carry, Reaction]:
         mean, std = self.interaction_encoder(

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from reactface_jax.types import AnyArray
+
 Alignment = Literal["reference", "strict", "point_to_point"]
 
 MASKED = -1e9
@@ -74,6 +76,6 @@ def alignment_bias(
     return _bias(j <= last, (last - j) // unit, num_heads)
 
 
-def hide_beyond(length: Int[Array, " B"], num_memory: int) -> Float[Array, "B M"]:
+def hide_beyond(length: Int[AnyArray, " B"], num_memory: int) -> Float[Array, "B M"]:
     """Mask per key: 0 before each clip's `length`, `MASKED` after it."""
     return jnp.where(jnp.arange(num_memory)[None, :] < length[:, None], 0.0, MASKED)

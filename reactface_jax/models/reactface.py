@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerEncoder, SpeakerFeatures
-from reactface_jax.types import SAMPLES_PER_FRAME, Reactions
+from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
+from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Reactions
 
 
 class ReactFace(nn.Module):
@@ -34,12 +35,12 @@ class ReactFace(nn.Module):
 
     def __call__(
         self,
-        video: Float[Array, "B T H W 3"],
-        audio: Float[Array, "B L"],
+        video: Float[AnyArray, "B T H W 3"],
+        audio: Float[AnyArray, "B L"],
         *,
         num_reactions: int = 1,
-        noise: Float[Array, "B K N D"] | None = None,
-        lengths: Int[Array, " B"] | None = None,
+        noise: Float[AnyArray, "B K N D"] | None = None,
+        lengths: Int[AnyArray, " B"] | None = None,
         deterministic: bool = True,
     ) -> Reactions:
         """The clip protocol, as in training: the speaker is encoded once, over the whole clip.
@@ -62,20 +63,20 @@ class ReactFace(nn.Module):
 
     def encode(
         self,
-        video: Float[Array, "B T H W 3"],
-        audio: Float[Array, "B L"],
-        lengths: Int[Array, " B"] | None = None,
+        video: Float[AnyArray, "B T H W 3"],
+        audio: Float[AnyArray, "B L"],
+        lengths: Int[AnyArray, " B"] | None = None,
         *,
         deterministic: bool = True,
     ) -> SpeakerFeatures:
         """The speaker's features; see `SpeakerEncoder`."""
-        return self.speaker_encoder(video, audio, lengths, deterministic=deterministic)
+        return self.speaker_encoder(jnp.asarray(video), jnp.asarray(audio), lengths, deterministic=deterministic)
 
     def react_to_clip(
         self,
         features: SpeakerFeatures,
-        noise: Float[Array, "B K N D"],
-        lengths: Int[Array, " B"] | None = None,
+        noise: Float[AnyArray, "B K N D"],
+        lengths: Int[AnyArray, " B"] | None = None,
         *,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
@@ -84,7 +85,7 @@ class ReactFace(nn.Module):
         windows = self._windows(features, lengths)
         whole = Speaker(*_pad_frames(features, self._padded(num_frames)))
         all_past = self.config.past == "all"
-        carry = self.listener.start(*noise.shape[:2], self._padded(num_frames) if all_past else self.config.window)
+        carry = self._start(noise, self._padded(num_frames) if all_past else self.config.window)
 
         def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Speaker, Array]) -> tuple[Carry, Reaction]:
             previous, speaker, eps = x
@@ -98,15 +99,15 @@ class ReactFace(nn.Module):
 
     def react_to_prefixes(
         self,
-        video: Float[Array, "B T H W 3"],
-        audio: Float[Array, "B L"],
-        noise: Float[Array, "B K N D"],
-        lengths: Int[Array, " B"] | None = None,
+        video: Float[AnyArray, "B T H W 3"],
+        audio: Float[AnyArray, "B L"],
+        noise: Float[AnyArray, "B K N D"],
+        lengths: Int[AnyArray, " B"] | None = None,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
         """The reference's evaluation: in every window all frames so far are encoded again, from the first."""
         width = self.config.window
         num_frames = video.shape[1]
-        carry = self.listener.start(*noise.shape[:2], width)
+        carry = self._start(noise, width)
         ends = jnp.full(video.shape[:1], num_frames) if lengths is None else lengths
         padded = self._padded(num_frames)
         video = jnp.pad(video, [(0, 0), (0, padded - num_frames), (0, 0), (0, 0), (0, 0)])
@@ -116,21 +117,18 @@ class ReactFace(nn.Module):
             start = carry.window * width
             features = module.encode(video, audio, jnp.minimum(start + width, ends))
             visible = jnp.clip(ends - start, 1, width)
-            speech, motion = (
-                None if x is None else jax.lax.dynamic_slice_in_dim(x, ratio * start, ratio * width, axis=1)
-                for x, ratio in ((features.speech, SPEECH_RATIO), (features.motion, 1))
-            )
-            speaker = Speaker(speech, motion, visible)
+            speech = None if features.speech is None else _slice(features.speech, start, width, SPEECH_RATIO)
+            speaker = Speaker(speech, _slice(features.motion, start, width), visible)
             return module.listener.step_window(carry, speaker, speaker, eps)
 
         return self._scan(step, carry, jnp.moveaxis(noise, 2, 0), num_frames)
 
     def react_to_windows(
         self,
-        video: Float[Array, "B T H W 3"],
-        audio: Float[Array, "B L"],
-        noise: Float[Array, "B K N D"],
-        lengths: Int[Array, " B"] | None = None,
+        video: Float[AnyArray, "B T H W 3"],
+        audio: Float[AnyArray, "B L"],
+        noise: Float[AnyArray, "B K N D"],
+        lengths: Int[AnyArray, " B"] | None = None,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
         """The reference's script for own videos: every window is encoded alone, all of them at once here."""
         width = self.config.window
@@ -152,12 +150,16 @@ class ReactFace(nn.Module):
 
         speech = None if features.speech is None else by_window(features.speech)
         windows = Speaker(speech, by_window(features.motion), visible.T)
-        carry = self.listener.start(*noise.shape[:2], width)
+        carry = self._start(noise, width)
 
         def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Array]) -> tuple[Carry, Reaction]:
             return module.listener.step_window(carry, x[0], x[0], x[1])
 
         return self._scan(step, carry, (windows, jnp.moveaxis(noise, 2, 0)), num_frames)
+
+    def _start(self, noise: AnyArray, buffer: int) -> Carry:
+        batch, num_reactions = noise.shape[:2]
+        return self.listener.start(batch, num_reactions, buffer)
 
     def _scan(
         self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object, num_frames: int
@@ -170,29 +172,27 @@ class ReactFace(nn.Module):
         listener = listener.reshape(batch, num_reactions, -1, listener.shape[-1])[:, :, :num_frames]
         return listener, jnp.moveaxis(out.mean, 0, 2), jnp.moveaxis(out.std, 0, 2)
 
-    def _windows(self, features: SpeakerFeatures, lengths: Array | None) -> Speaker:
+    def _windows(self, features: SpeakerFeatures, lengths: AnyArray | None) -> Speaker:
         """The clip's features cut into windows, [N B ...]; padding of the last window is marked."""
         width = self.config.window
         batch, num_frames, _ = features.motion.shape
         padded = self._padded(num_frames)
         num_windows = padded // width
 
-        def by_window(x: Array | None) -> Array | None:
-            if x is None:
-                return None
+        def by_window(x: Array) -> Array:
             return jnp.moveaxis(x.reshape(batch, num_windows, -1, x.shape[-1]), 1, 0)
 
-        speech, motion = (by_window(x) for x in _pad_frames(features, padded))
+        speech, motion = _pad_frames(features, padded)
         visible = None
         if lengths is not None or padded != num_frames:
             ends = jnp.full((batch,), num_frames) if lengths is None else lengths
             visible = jnp.clip(ends[None, :] - width * jnp.arange(num_windows)[:, None], 1, width)  # N B
-        return Speaker(speech, motion, visible)
+        return Speaker(None if speech is None else by_window(speech), by_window(motion), visible)
 
     def _padded(self, num_frames: int) -> int:
         return -(-num_frames // self.config.window) * self.config.window
 
-    def _noise(self, noise: Array | None, num_reactions: int, video: Array) -> Array:
+    def _noise(self, noise: AnyArray | None, num_reactions: int, video: Array) -> Array:
         shape = (
             video.shape[0],
             num_reactions,
@@ -203,23 +203,27 @@ class ReactFace(nn.Module):
             return jax.random.normal(self.make_rng("sample"), shape)
         if noise.shape != shape:
             raise ValueError(f"noise has shape {noise.shape}; [B, K, N, D] is {shape} here")
-        return noise
+        return jnp.asarray(noise)
 
 
 def trim(
-    video: Float[Array, "B T H W 3"], audio: Float[Array, "B L"]
+    video: Float[AnyArray, "B T H W 3"], audio: Float[AnyArray, "B L"]
 ) -> tuple[Float[Array, "B T2 H W 3"], Float[Array, "B L2"]]:
     """Cuts a video that is longer than its sound, and a sound that is longer than its video, to whole frames.
 
     The reference cuts to S // 2 frames, S counting the encoder's frames and the zero frame after them: a frame whose
     last sample or so is missing still counts.
     """
-    kernels_and_strides = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))
     speech = audio.shape[1]
-    for kernel, stride in kernels_and_strides:
+    for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
         speech = (speech - kernel) // stride + 1
     num_frames = min(video.shape[1], (speech + 1) // SPEECH_RATIO)
+    video, audio = jnp.asarray(video), jnp.asarray(audio)
     return video[:, :num_frames], audio[:, : num_frames * SAMPLES_PER_FRAME]
+
+
+def _slice(x: Array, start: Array, num_frames: int, ratio: int = 1) -> Array:
+    return jax.lax.dynamic_slice_in_dim(x, ratio * start, ratio * num_frames, axis=1)
 
 
 def _pad_frames(features: SpeakerFeatures, num_frames: int) -> tuple[Array | None, Array]:

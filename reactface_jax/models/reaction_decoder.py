@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer
@@ -16,7 +17,7 @@ class ReactionDecoder(nn.Module):
     feature_dim: int
     num_heads: int
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

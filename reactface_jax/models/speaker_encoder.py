@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import AudioConfig
@@ -16,7 +17,7 @@ from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import alignment_bias, hide_beyond, periodic, temporal_bias
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
-from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
+from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
 
 SPEECH_RATIO = 2  # speech frames a video frame: S = 2 T
 
@@ -47,7 +48,7 @@ class SpeakerEncoder(nn.Module):
     use_audio: bool = True
     use_video: bool = True
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         if self.use_video:
@@ -71,7 +72,7 @@ class SpeakerEncoder(nn.Module):
         self,
         video: Float[Array, "B T H W 3"],
         audio: Float[Array, "B L"],
-        lengths: Int[Array, " B"] | None = None,
+        lengths: Int[AnyArray, " B"] | None = None,
         *,
         deterministic: bool = True,
     ) -> SpeakerFeatures:
@@ -112,14 +113,12 @@ class SpeakerEncoder(nn.Module):
             motion = self.motion_decoder(vector, speech, bias, own_speech, deterministic=deterministic)
         return SpeakerFeatures(frames, wav2vec2, speech, vector, motion)
 
-    def reconstruct(
-        self, vector: Float[Array, "B T D"], *, deterministic: bool = True
-    ) -> Float[Array, "B T {NUM_COEFFICIENTS}"]:
+    def reconstruct(self, vector: Float[Array, "B T D"], *, deterministic: bool = True) -> Float[Array, "B T C"]:
         """The speaker's own coefficients, a training signal."""
         decoded = self.speaker_decoder(vector, vector, deterministic=deterministic)
         return self.speaker_map(decoded.astype(jnp.float32))
 
-    def _encode_audio(self, audio: Array, num_frames: int, lengths: Array | None, deterministic: bool) -> Array:
+    def _encode_audio(self, audio: Array, num_frames: int, lengths: AnyArray | None, deterministic: bool) -> Array:
         samples = None if lengths is None else SAMPLES_PER_FRAME * lengths
         y = self.audio_encoder(audio[:, : SAMPLES_PER_FRAME * num_frames], samples, deterministic=deterministic)
         # 640 T samples give 2 T - 1 frames; the reference appends one of zeros.

@@ -4,6 +4,7 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer
@@ -26,7 +27,7 @@ class Synchroniser(nn.Module):
     use_vim: bool = True
     use_mim: bool = True
     dropout: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -3,10 +3,12 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import dense, kernel_initializer
+from reactface_jax.types import AnyArray
 
 GRID = 28  # height and width to which the maps after conv2 are resized
 INSTANCE_NORM_EPSILON = 1e-5
@@ -18,23 +20,23 @@ class Conv3d(nn.Module):
     features: int
     kernel_size: tuple[int, int, int]
     stride: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B T H W c"]) -> Float[Array, "B T H2 W2 d"]:
         kernel = self.param("kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features))
-        return conv3d(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride)
+        return conv3d(x.astype(self.dtype), jnp.asarray(kernel, self.dtype), stride=self.stride)
 
 
 class VideoEncoder(nn.Module):
     """Frames [B T H W 3] in [-1, 1] to features [B T D]."""
 
     feature_dim: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, video: Float[Array, "B T H W 3"], lengths: Int[Array, " B"] | None = None
+        self, video: Float[Array, "B T H W 3"], lengths: Int[AnyArray, " B"] | None = None
     ) -> Float[Array, "B T D"]:
         """Encodes clips.
 

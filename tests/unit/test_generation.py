@@ -1,0 +1,202 @@
+"""The protocols: scans equal loops, padding changes nothing, one compilation serves every clip."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_model import CONFIG, clip, random_params
+
+import reactface_jax as rf
+from reactface_jax.errors import UserError
+from reactface_jax.generation import _generate
+from reactface_jax.models.listener import Carry, Speaker
+
+T, K = 10, 2  # two and a half windows
+
+
+def noise(num_windows: int = 3, num_reactions: int = K) -> np.ndarray:
+    shape = (1, num_reactions, num_windows, CONFIG.feature_dim)
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> rf.ReactFace:
+    return rf.build_model(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def params(model):
+    return random_params(model)
+
+
+def apply(model, params, *args, **kwargs):
+    """`model.apply`, compiled: eager execution compiles each operation on its own."""
+    return jax.jit(lambda params, *args: model.apply({"params": params}, *args, **kwargs))(params, *args)
+
+
+def test_scan_over_windows_equals_a_python_loop(model, params):
+    video, audio = clip(T)
+    out = apply(model, params, video, audio, num_reactions=K, noise=noise())
+    features = apply(model, params, video, audio, method="encode")
+    width = CONFIG.window
+    padding = [(0, 0), (0, 3 * width - T), (0, 0)]
+    motion = jnp.pad(features.motion, padding)
+    speech = jnp.pad(features.speech, [(0, 0), (0, 2 * (3 * width - T)), (0, 0)])
+
+    carry = Carry(jnp.zeros((1, K, 3 * width, 58)), jnp.zeros((1, K, CONFIG.feature_dim)), jnp.zeros((), jnp.int32))
+    step = jax.jit(
+        lambda params, *args: model.apply({"params": params}, *args, method=lambda m, *x: m.listener.step_clip(*x))
+    )
+    reactions = []
+    for n in range(3):
+        visible = jnp.array([min(width, T - n * width)])
+        window = Speaker(
+            speech[:, 2 * n * width : 2 * (n + 1) * width], motion[:, n * width : (n + 1) * width], visible
+        )
+        carry, reaction = step(params, carry, Speaker(speech, motion), window, noise()[:, :, n])
+        reactions.append(reaction)
+    looped = jnp.concatenate([r.coefficients for r in reactions], axis=2)[:, :, :T]
+    chex.assert_trees_all_close(out.listener, looped, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(out.mean, jnp.stack([r.mean for r in reactions], axis=2), rtol=1e-5, atol=1e-6)
+
+
+def test_clip_protocol_of_a_padded_clip_equals_the_bare_model(model, params):
+    video, audio = clip(T)
+    bare = apply(model, params, video, audio, num_reactions=K, noise=noise())
+    padded = rf.generate(model, params, video, audio, protocol="clip", num_reactions=K, noise=noise())
+    chex.assert_trees_all_close(padded, bare.listener, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("protocol", ["prefix", "window"])
+def test_protocols_encode_exactly_the_frames_they_may_see(model, params, protocol):
+    video, audio = clip(T)
+    got = rf.generate(model, params, video, audio, protocol=protocol, num_reactions=K, noise=noise())
+    width = CONFIG.window
+    carry = Carry(jnp.zeros((1, K, width, 58)), jnp.zeros((1, K, CONFIG.feature_dim)), jnp.zeros((), jnp.int32))
+    step = jax.jit(
+        lambda params, *args: model.apply({"params": params}, *args, method=lambda m, *x: m.listener.step_window(*x))
+    )
+    for n in range(2):  # the whole windows
+        start, end = n * width, (n + 1) * width
+        first = 0 if protocol == "prefix" else start
+        seen = video[:, first:end], audio[:, 640 * first : 640 * end]
+        features = apply(model, params, *seen, method="encode")
+        speaker = Speaker(features.speech[:, -2 * width :], features.motion[:, -width:])
+        carry, reaction = step(params, carry, speaker, speaker, noise()[:, :, n])
+        chex.assert_trees_all_close(got[:, :, start:end], reaction.coefficients, rtol=1e-5, atol=2e-6)
+
+
+def test_prefix_and_window_protocols_never_see_the_future(model, params):
+    video, audio = clip(T)
+    later_video, later_audio = video.copy(), audio.copy()
+    later_video[:, 8:], later_audio[:, 8 * 640 :] = 0.5, 0.5
+    for protocol in ("prefix", "window"):
+        kwargs = {"protocol": protocol, "num_reactions": K, "noise": noise()}
+        before = rf.generate(model, params, video, audio, **kwargs)
+        after = rf.generate(model, params, later_video, later_audio, **kwargs)
+        np.testing.assert_array_equal(before[:, :, :8], after[:, :, :8])
+        assert np.abs(np.asarray(before[:, :, 8:] - after[:, :, 8:])).max() > 1e-4
+
+
+def test_one_compilation_serves_clips_of_any_length(model, params):
+    jax.clear_caches()
+    for num_frames in (4, T, 13):
+        num_windows = -(-num_frames // CONFIG.window)
+        y = rf.generate(model, params, *clip(num_frames), protocol="window", num_reactions=K, noise=noise(num_windows))
+        assert y.shape == (1, K, num_frames, 58)
+    assert _generate._cache_size() == 1
+
+
+def test_reactions_share_one_encoding_and_differ_by_their_noise_alone(model, params):
+    video, audio = clip(T)
+    both = rf.generate(model, params, video, audio, protocol="clip", num_reactions=2, noise=noise())
+    second = rf.generate(model, params, video, audio, protocol="clip", num_reactions=1, noise=noise()[:, 1:])
+    chex.assert_trees_all_close(both[:, 1:], second, rtol=1e-5, atol=1e-6)
+    assert np.abs(np.asarray(both[:, 0] - both[:, 1])).max() > 1e-3
+
+
+def test_noise_is_drawn_from_the_key(model, params):
+    video, audio = clip(T)
+    key = jax.random.key(3)
+    drawn = rf.generate(model, params, video, audio, protocol="clip", num_reactions=K, key=key)
+    eps = jax.random.normal(key, (1, K, 3, CONFIG.feature_dim))
+    given = rf.generate(model, params, video, audio, protocol="clip", num_reactions=K, noise=eps)
+    np.testing.assert_array_equal(drawn, given)
+
+
+def test_a_sound_that_ends_early_cuts_the_video(model, params):
+    video, audio = clip(T)
+    cut = apply(model, params, video, audio[:, : 640 * 7 + 100], num_reactions=K, noise=noise(2))
+    assert cut.listener.shape == (1, K, 7, 58)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_audio": False},
+        {"use_video": False},
+        {"use_vim": False},
+        {"use_mim": False},
+        {"use_vim": False, "use_mim": False},
+        {"alignment": "strict"},
+        {"alignment": "point_to_point"},
+        {"sync_order": "face_first"},
+        {"momentum": 0.0},
+        {"past": "window"},
+        {"interaction_layers": 3},
+    ],
+    ids=str,
+)
+def test_every_switch_changes_the_model(changes):
+    """By what it computes or, where a block is left out, by its parameters: shapes alone, nothing is compiled."""
+    changed = rf.build_model(dataclasses.replace(CONFIG, **changes))
+    plain = rf.build_model(CONFIG)
+
+    def trace(module: rf.ReactFace) -> str:
+        key = jax.random.key(0)
+        return str(jax.make_jaxpr(lambda: module.init({"params": key, "sample": key}, *clip(T)))())
+
+    assert trace(changed) != trace(plain)
+
+
+def test_absent_modalities_do_not_reach_the_reaction():
+    video, audio = clip(T)
+    other_video, other_audio = clip(T, seed=5)
+    for switch, seen in (("use_audio", (other_video, audio)), ("use_video", (video, other_audio))):
+        model = rf.build_model(dataclasses.replace(CONFIG, **{switch: False}))
+        params = random_params(model)
+        unseen = (video, other_audio) if switch == "use_audio" else (other_video, audio)
+        react = jax.jit(
+            lambda v, a, m=model, p=params: m.apply({"params": p}, v, a, num_reactions=K, noise=noise()).listener
+        )
+        plain = react(video, audio)
+        np.testing.assert_array_equal(plain, react(*unseen))
+        assert np.abs(np.asarray(plain - react(*seen))).max() > 1e-5
+
+
+def test_bfloat16_is_close_and_parameters_stay_float32(params):
+    video, audio = clip(T)
+    half = rf.build_model(dataclasses.replace(CONFIG, dtype="bfloat16"))
+    kwargs = {"num_reactions": K, "noise": noise()}
+    full = apply(rf.build_model(CONFIG), params, video, audio, **kwargs).listener
+    rough = apply(half, params, video, audio, **kwargs).listener
+    assert rough.dtype == jnp.float32
+    assert float(jnp.abs(full - rough).max() / jnp.abs(full).max()) < 0.1
+    shapes = jax.eval_shape(lambda: half.init({"params": jax.random.key(0), "sample": jax.random.key(0)}, video, audio))
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_reactions": K}, "either noise= or key="),
+        ({"num_reactions": K, "noise": noise(2)}, "noise has shape"),
+        ({"num_reactions": K, "noise": noise(), "protocol": "stream"}, "protocol 'stream' is none of"),
+    ],
+)
+def test_bad_arguments_are_refused(model, params, kwargs, message):
+    with pytest.raises(UserError, match=message):
+        rf.generate(model, params, *clip(T), **kwargs)
