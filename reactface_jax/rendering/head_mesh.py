@@ -14,6 +14,9 @@ PIVOT = np.array([0.0, 6.85, 0.55], np.float32)
 """The head turns about this point, between the ears."""
 CENTRE = np.array([0.0, 7.14, 0.55], np.float32)
 """This point is drawn at the origin of the translations."""
+TEETH_SCALE = np.array([0.88, 1.0, 1.0], np.float32)
+TEETH_SHIFT = np.array([0.0, 0.0, 0.06], np.float32)
+"""The asset's teeth stick out through the lips' corners: a little narrower and further back they don't."""
 AXIS_DEPTH = 0.45
 """Depth of the vertical axis around which the skin is unrolled onto the texture."""
 TEXTURE_BOTTOM, TEXTURE_TOP = 5.4, 8.45
@@ -71,10 +74,12 @@ def head_mesh() -> HeadMesh:
     def members(*names: str) -> Int[np.ndarray, " n"]:
         return np.unique(triangles[np.isin(group, names)])
 
+    teeth = members("helper-lower-teeth", "helper-upper-teeth")
+    vertices[teeth] = TEETH_SCALE * vertices[teeth] - TEETH_SHIFT
     normals = vertex_normals(vertices, triangles)
     coordinates = _skin_coordinates(vertices)
     coordinates[_inside_mouth(vertices, normals)] = PLAIN["mouth"]
-    coordinates[members("helper-lower-teeth", "helper-upper-teeth")] = PLAIN["teeth"]
+    coordinates[teeth] = PLAIN["teeth"]
     coordinates[members("helper-tongue")] = PLAIN["tongue"]
     for eye in ("helper-l-eye", "helper-r-eye"):
         coordinates[members(eye)] = _eye_coordinates(vertices[members(eye)])
