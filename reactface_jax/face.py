@@ -5,6 +5,7 @@ MediaPipe finds all faces of every frame; `link` joins them into tracks, one a p
 """
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,9 +25,10 @@ from reactface_jax.types import FRAME_RATE
 CROP_SIZE = 256
 """Side of a crop in pixels, as in the data sets."""
 
-# Share of the crop's height from the forehead's upper edge to the chin: as in the conversations that
-# `data_pipeline.dyads` makes (0.62 over random looks, the face in the middle).
-_FACE_HEIGHT_SHARE = 0.62
+# Framing, as in the made conversations (mean over random looks of the 3-D head): the share of the crop's height from
+# the forehead's upper edge to the chin, and how far the crop's centre lies above the face's, in face heights.
+_FACE_HEIGHT_SHARE = 0.59
+_CENTRE_ABOVE_FACE = 0.045
 
 _SMOOTHING = 0.6  # s, standard deviation of the crop's Gaussian smoothing
 _MAX_FACES = 4
@@ -173,8 +175,9 @@ def steady_crops(track: FaceTrack, num_frames: int) -> Float[np.ndarray, "T 3"]:
     last_seen = np.searchsorted(seen, np.arange(num_frames), side="right") - 1
     boxes = boxes[np.maximum(last_seen, 0)]
     height = boxes[:, 3] - boxes[:, 1]
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    squares = np.concatenate([centre, height[:, None] / _FACE_HEIGHT_SHARE], axis=1)
+    centre_x = (boxes[:, 0] + boxes[:, 2]) / 2
+    centre_y = (boxes[:, 1] + boxes[:, 3]) / 2 - _CENTRE_ABOVE_FACE * height
+    squares = np.stack([centre_x, centre_y, height / _FACE_HEIGHT_SHARE], axis=1)
     return gaussian_filter1d(squares, _SMOOTHING * FRAME_RATE, axis=0, mode="nearest")
 
 
@@ -196,18 +199,32 @@ def crop(
 def model_frame(frame: UInt8[np.ndarray, "256 256 3"], image_size: int) -> UInt8[np.ndarray, "H W 3"]:
     """A crop as the model sees it: its centre of 7/8 of the side, resized to `image_size`.
 
-    The steps are the data loader's, which halves pictures while it decodes them as long as they stay large enough.
+    The steps are the data loader's, which halves pictures while they stay large enough and then averages over area.
     """
     largest = len(frame) * 7 / 8
     factor = max(f for f in (1, 2, 4, 8) if f == 1 or largest / f >= image_size)
     side, picture = round(largest / factor), Image.fromarray(frame).reduce(factor)
     margin = (picture.width - side) // 2
-    box = (margin, margin, margin + side, margin + side)
-    return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box))
+    picture = picture.crop((margin, margin, margin + side, margin + side))
+    if side <= image_size:
+        return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
+    weights = _area_weights(side, image_size)
+    averaged = np.einsum("iy,yxc,jx->ijc", weights, np.asarray(picture, np.float32), weights, optimize=True)
+    return np.round(averaged).astype(np.uint8)
+
+
+@functools.cache
+def _area_weights(source: int, target: int) -> Float[np.ndarray, "target source"]:
+    """What share of each of `target` equal parts of a line of `source` pixels every pixel has."""
+    edges = np.arange(target + 1)[:, None] * source / target
+    pixels = np.arange(source)
+    overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+    return (np.maximum(overlap, 0) * target / source).astype(np.float32)
 
 
 def _start_mediapipe() -> tuple[Any, Any]:
-    # MediaPipe imports TensorFlow for a decorator of its documentation if it finds it, which costs seconds.
+    # MediaPipe imports TensorFlow, if it is there, for a decorator of its documentation alone: seconds for nothing, and
+    # a crash when the 3-D head is drawn later (see data_pipeline/host_tensorflow.py).
     hide_tensorflow = "tensorflow" not in sys.modules
     if hide_tensorflow:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]

@@ -6,10 +6,11 @@ Frames of the video are decoded three times (faces, model input, answer) and nev
 """
 
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ from reactface_jax.rendering.head import HeadRenderer
 from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION, SAMPLE_RATE, SAMPLES_PER_FRAME
 from reactface_jax.video import VideoWriter, check_output_folder, iterate_video
 
+T = TypeVar("T")
 Protocol = Literal["clip", "prefix", "window"]
 
 _MAX_COLUMNS = 4  # pictures side by side before a new row starts
@@ -100,7 +102,7 @@ def _check(speaker: Path, out: Path, num_reactions: int, face: str) -> None:
 
 def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
     """The square around the chosen face in every frame."""
-    found = find_faces(track(iterate_video(speaker), "finding the face", transient=True))
+    found = find_faces(_progress(iterate_video(speaker), "finding the face"))
     chosen, num_frames = choose(link(found), which, str(speaker)), len(found)
     print(f"{speaker}: {num_frames / FRAME_RATE:.1f} s, {num_frames} frames at {FRAME_RATE} fps")
     lost = num_frames - len(chosen.boxes)
@@ -123,6 +125,11 @@ def _fit(audio: Float[np.ndarray, " l"], num_frames: int) -> Float[np.ndarray, "
     """Cuts or fills up the sound to the length of the picture."""
     length = num_frames * SAMPLES_PER_FRAME
     return np.pad(audio[:length], (0, max(0, length - len(audio))))
+
+
+def _progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+    """A progress bar on a terminal, nothing in a log."""
+    return track(items, what, total=total, transient=True, disable=not sys.stdout.isatty())
 
 
 def _crops(speaker: Path, squares: Float[np.ndarray, "T 3"]) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
@@ -180,7 +187,7 @@ def _write(
             np.save(file, coefficients)
         with VideoWriter(out, size=(rows * CROP_SIZE, columns * CROP_SIZE), audio=audio) as writer:
             frames = zip(_crops(speaker, squares), coefficients.swapaxes(0, 1), strict=True)
-            for picture, faces in track(frames, "drawing", total=num_frames, transient=True):
+            for picture, faces in _progress(frames, "drawing", num_frames):
                 writer.write(_grid([picture, *(renderer.render(face) for face in faces)], names, rows, columns))
         aside.replace(arrays)
     finally:

@@ -8,6 +8,7 @@ import pytest
 from reactface_jax import face
 from reactface_jax.errors import UserError
 from reactface_jax.face import FaceTrack, choose, crop, find_faces, link, longest_loss, model_frame, steady_crops
+from reactface_jax.rendering.head import NEUTRAL, HeadRenderer, Look
 
 
 def box(x: float, y: float, width: float = 20, height: float = 30) -> np.ndarray:
@@ -57,7 +58,7 @@ def test_crop_holds_the_box_while_the_face_is_lost() -> None:
     assert squares.shape == (100, 3)
     np.testing.assert_allclose(squares, squares[:1].repeat(100, 0), atol=1e-9)
     assert squares[0, 0] == 50
-    assert 30 / squares[0, 2] == pytest.approx(0.62)
+    assert 30 / squares[0, 2] == pytest.approx(face._FACE_HEIGHT_SHARE)
 
 
 def test_crop_follows_slowly_and_without_lag() -> None:
@@ -88,11 +89,10 @@ def test_crop_moves_by_fractions_of_a_pixel() -> None:
     np.testing.assert_allclose(np.diff(fine), 0.25, atol=0.02)
 
 
-@pytest.mark.parametrize("image_size", [224, 112, 64, 48])
+@pytest.mark.parametrize("image_size", [256, 224, 112, 64, 48])
 def test_model_frame_is_the_loaders(image_size: int) -> None:
     """What the model sees of a new video is what the loader would have shown it."""
-    import tensorflow as tf
-
+    from data_pipeline.host_tensorflow import tf
     from data_pipeline.loader import _decode
 
     y, x = np.mgrid[:256, :256] / 256
@@ -103,6 +103,17 @@ def test_model_frame_is_the_loaders(image_size: int) -> None:
     ours = model_frame(frame, image_size)
     assert ours.shape == (image_size, image_size, 3)
     assert np.abs(ours - expected).mean() < 1.0
+
+
+def test_a_crop_is_framed_like_a_made_conversation() -> None:
+    """A drawn head is found, and the crop around it is about the picture that it was drawn as."""
+    squares, rng = [], np.random.default_rng(0)
+    for _ in range(6):
+        renderer = HeadRenderer((256, 256), Look.sample(rng))
+        (track,) = link(find_faces([renderer.render(NEUTRAL)]))
+        squares.append(steady_crops(track, 1)[0])
+        renderer.close()
+    assert np.mean(squares, axis=0) == pytest.approx([128, 128, 256], abs=10)
 
 
 def test_no_face_in_noise() -> None:
