@@ -1,0 +1,239 @@
+"""Each block against the PyTorch layer that it equals, or against its formula spelled out number by number."""
+
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from oracle import reactface_torch
+from oracle.weights import randomise
+from torch import nn
+from torch.nn import functional as F
+
+from reactface_jax.models import convolution
+from reactface_jax.models.attention import DecoderLayer, EncoderLayer
+from reactface_jax.models.positions import MASKED, alignment_bias, periodic, sinusoidal, temporal_bias
+from reactface_jax.models.reaction_decoder import interpolate_latents
+from reactface_jax.models.video_encoder import VideoEncoder, instance_norm, resize_nearest
+
+assert_close = functools.partial(chex.assert_trees_all_close, rtol=0, atol=1e-5)
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+# Weights ------------------------------------------------------------------------------------------------------------
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy()
+
+
+def linear(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, np.ndarray]:
+    return {"kernel": array(weight.T), "bias": array(bias)}
+
+
+def attention(module: nn.MultiheadAttention) -> dict[str, dict[str, np.ndarray]]:
+    projections = zip(module.in_proj_weight.chunk(3), module.in_proj_bias.chunk(3), strict=True)
+    out = linear(module.out_proj.weight, module.out_proj.bias)
+    return {"out": out} | {
+        name: linear(*parts) for name, parts in zip(("query", "key", "value"), projections, strict=True)
+    }
+
+
+def layer_params(layer: nn.TransformerDecoderLayer | nn.TransformerEncoderLayer) -> dict[str, dict]:
+    params = {name: linear(part.weight, part.bias) for name, part in layer.named_children() if "linear" in name}
+    for name, part in layer.named_children():
+        if "norm" in name:
+            params[name] = {"scale": array(part.weight), "bias": array(part.bias)}
+        elif name.endswith("attn"):
+            params["self_attention" if name == "self_attn" else "cross_attention"] = attention(part)
+    return params
+
+
+# Transformer layers -------------------------------------------------------------------------------------------------
+
+B, FRAMES, D, HEADS = 2, 12, 24, 6
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_decoder_layer(masked: bool):
+    layer = nn.TransformerDecoderLayer(D, HEADS, 2 * D, batch_first=True).eval()
+    randomise(layer)
+    x, memory = normal(B, FRAMES, D), normal(B, 2 * FRAMES, D, seed=1)
+    masks, torch_masks = (None, None), (None, None)
+    if masked:  # every head and every frame sees something else
+        masks = normal(HEADS, FRAMES, FRAMES), normal(HEADS, FRAMES, 2 * FRAMES)
+        masks[0][:, np.triu_indices(FRAMES, 1)[0], np.triu_indices(FRAMES, 1)[1]] = MASKED
+        torch_masks = tuple(torch.tensor(mask).where(torch.tensor(mask) > MASKED, -torch.inf) for mask in masks)
+        torch_masks = tuple(mask.repeat(B, 1, 1) for mask in torch_masks)
+    theirs = layer(torch.tensor(x), torch.tensor(memory), *torch_masks)
+    masks = [None if mask is None else jnp.asarray(mask) for mask in masks]
+    ours = DecoderLayer(HEADS).apply({"params": layer_params(layer)}, jnp.asarray(x), jnp.asarray(memory), *masks)
+    assert_close(ours, array(theirs))
+
+
+def test_decoder_layer_shares_one_memory_among_reactions():
+    layer = nn.TransformerDecoderLayer(D, HEADS, 2 * D, batch_first=True).eval()
+    x, memory = jnp.asarray(normal(B, 3, FRAMES, D)), jnp.asarray(normal(B, 1, FRAMES, D, seed=1))
+    ours = DecoderLayer(HEADS).apply({"params": layer_params(layer)}, x, memory)
+    for reaction in range(3):
+        theirs = layer(torch.tensor(np.array(x[:, reaction])), torch.tensor(np.array(memory[:, 0])))
+        assert_close(ours[:, reaction], array(theirs))
+
+
+def test_encoder_layer():
+    layer = nn.TransformerEncoderLayer(D, 4, 40, batch_first=True).eval()
+    randomise(layer)
+    x = normal(B, FRAMES, D)
+    used = 7  # of the twelve tokens; the rest is a buffer's empty end
+    with torch.enable_grad():  # without gradients PyTorch takes a fused path
+        theirs = array(layer(torch.tensor(x[:, :used])))
+    mask = jnp.where(jnp.arange(FRAMES) < used, 0.0, MASKED)
+    encoder, params = EncoderLayer(4, 40), {"params": layer_params(layer)}
+    assert_close(encoder.apply(params, jnp.asarray(x), mask)[:, :used], theirs)
+    assert_close(encoder.apply(params, jnp.asarray(x), mask, num_queries=2), theirs[:, :2])
+
+
+# Positions and biases -----------------------------------------------------------------------------------------------
+
+
+def naive_encoding(position: int, dim: int) -> list[float]:
+    angles = [position * 10_000 ** (-2 * i / dim) for i in range(dim // 2)]
+    return [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
+
+
+def test_sinusoidal():
+    positions = [0, 1, 7, 255, 750]
+    expected = np.array([naive_encoding(t, D) for t in positions], np.float32)
+    # A float32 angle of 750 is exact to 3e-5.
+    chex.assert_trees_all_close(sinusoidal(jnp.array(positions), D), expected, rtol=0, atol=1e-4)
+
+
+def test_periodic():
+    assert_close(periodic(20, D, 8), np.array([naive_encoding(t % 8, D) for t in range(20)], np.float32))
+
+
+def naive_slopes(heads: int) -> list[float]:
+    """Of the ALiBi paper's code."""
+    if heads & (heads - 1) == 0:
+        return [2 ** (-8 * (k + 1) / heads) for k in range(heads)]
+    power = 1
+    while 2 * power < heads:
+        power *= 2
+    return naive_slopes(power) + naive_slopes(2 * power)[::2][: heads - power]
+
+
+def naive_bias(heads: int, frames: int, memory: int, last, unit: int) -> np.ndarray:
+    """Frame i sees memory frames up to `last(i)`, less the farther back they are."""
+    bias = np.full((heads, frames, memory), -np.inf, np.float32)
+    for head, slope in enumerate(naive_slopes(heads)):
+        for i in range(frames):
+            for j in range(memory):
+                if j <= last(i):
+                    bias[head, i, j] = -slope * ((last(i) - j) // unit)
+    return bias
+
+
+def assert_biases_equal(ours: jax.Array, theirs: np.ndarray) -> None:
+    assert_close(jnp.where(ours > MASKED, ours, -jnp.inf), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("heads", [2, 6, 8, 12])
+@pytest.mark.parametrize("period", [4, 8])
+def test_temporal_bias(heads: int, period: int):
+    assert_biases_equal(temporal_bias(heads, 24, period), naive_bias(heads, 24, 24, lambda i: i, period))
+
+
+def test_slopes_of_eight_heads():
+    bias = temporal_bias(8, 9, 8)
+    np.testing.assert_array_equal(bias[:, 8, 0], [-0.5, -0.25, -0.125, -1 / 16, -1 / 32, -1 / 64, -1 / 128, -1 / 256])
+
+
+@pytest.mark.parametrize("heads", [6, 8])
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_alignment_bias(heads: int, ratio: int):
+    frames, memory = 16, 16 * ratio
+    bias = functools.partial(alignment_bias, heads, frames, memory, period=8, ratio=ratio)
+    offset = memory - frames
+    assert_biases_equal(bias(offset=offset), naive_bias(heads, frames, memory, lambda i: offset + i, 8))
+    strict = naive_bias(heads, frames, memory, lambda i: ratio * i, 8 * ratio)
+    assert_biases_equal(bias(offset=offset, alignment="strict"), strict)
+    own = [[0 if j // ratio == i else -np.inf for j in range(memory)] for i in range(frames)]
+    own = np.broadcast_to(np.array(own, np.float32), (heads, frames, memory))
+    assert_biases_equal(bias(offset=offset, alignment="point_to_point"), own)
+
+
+def test_alignment_bias_in_a_buffer_that_is_longer_than_the_past():
+    """The first rows for 8 frames of past are those of 8 frames alone."""
+    bias = functools.partial(alignment_bias, 8, period=4, ratio=2)
+    buffer = jax.jit(lambda past: bias(24, 48, offset=past))(8)
+    np.testing.assert_array_equal(buffer[:, :8, :16], bias(8, 16, offset=8))
+
+
+def test_oracle_biases():
+    """The oracle's masks, which it computes at once, are the loops' too."""
+    for frames, memory in ((16, 16), (16, 32)):
+        theirs = reactface_torch.causal_bias(frames, memory, 6, 4)
+        assert_close(theirs.numpy(), naive_bias(6, frames, memory, lambda i, m=memory: m - 16 + i, 4), atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 4, 8, 13, 64])
+def test_interpolate_latents(frames: int):
+    previous, current = normal(B, 3, D), normal(B, 3, D, seed=1)
+    pair = torch.stack([torch.tensor(previous), torch.tensor(current)], dim=-1).flatten(0, 1)
+    theirs = F.interpolate(pair, size=frames, mode="linear", align_corners=False)
+    theirs = theirs.unflatten(0, (B, 3)).transpose(2, 3).numpy()
+    assert_close(interpolate_latents(jnp.asarray(previous), jnp.asarray(current), frames), theirs)
+
+
+# F-Enc --------------------------------------------------------------------------------------------------------------
+
+
+def channels_first(x: np.ndarray) -> torch.Tensor:
+    return torch.tensor(x).movedim(-1, 1)
+
+
+@pytest.mark.parametrize("form", [convolution.native, convolution.folded, convolution.summed, convolution.conv3d])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride"), [(3, (5, 7, 7), 2), (8, (5, 7, 7), 2), (8, (3, 3, 3), 2), (8, (3, 3, 3), 1)]
+)
+@pytest.mark.parametrize("frames", [1, 6])
+def test_convolution(form, channels: int, kernel: tuple[int, int, int], stride: int, frames: int):
+    x = normal(B, frames, 14, 11, channels)
+    weight = normal(8, channels, *kernel, seed=1) / np.float32(math.sqrt(channels * math.prod(kernel)))
+    padding = tuple(size // 2 for size in kernel)
+    theirs = F.conv3d(channels_first(x), torch.tensor(weight), stride=(1, stride, stride), padding=padding)
+    ours = form(jnp.asarray(x), jnp.asarray(weight.transpose(2, 3, 4, 1, 0)), stride=stride)
+    assert_close(ours, theirs.movedim(1, -1).numpy())
+
+
+def test_instance_norm():
+    x = 3 + 2 * normal(B, 5, 6, 7, 4)
+    layer = nn.InstanceNorm3d(4, affine=False)
+    assert_close(instance_norm(jnp.asarray(x)), layer(channels_first(x)).movedim(1, -1).numpy())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (28, 28), (28, 30), (55, 41), (112, 112)])
+def test_resize_nearest(size: tuple[int, int]):
+    x = normal(1, 2, *size, 3)
+    theirs = F.interpolate(channels_first(x), size=(2, 28, 28), mode="nearest").movedim(1, -1).numpy()
+    np.testing.assert_array_equal(resize_nearest(jnp.asarray(x), 28), theirs)
+
+
+@pytest.mark.parametrize(("frames", "size"), [(5, (64, 64)), (2, (224, 224)), (3, (120, 90))])
+def test_video_encoder(frames: int, size: tuple[int, int]):
+    encoder = reactface_torch.VideoEncoder(8)
+    randomise(encoder)
+    params = {"fc": linear(encoder.fc.weight, encoder.fc.bias)}
+    for name, conv in encoder.Conv3D.named_children():
+        params[name] = {"kernel": array(conv.weight.permute(2, 3, 4, 1, 0))}
+    video = normal(B, frames, *size, 3)
+    with torch.no_grad():
+        theirs = encoder(torch.tensor(video)).numpy()
+    assert_close(jax.jit(VideoEncoder(8).apply)({"params": params}, video), theirs)
