@@ -1,5 +1,6 @@
 """Reactions for a whole split, and the rows of the table: the model's and those it is compared with."""
 
+import functools
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,6 +171,7 @@ def _answer(
     return np.asarray(reactions, np.float32)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def _noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
     """A clip's own noise."""
     return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(root, row), shape))(jnp.asarray(clip))

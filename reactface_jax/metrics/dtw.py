@@ -7,8 +7,8 @@ definition). The recursion
 
 is swept along anti-diagonals, on which no cell depends on another, for one sequence against many at once. NumPy, since
 a step is three passes over arrays that fit the cache; XLA's loop over the same cells is no faster and must be compiled
-for every number of neighbours (docs/metrics.md has the figures). Many pairs in float32 find the nearest neighbour,
-float64 measures the distance to it.
+for every number of neighbours (docs/metrics.md has the figures). Where neighbours are many, float32 finds the
+nearest one and float64 measures the distance to it.
 """
 
 import numpy as np
@@ -45,8 +45,8 @@ def nearest_distance(
     nearest = np.empty(prediction.shape[:2])
     for i, row in enumerate(neighbours):
         appropriate = listener[row]
-        if len(appropriate) == 1:
-            nearest[i] = distances(prediction[i], appropriate)[:, 0]
+        if len(appropriate) <= prediction.shape[1]:  # measuring the found ones again would cost as much as all
+            nearest[i] = distances(prediction[i], appropriate).min(-1)
             continue
         found = distances(prediction[i], appropriate, np.float32).argmin(-1)
         for n in np.unique(found):

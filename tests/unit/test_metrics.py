@@ -24,6 +24,7 @@ def data() -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     neighbours = generator.random((5, 5)) < 0.4
     np.fill_diagonal(neighbours, True)
+    neighbours[0] = True  # one row with more neighbours than reactions
     return {
         "prediction": smooth(generator, 5, 3, 120, 6),
         "speaker": smooth(generator, 5, 120, 6),

@@ -1,0 +1,112 @@
+"""eval.py from shards and a checkpoint to a report, without training."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+import small_model
+
+from reactface_jax.checkpoint import About, Checkpoints
+from reactface_jax.config import Config, DataConfig, EvalConfig
+from reactface_jax.models import build_model
+from reactface_jax.params_file import save_params
+from reactface_jax.train_state import TrainState
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
+import raw_tree
+
+import eval as command
+from data_pipeline.loader import open_shards
+from data_pipeline.shards import write_shards
+
+FRAMES, SIZE = 50, 32
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("raw")
+    for split, lengths in {"train": [52, 53], "test": [52, 51]}.items():
+        raw_tree.write_split(root, split, lengths)
+        raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.eye(2 * len(lengths)))
+    write_shards(root, root / "shards")
+    return root / "shards"
+
+
+@pytest.fixture(scope="module")
+def config(shards) -> Config:
+    return Config(
+        model=small_model.CONFIG,
+        data=DataConfig(dir=str(shards), image_size=SIZE, eval_frames=FRAMES),
+        eval=EvalConfig(protocol="clip", num_reactions=2, batch_size=3),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(shards, config, tmp_path_factory) -> Path:
+    """What a training would leave."""
+    folder, data = tmp_path_factory.mktemp("run"), open_shards(shards)
+    about = About(config, data.mean_face, tuple(data.description["coefficient_names"]))
+    state = TrainState.create(small_model.random_params(build_model(config.model)), optax.sgd(0), jax.random.key(0))
+    with Checkpoints(folder, keep=1) as checkpoints:
+        checkpoints.save(7, state, about)
+    return folder
+
+
+def message(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        command.main([str(word) for word in words])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_report_of_a_run(run, shards, capsys):
+    command.main(["--checkpoint", str(run)])
+    out = run / "evaluation-test"
+    expected = ["listener.npy", "neighbours.npy", "prediction.npy", "report.json", "report.md", "speaker.npy"]
+    assert sorted(path.name for path in out.iterdir()) == expected
+    content = json.loads((out / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
+    assert content["source"].endswith("step 7")
+    assert content["data"] == {"data": str(shards), "split": "test", "clips": 4, "frames": FRAMES, "reactions": 2}
+    assert content["rows"][-1]["frames_per_second"] > 0
+    prediction = np.load(out / "prediction.npy")
+    assert prediction.shape == (4, 2, FRAMES, 58)
+    data = open_shards(shards)
+    np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
+    assert "clean mode" in capsys.readouterr().out
+
+
+def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
+    params = small_model.random_params(build_model(config.model))
+    save_params(tmp_path / "converted", params, {"model": dataclasses.asdict(config.model)})
+    words = ["--converted", tmp_path / "converted", "--data", shards, "--out", tmp_path / "out"]
+    words += ["--eval.protocol", "clip", "--eval.num-reactions", "2", "--eval.batch-size", "3"]
+    words += ["--data.image-size", SIZE, "--data.eval-frames", FRAMES]
+    command.main([str(word) for word in words])
+    expected = np.load(run / "evaluation-test" / "prediction.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "prediction.npy"), expected, atol=1e-4)
+
+
+def test_mistakes_are_told_in_one_sentence(run, shards, tmp_path, capsys):
+    assert "does not exist" in message(capsys, "--checkpoint", tmp_path / "none")
+    assert "did you mean --eval.num-reactions?" in message(capsys, "--checkpoint", run, "--eval.num-reaction", "3")
+    assert "--eval.split" in message(capsys, "--checkpoint", run, "--split", "tset")
+    assert "has no split val" in message(capsys, "--checkpoint", run, "--split", "val")
+    assert "is not a shard set" in message(capsys, "--checkpoint", run, "--data", tmp_path)
+    assert "not of this configuration" in message(
+        capsys, "--checkpoint", run, "--model.feature-dim", "32", "--out", tmp_path / "out"
+    )
+    assert "holds no ReactFace" in message(capsys, "--converted", audio_folder(tmp_path), "--data", shards)
+    assert not (tmp_path / "out").exists()
+
+
+def audio_folder(folder: Path) -> Path:
+    save_params(folder / "audio", {"kernel": np.zeros(1)}, {"audio": {}})
+    return folder / "audio"
