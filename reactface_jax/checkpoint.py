@@ -1,0 +1,241 @@
+"""Checkpoints: orbax writes them whole or not at all, and JSON beside the arrays says what they belong to."""
+
+import contextlib
+import dataclasses
+import difflib
+import importlib.metadata
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, get_type_hints
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import Float
+
+from reactface_jax.config import Config
+from reactface_jax.errors import UserError
+from reactface_jax.train_state import TrainState
+
+FOLDER = "checkpoints"  # inside a run's directory
+PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+# A resumed run may change these: they do not enter the numbers of a step.
+FREE_FIELDS = (
+    "data.dir",
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.pretrained_audio",
+    "eval.",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint's arrays belong to."""
+
+    config: Config
+    mean_face: Float[np.ndarray, " C"]
+    """Of the data: add it to the model's output for raw coefficients."""
+    coefficient_names: tuple[str, ...]
+    data_step: int = 0
+    """Batches that training has taken; the loader starts again behind them."""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: versions())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with what its user needs."""
+
+    config: Config
+    params: Any
+    step: int
+    mean_face: Float[np.ndarray, " C"]
+    coefficient_names: tuple[str, ...]
+    versions: Mapping[str, str]
+
+
+class Checkpoints:
+    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk."""
+
+    def __init__(self, run_dir: Path, keep: int):
+        self._run_dir = run_dir
+        self._manager = _manager(run_dir, ocp.CheckpointManagerOptions(max_to_keep=keep, create=True))
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: TrainState, about: About) -> None:
+        """Writes in the background; the state's buffers may be donated as soon as this returns."""
+        progress = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                progress=ocp.args.StandardSave(progress),
+                about=ocp.args.JsonSave(_to_json(about)),
+            ),
+        )
+
+    def about(self, step: int) -> About:
+        """Raises `UserError` if the checkpoint is damaged."""
+        return _read_about(self._manager, self._run_dir, step)
+
+    def restore(self, step: int, abstract: TrainState) -> TrainState:
+        """Reads a checkpoint into the shapes, types and shardings of `abstract`.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
+        progress = {"step": abstract.step, "opt_state": abstract.opt_state, "key": abstract.key}
+        with _damage_reported(self._run_dir, step):
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardRestore(abstract.params), progress=ocp.args.StandardRestore(progress)
+                ),
+            )
+        return TrainState(params=restored["params"], **restored["progress"])
+
+
+def load_run(run_dir: str | Path, step: int | None = None) -> Run:
+    """Reads a trained model, without its optimiser, onto this machine's first device.
+
+    Args:
+      run_dir: the `--workdir` of a training run.
+      step: which checkpoint; the newest by default.
+
+    Raises:
+      UserError: there is no such run or checkpoint, it is damaged, or another version of this package wrote it.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise UserError(f"run {run_dir} does not exist; give the --workdir of a training run")
+    if not (run_dir / FOLDER).is_dir():
+        raise UserError(f"{run_dir} holds no checkpoints; give the --workdir of a training run")
+    options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
+    with _manager(run_dir, options) as manager:
+        steps = sorted(manager.all_steps())
+        if not steps:
+            raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
+        if step is not None and step not in steps:
+            raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+        step = steps[-1] if step is None else step
+        about = _read_about(manager, run_dir, step)
+        with _damage_reported(run_dir, step):
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)["params"]
+            )
+            restored = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract)))
+    return Run(about.config, restored["params"], step, about.mean_face, about.coefficient_names, about.versions)
+
+
+def check_resumable(saved: About, current: About) -> None:
+    """Raises `UserError` if a run can't go on from a checkpoint: names the configuration fields that differ."""
+    free: tuple[str, ...] = FREE_FIELDS
+    if current.config.optimizer.schedule == "cosine":  # train.steps shapes the learning rate
+        free = tuple(name for name in free if name != "train.steps")
+    differing = [line for line in differences(saved.config, current.config) if not line.startswith(free)]
+    if differing:
+        raise UserError(f"the checkpoint is of another configuration ({'; '.join(differing)}); keep its values")
+    if saved.coefficient_names != current.coefficient_names or not np.array_equal(saved.mean_face, current.mean_face):
+        raise UserError("the checkpoint is of another data set: mean_face or coefficient_names differ; give its own")
+
+
+def differences(saved: Any, current: Any, prefix: str = "") -> list[str]:
+    """Lines such as `model.momentum: 0.9 there, 0.999 here` for the fields in which two configurations differ."""
+    lines: list[str] = []
+    for field in dataclasses.fields(saved):
+        name, there, here = f"{prefix}{field.name}", getattr(saved, field.name), getattr(current, field.name)
+        if dataclasses.is_dataclass(there):
+            lines += differences(there, here, f"{name}.")
+        elif there != here:
+            lines.append(f"{name}: {there!r} there, {here!r} here")
+    return lines
+
+
+def config_from_json(values: Mapping[str, Any]) -> Config:
+    """The configuration that `dataclasses.asdict` made `values` of. Raises `UserError` for a field unknown here."""
+    return _dataclass_from(Config, values)
+
+
+def versions() -> dict[str, str]:
+    """What runs: Python and the packages that decide the numbers."""
+    return {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            nearest = difflib.get_close_matches(name, hints, n=1, cutoff=0.0)[0]
+            raise UserError(
+                f"the configuration has the unknown field {prefix}{name} (the nearest here is {prefix}{nearest}); "
+                "use the version of reactface_jax that wrote it"
+            )
+    return kind(
+        **{
+            name: _dataclass_from(hints[name], value, f"{prefix}{name}.")
+            if dataclasses.is_dataclass(hints[name])
+            else value
+            for name, value in values.items()
+        }
+    )
+
+
+def _to_json(about: About) -> dict[str, Any]:
+    return dataclasses.asdict(about) | {
+        "mean_face": np.asarray(about.mean_face, np.float64).tolist(),
+        "coefficient_names": list(about.coefficient_names),
+    }
+
+
+def _manager(run_dir: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
+    handlers = {
+        "params": ocp.StandardCheckpointHandler(),
+        "progress": ocp.StandardCheckpointHandler(),
+        "about": ocp.JsonCheckpointHandler(),
+    }
+    return ocp.CheckpointManager((run_dir / FOLDER).absolute(), options=options, item_handlers=handlers)
+
+
+def _read_about(manager: ocp.CheckpointManager, run_dir: Path, step: int) -> About:
+    with _damage_reported(run_dir, step):
+        values = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+        return About(
+            config=config_from_json(values["config"]),
+            mean_face=np.asarray(values["mean_face"], np.float32),
+            coefficient_names=tuple(values["coefficient_names"]),
+            data_step=values["data_step"],
+            versions=values["versions"],
+        )
+
+
+@contextlib.contextmanager
+def _damage_reported(run_dir: Path, step: int) -> Iterator[None]:
+    """Turns whatever reading a checkpoint raises into one sentence; the cause stays chained."""
+    folder = run_dir / FOLDER / str(step)
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"checkpoint {folder}: {error}") from error
+    except Exception as error:
+        raise UserError(
+            f"checkpoint {folder} is damaged ({type(error).__name__}); remove this folder to use the one before"
+        ) from error

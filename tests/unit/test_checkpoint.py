@@ -1,0 +1,238 @@
+"""Checkpoints: what is written is read again, another configuration is told apart, damage gets one sentence."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from reactface_jax.checkpoint import (
+    About,
+    Checkpoints,
+    check_resumable,
+    config_from_json,
+    differences,
+    load_run,
+    versions,
+)
+from reactface_jax.config import Config, EvalConfig, ModelConfig, OptimizerConfig, TrainConfig
+from reactface_jax.errors import UserError
+from reactface_jax.optimizer import frozen_mask, learning_rate, make_optimizer
+from reactface_jax.sharding import make_mesh, shardings
+from reactface_jax.train_state import TrainState, stream
+
+NAMES = tuple(f"c{i}" for i in range(58))
+OPTIMIZER = make_optimizer(OptimizerConfig(learning_rate=0.1), 10, ("frozen/",))
+
+
+def make_state() -> TrainState:
+    params = {
+        "layer": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)},
+        "frozen": {"kernel": jnp.ones(2)},
+    }
+    return TrainState.create(params, OPTIMIZER, jax.random.key(3))
+
+
+def make_about(config: Config | None = None) -> About:
+    return About(config or Config(), np.linspace(0, 1, 58).astype(np.float32), NAMES)
+
+
+def update(state: TrainState) -> TrainState:
+    gradients = jax.tree.map(jnp.ones_like, state.params)
+    updates, opt_state = OPTIMIZER.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
+
+
+def save(run_dir, steps=(1,), config=None, keep=3) -> TrainState:
+    state = make_state()
+    with Checkpoints(run_dir, keep) as checkpoints:
+        for step in steps:
+            state = update(state)
+            checkpoints.save(step, state, make_about(config))
+    return state
+
+
+def assert_same(a: TrainState, b: TrainState) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_state_is_restored_whole_and_placed(tmp_path):
+    saved = save(tmp_path)
+    mesh = make_mesh()
+    placed = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        jax.eval_shape(make_state),
+        shardings(jax.eval_shape(make_state), mesh),
+    )
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        assert checkpoints.latest_step == 1
+        restored = checkpoints.restore(1, placed)
+    assert_same(saved, restored)
+    assert restored.params["layer"]["kernel"].sharding.mesh == mesh
+    assert len(restored.params["layer"]["kernel"].devices()) == 8
+
+
+def test_a_save_in_the_background_is_of_its_own_step_though_the_buffers_are_donated(tmp_path):
+    step_fn = jax.jit(lambda x: x + 1, donate_argnums=0)
+    size = 2_000_000
+    state = TrainState(jnp.zeros((), jnp.int32), {"w": jnp.zeros(size)}, (), jax.random.key(0))
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        checkpoints.save(7, state, make_about())
+        values = state.params["w"]
+        for _ in range(20):
+            values = step_fn(values)
+    np.testing.assert_array_equal(load_run(tmp_path).params["w"], np.zeros(size))
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    save(tmp_path, steps=(1, 2, 3, 4), keep=2)
+    assert load_run(tmp_path).step == 4
+    assert load_run(tmp_path, step=3).step == 3
+    with pytest.raises(UserError, match=r"no checkpoint of step 1; it has 3, 4$"):
+        load_run(tmp_path, step=1)
+
+
+def test_a_run_holds_what_its_user_needs(tmp_path):
+    config = Config(model=ModelConfig(feature_dim=64), eval=EvalConfig(protocol="window"))
+    saved = save(tmp_path, config=config)
+    run = load_run(tmp_path)
+    assert run.config == config
+    assert run.coefficient_names == NAMES
+    np.testing.assert_array_equal(run.mean_face, make_about().mean_face)
+    assert run.versions == versions()
+    jax.tree.map(np.testing.assert_array_equal, run.params, saved.params)
+    assert len(run.params["layer"]["kernel"].devices()) == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("missing", "does not exist"),
+        ("no run", "holds no checkpoints"),
+        ("empty", "has no checkpoint yet"),
+        ("no json", "is damaged"),
+        ("cut json", "is damaged"),
+        ("no arrays", "is damaged"),
+        ("cut arrays", "is damaged"),
+    ],
+)
+def test_a_run_that_can_not_be_read_gets_one_sentence(tmp_path, broken, message):
+    run_dir = tmp_path / "run"
+    if broken == "no run":
+        run_dir.mkdir()
+    elif broken == "empty":
+        (run_dir / "checkpoints").mkdir(parents=True)
+    elif broken != "missing":
+        save(run_dir)
+        folder = run_dir / "checkpoints" / "1"
+        paths = (folder / "about").iterdir() if "json" in broken else (folder / "params").rglob("*")
+        for path in [path for path in paths if path.is_file()]:
+            if "no" in broken:
+                path.unlink()
+            else:
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=message) as error:
+        load_run(run_dir)
+    assert str(run_dir) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_field_of_a_checkpoint_is_named(tmp_path):
+    save(tmp_path)
+    path = tmp_path / "checkpoints" / "1" / "about" / "metadata"
+    about = json.loads(path.read_text())
+    about["config"]["model"]["momentums"] = 3
+    path.write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"unknown field model.momentums \(the nearest here is model.momentum\)"):
+        load_run(tmp_path)
+
+
+def test_a_configuration_survives_json():
+    config = Config(model=ModelConfig(sync_order="face_first", momentum=0.999), train=TrainConfig(seed=7))
+    assert config_from_json(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_another_configuration_is_refused_with_the_fields_that_differ():
+    changed = Config(model=ModelConfig(momentum=0.5, feature_dim=64))
+    assert differences(Config(), changed) == [
+        "model.feature_dim: 128 there, 64 here",
+        "model.momentum: 0.9 there, 0.5 here",
+    ]
+    with pytest.raises(UserError, match=r"model.feature_dim: 128 there, 64 here; model.momentum"):
+        check_resumable(make_about(), make_about(changed))
+    check_resumable(make_about(), make_about(Config(train=TrainConfig(steps=7, log_every=1))))
+
+
+def test_steps_are_part_of_a_cosine_schedule():
+    def cosine(steps):
+        return make_about(Config(train=TrainConfig(steps=steps), optimizer=OptimizerConfig(schedule="cosine")))
+
+    with pytest.raises(UserError, match=r"train.steps: 5 there, 6 here"):
+        check_resumable(cosine(5), cosine(6))
+
+
+def test_another_data_set_is_refused():
+    other = dataclasses.replace(make_about(), mean_face=np.zeros(58, np.float32))
+    with pytest.raises(UserError, match="another data set"):
+        check_resumable(make_about(), other)
+
+
+def test_frozen_parameters_keep_their_values_and_have_no_moments():
+    state = make_state()
+    after = update(state)
+    np.testing.assert_array_equal(after.params["frozen"]["kernel"], state.params["frozen"]["kernel"])
+    assert np.all(after.params["layer"]["bias"] != state.params["layer"]["bias"])
+    moments = [leaf.shape for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
+    assert sorted(moments) == [(2, 3), (2, 3), (3,), (3,)]
+    assert frozen_mask(state.params, ()) == jax.tree.map(lambda _: False, state.params)
+
+
+def test_adamw_is_that_of_pytorch_on_biases_too():
+    import torch
+
+    config = OptimizerConfig(learning_rate=0.1, weight_decay=0.3)
+    optimizer = make_optimizer(config, 10)
+    rng = np.random.default_rng(0)
+    ours = {"bias": jnp.asarray(rng.standard_normal(4), jnp.float32)}
+    theirs = torch.tensor(np.asarray(ours["bias"]).copy(), requires_grad=True)
+    reference = torch.optim.AdamW([theirs], lr=0.1, betas=(0.9, 0.999), weight_decay=0.3)
+    opt_state = optimizer.init(ours)
+    for _ in range(5):
+        gradient = rng.standard_normal(4).astype(np.float32)
+        updates, opt_state = optimizer.update({"bias": jnp.asarray(gradient)}, opt_state, ours)
+        ours = optax.apply_updates(ours, updates)
+        theirs.grad = torch.tensor(gradient)
+        reference.step()
+    np.testing.assert_allclose(ours["bias"], theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_counts_trained_parameters_alone():
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=1.0, learning_rate=1.0, weight_decay=0.0), 10, ("frozen",))
+    params = {"frozen": jnp.zeros(1), "a": jnp.zeros(1), "b": jnp.zeros(1)}
+    _, opt_state = optimizer.update(
+        {"frozen": jnp.full(1, 1e6), "a": jnp.full(1, 3.0), "b": jnp.full(1, 4.0)}, optimizer.init(params), params
+    )
+    first_moments = sorted(float(leaf[0]) for leaf in jax.tree.leaves(opt_state) if leaf.ndim)[-2:]
+    np.testing.assert_allclose(first_moments, [0.06, 0.08], rtol=1e-6)  # 0.1 of 3 / 5 and 4 / 5
+
+
+def test_learning_rates():
+    constant = learning_rate(OptimizerConfig(learning_rate=1.0, warmup_steps=4), 100)
+    np.testing.assert_allclose([constant(i) for i in (0, 1, 3, 4, 99)], [0.25, 0.5, 1, 1, 1], rtol=1e-6)
+    cosine = learning_rate(OptimizerConfig(learning_rate=1.0, warmup_steps=4, schedule="cosine"), 104)
+    np.testing.assert_allclose([cosine(i) for i in (0, 4, 54, 104)], [0.25, 1, 0.5, 0], rtol=1e-6, atol=1e-7)
+
+
+def test_random_streams_depend_on_key_name_and_step_alone():
+    key = jax.random.key(0)
+    keys = [stream(key, "dropout", 1), stream(key, "dropout", 2), stream(key, "sample", 1)]
+    keys.append(stream(jax.random.key(1), "dropout", 1))
+    assert len({tuple(jax.random.key_data(k).tolist()) for k in keys}) == 4
+    assert jax.random.key_data(stream(key, "dropout", jnp.int32(2))).tolist() == jax.random.key_data(keys[1]).tolist()
