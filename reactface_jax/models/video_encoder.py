@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.convolution import conv3d
-from reactface_jax.models.linear import dense, kernel_initializer
+from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.types import AnyArray
 
 GRID = 28  # height and width to which the maps after conv2 are resized
@@ -32,6 +32,9 @@ class VideoEncoder(nn.Module):
     """Frames [B T H W 3] in [-1, 1] to features [B T D]."""
 
     feature_dim: int
+    gain: float = 1.0
+    """Factor on the last layer's initial kernel. Time changes the mean of normalised maps little: at gain 1 the face
+    starts far below the positional encoding that is added to it."""
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -60,7 +63,7 @@ class VideoEncoder(nn.Module):
         x = x + conv("conv4", x, dim, (3, 3, 3), 1)
         x = conv("conv5", x, dim, (3, 3, 3), 2)
         x = x.mean(axis=(2, 3))  # B T D
-        return dense(dim, self.dtype, "fc")(x)
+        return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x)
 
 
 def instance_norm(x: Float[Array, "B T H W c"], valid: Array | None = None) -> Float[Array, "B T H W c"]:

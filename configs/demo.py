@@ -1,0 +1,49 @@
+"""A model that learns to react within minutes on two CPU cores, from made conversations: `make demo`.
+
+Command:   python train.py --config configs/demo.py --workdir runs/demo/run --data.dir runs/demo/shards
+Hardware:  2 CPU cores.
+"""
+
+from reactface_jax.config import (
+    AudioConfig,
+    Config,
+    DataConfig,
+    EvalConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+
+config = Config(
+    model=ModelConfig(
+        feature_dim=32,
+        num_heads=4,
+        dropout=0.0,
+        video_gain=10.0,
+        audio=AudioConfig(
+            hidden_size=32,
+            num_layers=1,
+            num_heads=4,
+            intermediate_size=64,
+            conv_dim=16,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_groups=4,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            layer_dropout=0.0,
+            mask_time_prob=0.0,
+            freeze_feature_extractor=False,  # there are no pretrained weights to keep
+        ),
+    ),
+    data=DataConfig(image_size=40, clip_frames=64, eval_frames=150, max_neighbours=8),
+    loss=LossConfig(reconstruction=10.0, diversity=0.05, smooth=1.0, speaker=20.0),
+    optimizer=OptimizerConfig(
+        learning_rate=3e-3, weight_decay=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0
+    ),
+    train=TrainConfig(
+        steps=500, batch_size=4, window=8, log_every=10, eval_every=100, checkpoint_every=100, keep_checkpoints=2
+    ),
+    eval=EvalConfig(protocol="prefix", num_reactions=10, batch_size=4),
+)
