@@ -86,7 +86,7 @@ def measure(
     if prediction.strides[1] == 0:
         prediction = prediction[:, :1]
     moments = correlation.moments(listener)
-    random = correlation.random_neighbours(mask, seed)
+    random = correlation.random_neighbours(mask, correlation.never_random(speaker, listener), seed)
     return Measurements(
         concordance=correlation.best_concordance(prediction, moments, mask),
         random_concordance=correlation.best_concordance(prediction, moments, random),

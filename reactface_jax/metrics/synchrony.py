@@ -48,10 +48,10 @@ def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarra
 
 
 class ChannelLag(NamedTuple):
-    """When some channels of the reactions follow the same channels of the speaker."""
+    """How long some channels of the reactions follow the same channels of the speaker."""
 
     lag: float
-    """Frames, signed, at the highest correlation; NaN if no channel ever varies in both."""
+    """Frames; NaN if no channel ever varies in both."""
     correlation: float
     """There."""
 
@@ -62,20 +62,21 @@ def channel_lag(
     channels: Sequence[int],
     max_lag: int = MAX_LAG,
 ) -> ChannelLag:
-    """The lag at the peak of the cross-correlation averaged over clips, reactions and the given channels.
+    """The lag, 0 to `max_lag`, at the peak of the correlation averaged over clips, reactions and the given channels.
 
-    The curve is averaged before its peak is sought: a single clip holds too few events to place one.
+    The curve is averaged before its peak is sought: a single clip holds too few events to place one. Negative lags are
+    left out, since in a split with both roles real people give a symmetric curve: either follows the other.
     """
-    total, count = np.zeros(2 * max_lag + 1), np.zeros(2 * max_lag + 1)
+    total, count = np.zeros(max_lag + 1), np.zeros(max_lag + 1)
     columns = list(channels)
     for reactions, person in zip(prediction, speaker, strict=True):
-        correlation = lagged_correlation(reactions[..., columns], person[..., columns], max_lag)
+        correlation = lagged_correlation(reactions[..., columns], person[..., columns], max_lag)[:, max_lag:]
         total += np.nansum(correlation, axis=(0, 2))
         count += (~np.isnan(correlation)).sum(axis=(0, 2))
     if not count.any():
         return ChannelLag(np.nan, np.nan)
     curve = np.where(count > 0, total / np.maximum(count, 1), -np.inf)
-    return ChannelLag(float(curve.argmax() - max_lag), float(curve.max()))
+    return ChannelLag(float(curve.argmax()), float(curve.max()))
 
 
 def lagged_correlation(

@@ -80,7 +80,7 @@ def test_report_of_a_run(run, shards, capsys):
     assert prediction.shape == (4, 2, FRAMES, 58)
     data = open_shards(shards)
     np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
-    assert "clean mode" in capsys.readouterr().out
+    assert "Clean mode" in capsys.readouterr().out
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
