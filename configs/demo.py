@@ -20,6 +20,7 @@ config = Config(
         feature_dim=32,
         num_heads=4,
         dropout=0.0,
+        video_grid=6,  # what frames of 48x48 come to after conv2
         video_gain=10.0,
         audio=AudioConfig(
             hidden_size=32,
@@ -37,13 +38,13 @@ config = Config(
             freeze_feature_extractor=False,  # there are no pretrained weights to keep
         ),
     ),
-    data=DataConfig(image_size=40, clip_frames=64, eval_frames=150, max_neighbours=8),
+    data=DataConfig(image_size=48, clip_frames=64, eval_frames=150, max_neighbours=8),
     loss=LossConfig(reconstruction=10.0, diversity=0.05, smooth=1.0, speaker=20.0),
     optimizer=OptimizerConfig(
         learning_rate=3e-3, weight_decay=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0
     ),
     train=TrainConfig(
-        steps=500, batch_size=4, window=8, log_every=10, eval_every=100, checkpoint_every=100, keep_checkpoints=2
+        steps=500, batch_size=4, window=16, log_every=10, eval_every=100, checkpoint_every=100, keep_checkpoints=2
     ),
     eval=EvalConfig(protocol="prefix", num_reactions=10, batch_size=4),
 )

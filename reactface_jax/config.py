@@ -73,6 +73,7 @@ class ModelConfig:
     use_video: bool = True
     use_vim: bool = True  # video interaction of the SLBS: attention to the speaker's motion
     use_mim: bool = True  # speech interaction of the SLBS: attention to the speaker's speech
+    video_grid: int = 28  # height and width to which F-Enc resizes its maps after conv2; 28 fits frames of 224
     video_gain: float = 1.0  # initial gain of F-Enc's last layer; a short training from scratch wants it larger
     dropout: float = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of computation; parameters are float32

@@ -25,6 +25,7 @@ from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.models.reactface import ReactFace, build_model
 from reactface_jax.optimizer import frozen_patterns, make_optimizer
+from reactface_jax.params_file import load_params
 from reactface_jax.progress import Metrics, Progress, what_runs
 from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 TENSORBOARD = "tensorboard"  # folder inside a run's directory
 VALIDATION_BATCHES = 8
 QUEUED_STEPS = 2  # dispatched and not finished: the device never waits, and few batches wait in its memory
+
+_ONE_USE = {"xla_backend_optimization_level": 0}
+"""For a program that runs once: on CPU, optimising 300 random draws takes three times as long as drawing them."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def train(
             abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placement)
             state = checkpoints.restore(start, abstract)
         else:
-            state = jax.jit(init, out_shardings=placement)()
+            state = jax.jit(init, out_shardings=placement, compiler_options=_ONE_USE)()
             if config.train.pretrained_audio:
                 params = with_pretrained_audio(state.params, config.train.pretrained_audio)
                 state = dataclasses.replace(state, params=jax.device_put(params, placement.params))
@@ -170,9 +174,7 @@ def init_params(model: ReactFace, config: Config, key: PRNGKeyArray) -> Any:
 
 def with_pretrained_audio(params: Any, folder: str) -> Any:
     """Replaces the audio encoder's parameters. Raises `UserError` if the folder's do not fit."""
-    from reactface_jax.convert import load_params
-
-    ours, theirs = params["speaker_encoder"]["audio_encoder"], load_params(folder)
+    ours, (theirs, _) = params["speaker_encoder"]["audio_encoder"], load_params(folder)
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise UserError(f"--train.pretrained-audio {folder} does not fit the sizes of model.audio; convert it again")

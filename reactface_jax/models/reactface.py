@@ -28,6 +28,7 @@ class ReactFace(nn.Module):
             c.audio,
             c.use_audio,
             c.use_video,
+            c.video_grid,
             c.video_gain,
             c.dropout,
             jnp.dtype(c.dtype),

@@ -47,13 +47,14 @@ class SpeakerEncoder(nn.Module):
     audio: AudioConfig
     use_audio: bool = True
     use_video: bool = True
+    video_grid: int = 28
     video_gain: float = 1.0
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         if self.use_video:
-            self.video_encoder = VideoEncoder(self.feature_dim, self.video_gain, self.dtype)
+            self.video_encoder = VideoEncoder(self.feature_dim, self.video_grid, self.video_gain, self.dtype)
         if self.use_audio:
             self.audio_encoder = Wav2Vec2Encoder(self.audio, self.dtype)
             self.audio_feature_map = dense(self.feature_dim, self.dtype)

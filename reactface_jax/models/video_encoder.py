@@ -10,7 +10,6 @@ from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.types import AnyArray
 
-GRID = 28  # height and width to which the maps after conv2 are resized
 INSTANCE_NORM_EPSILON = 1e-5
 
 
@@ -32,6 +31,8 @@ class VideoEncoder(nn.Module):
     """Frames [B T H W 3] in [-1, 1] to features [B T D]."""
 
     feature_dim: int
+    grid: int = 28
+    """Height and width to which the maps after conv2 are resized."""
     gain: float = 1.0
     """Factor on the last layer's initial kernel. Time changes the mean of normalised maps little: at gain 1 the face
     starts far below the positional encoding that is added to it."""
@@ -58,7 +59,7 @@ class VideoEncoder(nn.Module):
         x = conv("conv1", _hide(video, valid), dim // 4, (5, 7, 7), 2)
         x = nn.max_pool(x, (1, 3, 3), (1, 2, 2))
         x = conv("conv2", x, dim, (5, 7, 7), 2)
-        x = resize_nearest(x, GRID)
+        x = resize_nearest(x, self.grid)
         x = conv("conv3", x, dim, (3, 3, 3), 2)
         x = x + conv("conv4", x, dim, (3, 3, 3), 1)
         x = conv("conv5", x, dim, (3, 3, 3), 2)
