@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported; subprocesses inherit it
+# Before jax is imported; subprocesses inherit it. What one test or an earlier run compiled serves the others.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 
 import jax
 import jaxlib
