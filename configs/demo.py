@@ -40,7 +40,7 @@ config = Config(
     ),
     data=DataConfig(image_size=48, clip_frames=64, eval_frames=150, max_neighbours=8),
     loss=LossConfig(reconstruction=10.0, diversity=0.05, smooth=1.0, speaker=50.0),
-    optimizer=OptimizerConfig(learning_rate=3e-3, weight_decay=1e-3, warmup_steps=20, schedule="cosine", clip_norm=1.0),
+    optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=1e-3, warmup_steps=50, schedule="cosine", clip_norm=1.0),
     train=TrainConfig(
         steps=500, batch_size=4, window=16, log_every=10, eval_every=100, checkpoint_every=100, keep_checkpoints=2
     ),

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer
-from reactface_jax.models.linear import dense
+from reactface_jax.models.linear import PYTORCH_SCALE, dense
 from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO
 from reactface_jax.types import NUM_COEFFICIENTS
@@ -64,4 +64,6 @@ class Synchroniser(nn.Module):
                 x = attend("speech_decoder", speech, SPEECH_RATIO, self.alignment)
             if kind == "face" and self.use_vim:
                 x = attend("motion_decoder", motion, 1, "reference")
-        return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map")(x.astype(jnp.float32))
+        # Reactions start near the mean face. PyTorch's ten times larger kernel makes them start as noise, and training
+        # from scratch first unlearns to listen.
+        return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map", scale=PYTORCH_SCALE / 100)(x.astype(jnp.float32))
