@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
 help:
-	@echo "make demo   data, training, evaluation and an answered video, in $(DEMO) (about 10 minutes on 2 cores)"
+	@echo "make demo   data, training, evaluation and an answered video, in $(DEMO)"
 	@echo "make test   all tests"
 	@echo "make lint   ruff and mypy"
 
