@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tensorboardX
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from reactface_jax.config import Config
@@ -23,10 +24,13 @@ log = logging.getLogger(__name__)
 Metrics = dict[str, Float[Array, ""]]
 
 
-def what_runs(config: Config, versions: Mapping[str, str], data: str, params: Any, start: int) -> Iterator[str]:
+def what_runs(
+    config: Config, mesh: Mesh, versions: Mapping[str, str], data: str, params: Any, start: int
+) -> Iterator[str]:
     """Lines for the start of the log: devices, versions, data, batch, parameters by part, steps."""
-    devices, train = jax.devices(), config.train
-    yield f"devices: {len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
+    train, device = config.train, mesh.devices.flat[0]
+    axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
+    yield f"devices: {mesh.size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es); {axes}"
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in versions.items())
     yield f"data: {data}"
     yield (
@@ -123,4 +127,5 @@ def _require_finite(step: int, metrics: Mapping[str, Any]) -> None:
 
 
 def _listed(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    names = sorted(values, key=lambda name: name != "loss")  # what comes out of jit is in alphabetical order
+    return "  ".join(f"{name} {values[name]:.4g}" for name in names)
