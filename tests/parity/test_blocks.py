@@ -213,6 +213,28 @@ def test_convolution(form, channels: int, kernel: tuple[int, int, int], stride: 
     assert_close(ours, theirs.movedim(1, -1).numpy())
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride"), [(3, (5, 7, 7), 2), (8, (5, 7, 7), 2), (8, (3, 3, 3), 2), (8, (3, 3, 3), 1)]
+)
+@pytest.mark.parametrize("size", [(14, 11), (9, 12)])
+def test_gradients_of_convolution(channels: int, kernel: tuple[int, int, int], stride: int, size: tuple[int, int]):
+    x = normal(B, 6, *size, channels) / 10  # sums of up to a thousand terms stay near 1
+    weight = normal(8, channels, *kernel, seed=1) / np.float32(math.sqrt(channels * math.prod(kernel)))
+    theirs = channels_first(x).requires_grad_(), torch.tensor(weight, requires_grad=True)
+    padding = tuple(edge // 2 for edge in kernel)
+    y = F.conv3d(*theirs, stride=(1, stride, stride), padding=padding)
+    cotangent = normal(*y.movedim(1, -1).shape, seed=2) / 10
+    y.backward(channels_first(cotangent))
+
+    def convolve(x, weight):
+        return convolution.conv3d(x, weight, stride=stride)
+
+    _, pull_back = jax.vjp(convolve, jnp.asarray(x), jnp.asarray(weight.transpose(2, 3, 4, 1, 0)))
+    ours = pull_back(jnp.asarray(cotangent))
+    assert_close(ours[0], theirs[0].grad.movedim(1, -1).numpy())
+    assert_close(ours[1], theirs[1].grad.numpy().transpose(2, 3, 4, 1, 0))
+
+
 def test_instance_norm():
     x = 3 + 2 * normal(B, 5, 6, 7, 4)
     layer = nn.InstanceNorm3d(4, affine=False)
