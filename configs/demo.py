@@ -25,6 +25,8 @@ config = Config(
     model=ModelConfig(
         feature_dim=32,
         num_heads=4,
+        window=16,
+        period=16,  # answers come 10 frames after their cause: 8 would not tell 2 from 10
         dropout=0.0,
         video_grid=6,  # what frames of 48x48 come to after conv2
         video_gain=10.0,
@@ -34,7 +36,7 @@ config = Config(
             num_heads=4,
             intermediate_size=64,
             conv_dim=16,
-            num_conv_pos_embeddings=16,
+            num_conv_pos_embeddings=64,
             num_conv_pos_groups=4,
             hidden_dropout=0.0,
             attention_dropout=0.0,
@@ -45,12 +47,12 @@ config = Config(
         ),
     ),
     data=DataConfig(image_size=48, clip_frames=64, eval_frames=150, max_neighbours=8),
-    loss=LossConfig(reconstruction=10.0, diversity=0.01, smooth=1.0, speaker=50.0),
+    loss=LossConfig(reconstruction=10.0, diversity=0.035, smooth=1.0, speaker=50.0),
     optimizer=OptimizerConfig(
-        learning_rate=1.5e-3, weight_decay=1e-3, warmup_steps=50, schedule="cosine", clip_norm=1.0
+        learning_rate=1.5e-3, b2=0.99, weight_decay=1e-3, warmup_steps=50, schedule="cosine", clip_norm=1.0
     ),
     train=TrainConfig(
-        steps=400, batch_size=4, window=16, log_every=20, eval_every=200, checkpoint_every=100, keep_checkpoints=2
+        steps=400, batch_size=4, window=16, log_every=20, eval_every=400, checkpoint_every=100, keep_checkpoints=2
     ),
     eval=EvalConfig(protocol="prefix", num_reactions=10, batch_size=4),
 )

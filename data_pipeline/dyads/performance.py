@@ -19,7 +19,10 @@ REST_POSE = (np.pi + 0.02, 0.0, 0.0, -0.006, -0.018, 1.838)
 # Gestures in the coefficients' terms; a channel without a side means both sides. Groups move as real faces do, and
 # each channel belongs to one or two gestures, so that what is not played stays exactly constant.
 GESTURES: Mapping[str, Mapping[str, float]] = {
-    "smile": {"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.45, "mouthDimple": 0.35, "mouthUpperUp": 0.3},
+    "smile": {
+        **{"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.45, "mouthDimple": 0.35},
+        **{"mouthUpperUp": 0.5, "mouthLowerDown": 0.3, "jawOpen": 0.2},  # shows the teeth
+    },
     "brow_raise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.5},
     "frown": {"browDown": 0.95, "noseSneer": 0.4, "mouthFrown": 0.5, "mouthPress": 0.3, "mouthShrugLower": 0.3},
     "nod": {"rotation_x": 0.22, "translation_y": 0.03, "eyeLookDown": 0.3},
@@ -30,7 +33,7 @@ GESTURES: Mapping[str, Mapping[str, float]] = {
     "tilt-": {"rotation_z": -0.25, "eyeLookUp": 0.25},
 }
 
-# What the person who has the floor shows. The rest of emphasis, pause and question is in the voice.
+# What the person who has the floor shows. The voice tells most events too (`voice.speak`).
 OWN_GESTURES: Mapping[str, Gestures] = {
     "smile": {"smile": 0.9},
     "brow_raise": {"brow_raise": 0.9},

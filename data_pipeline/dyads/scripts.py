@@ -10,10 +10,10 @@ ROLES = (0, 1)
 # How long each kind of event lasts (frames), and how often it is chosen within a turn. Both people smile and answer
 # smiles, so their cross-correlation peaks at plus and at minus the delay: events are short, to keep these apart.
 LENGTHS = {"smile": 20, "brow_raise": 18, "frown": 20, "turn": 22, "emphasis": 14, "pause": 14, "question": 18}
-CHANCES = {"smile": 0.3, "brow_raise": 0.18, "frown": 0.15, "turn": 0.17, "emphasis": 0.12, "pause": 0.08}
+CHANCES = {"smile": 0.42, "brow_raise": 0.16, "frown": 0.14, "turn": 0.14, "emphasis": 0.08, "pause": 0.06}
 TURN_FRAMES = (55, 100)
 """Shortest and longest turn."""
-GAP_FRAMES = (20, 36)
+GAP_FRAMES = (20, 30)
 """From one event's start to the next's."""
 
 
@@ -63,13 +63,13 @@ def write_script(rng: np.random.Generator, num_frames: int) -> Script:
 def _take_turns(rng: np.random.Generator, num_frames: int) -> list[Turn]:
     role = int(rng.integers(2))
     turns = []
-    start = 0
+    # Clips are cut out of longer conversations: the first turn has begun before them.
+    start, end = 0, int(rng.integers(TURN_FRAMES[0] // 2, TURN_FRAMES[1], endpoint=True))
     while start < num_frames:
-        end = start + int(rng.integers(*TURN_FRAMES, endpoint=True))
         if num_frames - end < TURN_FRAMES[0] // 2:
             end = num_frames
         turns.append(Turn(role, start, end))
-        start, role = end, 1 - role
+        start, end, role = end, end + int(rng.integers(*TURN_FRAMES, endpoint=True)), 1 - role
     return turns
 
 

@@ -21,6 +21,12 @@ EMPHASIS = 2.0
 """How much louder an emphasised word is."""
 QUESTION_RISE = 0.35
 """By how much the pitch has risen at a question's end."""
+PITCH = {"brow_raise": 0.2, "frown": -0.2}
+"""By how much the pitch moves with the brows."""
+LAUGH = 0.1
+"""Loudness of the breath of a laugh, bursts of which come with a smile and drown the words."""
+LAUGH_RATE = 5.0
+"""Bursts a second."""
 LONGEST_PAUSE = 0.12
 """What the recording has of longer silences is cut down to this (s): pauses are the script's."""
 NOISE = 2e-4
@@ -39,7 +45,8 @@ class Loudness:
 def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> Float[np.ndarray, " L"]:
     """One person's microphone over a clip, 44.1 kHz mono in [-1, 1].
 
-    Emphasis is louder, a pause is silent, a question's pitch rises.
+    Emphasis is louder, a pause is silent, a question's pitch rises; one smiles with a laugh, raises the brows with a
+    higher voice and frowns with a lower one.
 
     Args:
         script: of the conversation.
@@ -50,6 +57,7 @@ def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> 
     num_samples = script.num_frames * SAMPLES_PER_FRAME
     gain = np.zeros(script.num_frames + 1)
     rate = np.full(script.num_frames + 1, pitch)
+    laugh = np.zeros(script.num_frames + 1)
     for turn in script.turns:
         if turn.role == role:
             gain[turn.start + 2 : turn.end - 2] = 1.0
@@ -61,13 +69,20 @@ def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> 
             gain[span] *= EMPHASIS
         elif event.kind == "question":
             rate[span] *= 1 + QUESTION_RISE * np.linspace(0, 1, len(rate[span]))
+        elif event.kind == "smile":
+            laugh[span] = event.strength * _course(event.length)[: len(laugh[span])]
+        elif event.kind in PITCH:
+            rate[span] *= 1 + PITCH[event.kind] * event.strength * _course(event.length)[: len(rate[span])]
     recording = _recording()
     position = rng.uniform(0, len(recording)) + np.cumsum(_per_sample(rate, num_samples))
     before = np.floor(position).astype(np.int64)
     fraction = position - before
     spoken = (1 - fraction) * recording[before % len(recording)] + fraction * recording[(before + 1) % len(recording)]
-    noise = NOISE * rng.standard_normal(num_samples, np.float32)
-    return np.clip(_per_sample(gain, num_samples) * spoken + noise, -1, 1).astype(np.float32)
+    laughing = _per_sample(laugh, num_samples)
+    bursts = laughing * np.sin(np.pi * LAUGH_RATE * np.arange(num_samples) / RATE) ** 2
+    words = _per_sample(gain, num_samples) * (1 - np.minimum(laughing, 1)) * spoken
+    breath = (LAUGH * bursts + NOISE) * rng.standard_normal(num_samples, np.float32)
+    return np.clip(words + breath, -1, 1).astype(np.float32)
 
 
 def listen(sound: Float[np.ndarray, " L"]) -> Loudness:
@@ -81,6 +96,11 @@ def listen(sound: Float[np.ndarray, " L"]) -> Loudness:
         level=0.6 * np.clip(level, 0, 3) ** 0.7,
         brightness=np.convolve(np.clip((rough - 0.06) / 0.18, 0, 1), [0.25, 0.5, 0.25], mode="same"),
     )
+
+
+def _course(length: int) -> Float[np.ndarray, " n"]:
+    """From 0 up to 1 and back."""
+    return np.sin(np.pi * (np.arange(length) + 0.5) / length)
 
 
 def _per_sample(track: Float[np.ndarray, " n"], num_samples: int) -> Float[np.ndarray, " L"]:
