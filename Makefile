@@ -33,7 +33,7 @@ $(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
 	$(RUN) -m data_pipeline.prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
-	$(RUN) train.py --config configs/demo.py --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
+	JAX_NUM_CPU_DEVICES=2 $(RUN) train.py --config configs/demo.py --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
 
