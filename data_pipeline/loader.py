@@ -6,6 +6,7 @@ leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no lo
 """
 
 import json
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -256,7 +257,8 @@ class ShardSet:
 
         options = tf.data.Options()
         options.deterministic = True
-        batches = places.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+        # AUTOTUNE runs dozens of clips ahead, and whoever closes the iterator waits for them all: 10 s and more.
+        batches = places.map(load, num_parallel_calls=os.cpu_count()).batch(batch_size, drop_remainder=True)
         return _iterate(batches.prefetch(2).with_options(options), failures)
 
     def _neighbours(

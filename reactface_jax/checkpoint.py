@@ -23,6 +23,15 @@ from reactface_jax.train_state import TrainState
 FOLDER = "checkpoints"  # inside a run's directory
 PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
+# Orbax has each replica write a slice of every array, and compiles a program for each shape to cut it: a quarter of a
+# minute for arrays of some kilobytes. Only large ones are worth it.
+_SLICED_FROM = 16 * 2**20  # bytes
+ocp.type_handlers.register_type_handler(
+    jax.Array,
+    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_SLICED_FROM),
+    override=True,
+)
+
 # A resumed run may change these: they do not enter the numbers of a step.
 FREE_FIELDS = (
     "data.dir",

@@ -15,7 +15,7 @@ from data_pipeline.dyads.attributes import attributes
 from data_pipeline.dyads.conversations import Recipe, neighbours, plan
 from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, answer
 from data_pipeline.dyads.performance import COEFFICIENT_NAMES, GESTURES, channels, envelope
-from data_pipeline.dyads.scripts import CHANCES, LENGTHS, Event, write_script
+from data_pipeline.dyads.scripts import CHANCES, LENGTHS, Event, Script, Turn, write_script
 from data_pipeline.dyads.voice import RATE, SAMPLES_PER_FRAME, speak
 from reactface_jax.audio import read_audio
 from reactface_jax.errors import UserError
@@ -219,7 +219,16 @@ def test_mouth_follows_the_sound():
         talks = np.zeros(len(jaw), bool)
         for turn in conversation.script.turns:
             talks[turn.start : turn.end] |= turn.role == role
-        assert jaw[talks].mean() > 10 * jaw[~talks].mean()
+        funnel = coefficients[:, channels("mouthFunnel")[0]]  # the jaw opens in smiles, too
+        assert funnel[talks].mean() > 10 * funnel[~talks].mean()
+
+
+def test_laughs_are_heard():
+    script = Script(100, (Turn(0, 0, 100),), ((Event("smile", 40, 20, 1.0, 1),), ()))
+    sound = speak(script, 0, 1.0, np.random.default_rng(0)).reshape(100, -1)
+    differences = np.diff(sound, axis=1)  # breath is noise: neighbouring samples differ as much as they are large
+    roughness = np.sqrt((differences**2).mean(axis=1) / (sound**2).mean(axis=1))
+    assert roughness[45:55].mean() > 1 > 2 * np.median(roughness[5:38])
 
 
 def test_voice_carries_emphasis_and_pauses():
