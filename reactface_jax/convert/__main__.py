@@ -1,4 +1,4 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2 SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender SOURCE --out DIR`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -53,6 +53,23 @@ def wav2vec2(model: tyro.conf.Positional[str], out: Path) -> None:
     _print(params, report, f"{model} → {out}, {config.num_layers} layers of width {config.hidden_size}")
 
 
+def pirender(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts a portrait renderer: the authors' retrained one (cur_model_fold.pth), or the original PIRender's.
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    state_dict = checkpoint_file.read_state_dict(checkpoint)
+    with _blaming(checkpoint):
+        params, report = convert.pirender_with_report(state_dict)
+    mapping = params["mapping"]
+    channels = mapping["pre" if "pre" in mapping else "first"]["kernel"].shape[1]
+    save_params(out, params, {"pirender": {"coefficients": channels}})
+    _print(params, report, f"{checkpoint} → {out}, {channels} coefficients")
+
+
 @contextmanager
 def _blaming(source: object) -> Iterator[None]:
     try:
@@ -89,7 +106,7 @@ def _module(path: str) -> str:
 def main() -> None:
     """Command line."""
     tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2}, prog="python -m reactface_jax.convert"
+        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender}, prog="python -m reactface_jax.convert"
     )
 
 
