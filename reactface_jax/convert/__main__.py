@@ -1,4 +1,4 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender|faceverse SOURCE --out DIR`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from reactface_jax.convert import checkpoint_file, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.params_file import require_new, save_params
+from reactface_jax.rendering.faceverse import convert_faceverse
 
 
 def reactface(checkpoint: tyro.conf.Positional[Path], out: Path, config: Path | None = None) -> None:
@@ -70,6 +71,21 @@ def pirender(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
     _print(params, report, f"{checkpoint} → {out}, {channels} coefficients")
 
 
+def faceverse(
+    model: tyro.conf.Positional[Path], out: Path, trust_pickle: bool = False, identity: Path | None = None
+) -> None:
+    """Converts FaceVerse's model file (faceverse_simple_v2.npy) for drawing.
+
+    Args:
+      model: the pickled dictionary that the model's authors hand out.
+      out: the .npz to write.
+      trust_pickle: say that the file may be unpickled; arrays alone are taken even so.
+      identity: the authors' reference_full.npy: its first 150 numbers are the person; without it the mean face.
+    """
+    converted = convert_faceverse(model, out, trust_pickle=trust_pickle, identity=identity)
+    print(f"{model} → {out}: {len(converted.vertices):,} vertices, {len(converted.triangles):,} triangles")
+
+
 @contextmanager
 def _blaming(source: object) -> Iterator[None]:
     try:
@@ -106,7 +122,8 @@ def _module(path: str) -> str:
 def main() -> None:
     """Command line."""
     tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender}, prog="python -m reactface_jax.convert"
+        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender, "faceverse": faceverse},
+        prog="python -m reactface_jax.convert",
     )
 
 
