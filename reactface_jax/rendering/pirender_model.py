@@ -39,7 +39,7 @@ RESIDUAL_BLOCKS = 2
 class Rendering(NamedTuple):
     """What the networks make of a batch of frames."""
 
-    descriptor: Float[Array, "B 256"]
+    descriptor: Float[Array, "B Z"]
     flow: Float[Array, "B h w 2"]
     """x and y in pixels of a map of a quarter of the picture's size."""
     warp: Float[Array, "B H W 3"]
@@ -53,9 +53,10 @@ class MappingNetwork(nn.Module):
 
     project: bool = True
     """Map the coefficients to 73 first, as the retrained model does; the original takes its 73 as they are."""
+    narrower: int = 1
 
     @nn.compact
-    def __call__(self, windows: Float[Array, "B 27 C"]) -> Float[Array, "B 256"]:
+    def __call__(self, windows: Float[Array, "B 27 C"]) -> Float[Array, "B Z"]:
         def convolve(features: int, kernel: int, name: str, dilation: int = 1) -> nn.Conv:
             initializer = kernel_initializer()
             return nn.Conv(
@@ -63,9 +64,10 @@ class MappingNetwork(nn.Module):
             )
 
         x = convolve(ORIGINAL_CHANNELS, 1, "pre")(windows) if self.project else windows
-        x = convolve(DESCRIPTOR, 7, "first")(x)
+        descriptor = DESCRIPTOR // self.narrower
+        x = convolve(descriptor, 7, "first")(x)
         for i in range(3):
-            x = convolve(DESCRIPTOR, 3, f"encoder{i}", dilation=3)(activate(x)) + x[:, 3:-3]
+            x = convolve(descriptor, 3, f"encoder{i}", dilation=3)(activate(x)) + x[:, 3:-3]
         return x.mean(1)
 
 
@@ -102,18 +104,19 @@ class UpBlock(nn.Module):
 class WarpingNetwork(nn.Module):
     """Portrait and descriptors to a flow."""
 
+    narrower: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, portrait: Float[Array, "P H W 3"], descriptor: Float[Array, "B Z"]) -> Float[Array, "B h w 2"]:
-        x = convolution(32, 7, self.dtype, "input_layer")(portrait.astype(self.dtype))
+        x = convolution(32 // self.narrower, 7, self.dtype, "input_layer")(portrait.astype(self.dtype))
         maps = []
         for i, features in enumerate(ENCODER_CHANNELS):
-            x = DownBlock(features, self.dtype, name=f"encoder{i}")(x, descriptor)
+            x = DownBlock(features // self.narrower, self.dtype, name=f"encoder{i}")(x, descriptor)
             maps.append(x)
         maps.pop()
         for i, features in DECODER_CHANNELS.items():
-            x = UpBlock(features, self.dtype, name=f"decoder{i}")(x, descriptor)
+            x = UpBlock(features // self.narrower, self.dtype, name=f"decoder{i}")(x, descriptor)
             x = jnp.concatenate([x, maps.pop()], axis=-1)
         x = activate(MapNorm(self.dtype, name="flow_norm")(x))
         # Nearly zero at first, so that training starts from the portrait itself.
@@ -133,23 +136,24 @@ class ResidualBlock(nn.Module):
 class EditingNetwork(nn.Module):
     """Repaints a warped portrait; the portrait itself helps."""
 
+    narrower: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self, portrait: Float[Array, "P H W 3"], warp: Float[Array, "B H W 3"], descriptor: Float[Array, "B Z"]
     ) -> Float[Array, "B H W 3"]:
-        x = PairConvNorm(64, dtype=self.dtype, name="first")(portrait, warp)
+        x = PairConvNorm(64 // self.narrower, dtype=self.dtype, name="first")(portrait, warp)
         maps = [x]
         for i, features in enumerate(EDITING_CHANNELS):
-            x = nn.avg_pool(ConvNorm(features, dtype=self.dtype, name=f"down{i}")(x), (2, 2), (2, 2))
+            x = nn.avg_pool(ConvNorm(features // self.narrower, dtype=self.dtype, name=f"down{i}")(x), (2, 2), (2, 2))
             maps.append(x)
         x = maps.pop()
         for i, features in UP_CHANNELS.items():
             for j in range(RESIDUAL_BLOCKS):
                 x = ResidualBlock(self.dtype, name=f"res{i}_{j}")(x, descriptor)
-            x = UpConvNorm(features, self.dtype, name=f"up{i}")(x)
-            x += ConvNorm(features, dtype=self.dtype, name=f"jump{i}")(maps.pop())
+            x = UpConvNorm(features // self.narrower, self.dtype, name=f"up{i}")(x)
+            x += ConvNorm(features // self.narrower, dtype=self.dtype, name=f"jump{i}")(maps.pop())
         return nn.tanh(convolution(3, 7, self.dtype, "final")(x).astype(jnp.float32))
 
 
@@ -157,6 +161,8 @@ class PIRender(nn.Module):
     """The whole renderer. Height and width must be multiples of 32."""
 
     project: bool = True
+    narrower: int = 1
+    """All numbers of channels are divided by this: 8 or 16 for a small renderer that a CPU can train."""
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -170,10 +176,11 @@ class PIRender(nn.Module):
           windows: raw coefficients (mean_face added) of the 27 frames around each.
           warp_only: leave out the editing network, as the first part of training does.
         """
-        descriptor = MappingNetwork(self.project, name="mapping")(windows)
-        flow = WarpingNetwork(self.dtype, name="warping")(portrait, descriptor)
-        warp = sample(portrait, deformation(flow, portrait.shape[1:3]))
+        descriptor = MappingNetwork(self.project, self.narrower, name="mapping")(windows)
+        flow = WarpingNetwork(self.narrower, self.dtype, name="warping")(portrait, descriptor)
+        _, height, width, _ = portrait.shape
+        warp = sample(portrait, deformation(flow, (height, width)))
         if warp_only:
             return Rendering(descriptor, flow, warp, None)
-        image = EditingNetwork(self.dtype, name="editing")(portrait, warp, descriptor)
+        image = EditingNetwork(self.narrower, self.dtype, name="editing")(portrait, warp, descriptor)
         return Rendering(descriptor, flow, warp, image)

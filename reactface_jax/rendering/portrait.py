@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.rendering.pirender_model import WINDOW, PIRender
+from reactface_jax.rendering.pirender_model import DESCRIPTOR, WINDOW, PIRender, Rendering
 from reactface_jax.types import AnyArray
 
 _STRIDE = 32  # the hourglass halves five times
@@ -59,7 +59,8 @@ class PortraitRenderer:
                 f"a portrait of {portrait.shape[0]}x{portrait.shape[1]} pixels can't be drawn: height and width must "
                 f"be multiples of {_STRIDE}; give one of 224x224 or 256x256"
             )
-        self._model = PIRender(project="pre" in params["mapping"], dtype=jnp.dtype(dtype))
+        narrower = DESCRIPTOR // params["mapping"]["first"]["bias"].shape[0]
+        self._model = PIRender("pre" in params["mapping"], narrower, jnp.dtype(dtype))
         self._params = params
         self._portrait = portrait[None]
         self._channels = params["mapping"]["pre" if self._model.project else "first"]["kernel"].shape[1]
@@ -135,5 +136,7 @@ def to_bytes(pictures: Float[Array, "... H W 3"]) -> UInt8[Array, "... H W 3"]:
 def _draw(
     model: PIRender, params: Any, portrait: Float[Array, "1 H W 3"], windows: Float[Array, "B 27 C"]
 ) -> Float[Array, "B H W 3"]:
-    image: Array = model.apply({"params": params}, portrait, windows).image
-    return image
+    rendering = model.apply({"params": params}, portrait, windows)
+    assert isinstance(rendering, Rendering)
+    assert rendering.image is not None
+    return rendering.image
