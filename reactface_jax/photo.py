@@ -60,7 +60,7 @@ def _level(
     padded = np.pad(photo, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     centre = landmarks.mean(axis=0) + margin
     turned = Image.fromarray(padded).rotate(
-        float(np.degrees(angle)), Image.Resampling.BICUBIC, center=tuple(centre.tolist())
+        float(np.degrees(angle)), Image.Resampling.BICUBIC, center=(float(centre[0]), float(centre[1]))
     )
     sine, cosine = np.sin(angle), np.cos(angle)
     back = np.array([[cosine, -sine], [sine, cosine]])  # rows times this: counterclockwise in a picture, y down

@@ -103,7 +103,7 @@ def react(
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
         drawn: dict[str, Listeners] = {}
-        for name in _needed(renderer, chosen, faceverse):
+        for name in sorted(_needed(renderer, chosen, faceverse)):
             drawn[name] = _open(name, run, portrait, renderer_weights, portrait_size, faceverse)
             stack.callback(drawn[name].close)
         squares = _follow_face(speaker, face)
@@ -160,7 +160,7 @@ def _check(
 
 
 def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | None) -> set[str]:
-    needed = {renderer} - {"none"}
+    needed: set[str] = set() if renderer == "none" else {renderer}
     if "authors" in layouts:
         needed.add("head" if faceverse is None else "faceverse")
     return needed

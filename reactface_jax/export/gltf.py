@@ -42,7 +42,7 @@ class _Buffer:
         self, array: np.ndarray, kind: str, component: int = _FLOAT, target: int | None = None, *, bounds: bool = False
     ) -> int:
         """Returns the accessor's number."""
-        accessor = {
+        accessor: dict[str, Any] = {
             "bufferView": self.view(np.ascontiguousarray(array).tobytes(), target),
             "componentType": component,
             "count": len(array),
@@ -65,7 +65,7 @@ def glb(motion: Motion, look: Look | None = None) -> bytes:
     inverse_bind[1, 3, :3] = -_METRE * PIVOT  # columns first
     picture = io.BytesIO()
     Image.fromarray(paint(look)).save(picture, "PNG")
-    description = {
+    description: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "reactface-jax"},
         "scene": 0,
         "scenes": [{"nodes": [0, 1]}],

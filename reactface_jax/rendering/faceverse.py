@@ -151,7 +151,7 @@ def load_faceverse(path: Path) -> FaceVerse:
         with np.load(path, allow_pickle=False) as file:
             if str(file["format"]) != _FORMAT:
                 raise UserError(f"{path} was written by another version; convert the model again")
-            arrays = {name: file[name] for name in file.files if name != "format"}
+            arrays: dict[str, Any] = {name: file[name] for name in file.files if name != "format"}
         return FaceVerse(**arrays | {"names": tuple(map(str, arrays["names"]))})
     except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
         raise UserError(f"{path} is no converted FaceVerse model; {advice}") from error
