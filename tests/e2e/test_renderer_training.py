@@ -78,7 +78,8 @@ def test_what_a_run_leaves(run: tuple[Path, dict[str, float]]) -> None:
         "validation_60.png",
     ]
     assert json.loads((folder / "config.json").read_text())["step"] == 60
-    assert Image.open(folder / "validation_60.png").size == (4 * SIZE, 2 * SIZE)
+    with Image.open(folder / "validation_60.png") as picture:
+        assert picture.size == (4 * SIZE, 2 * SIZE)
 
 
 def test_the_directory_draws(run: tuple[Path, dict[str, float]]) -> None:
