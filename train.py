@@ -8,6 +8,7 @@ import logging
 
 from reactface_jax.config import Config, field_names, load_config
 from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.rendering.renderer_config import RendererConfig, is_renderer_config, load_renderer_config
 
 
 @reports_user_errors
@@ -24,12 +25,20 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --workdir")
     parser.add_argument("--overwrite", action="store_true", help="remove the run in --workdir and start again")
     arguments, overrides = parser.parse_known_args(words)
-    config = load_config(arguments.config, overrides)
+    config: Config | RendererConfig
+    if is_renderer_config(arguments.config):
+        config = load_renderer_config(arguments.config, overrides)
+    else:
+        config = load_config(arguments.config, overrides)
     if not config.data.dir:
         raise UserError("--data.dir is missing; give the shards that `python -m data_pipeline.prepare shards` wrote")
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # other packages: warnings alone
     logging.getLogger("reactface_jax").setLevel(logging.INFO)
+
+    if isinstance(config, RendererConfig):
+        train_portrait(config, arguments)
+        return
 
     # ---- Data: imported late, so that a mistake in the command line is told at once
     from data_pipeline.loader import open_shards
@@ -60,6 +69,29 @@ def main(words: list[str] | None = None) -> None:
 
     # ---- Training
     train(config, arguments.workdir, data, resume=arguments.resume, overwrite=arguments.overwrite)
+
+
+def train_portrait(config: RendererConfig, arguments: argparse.Namespace) -> None:
+    """Trains the portrait renderer instead."""
+    from data_pipeline.loader import open_shards
+    from reactface_jax.rendering.renderer_training import RendererBatches, train_renderer
+
+    shards = open_shards(config.data.dir)
+    length, size = config.data.clip_frames, config.data.image_size
+    data = RendererBatches(
+        mean_face=shards.mean_face,
+        train=lambda start_step: shards.train_batches(
+            "train",
+            batch_size=config.train.clips,
+            num_frames=length,
+            image_size=size,
+            max_neighbours=0,
+            seed=config.train.seed,
+            start_step=start_step,
+        ),
+        validation=lambda: shards.clip_batches("val", batch_size=1, num_frames=length, image_size=size),
+    )
+    train_renderer(config, arguments.workdir, data, resume=arguments.resume, overwrite=arguments.overwrite)
 
 
 if __name__ == "__main__":

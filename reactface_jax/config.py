@@ -12,11 +12,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
 from reactface_jax.errors import UserError
+
+C = TypeVar("C")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -188,10 +190,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
       UserError: the file is missing or defines no config, a field is unknown (the nearest name is suggested), or a
         value does not fit.
     """
-    return apply_overrides(_read_config_file(Path(path)), overrides)
+    config = read_config_file(Path(path))
+    if not isinstance(config, Config):
+        raise UserError(f"configuration {path} must define `config = Config(...)` of reactface_jax.config")
+    return apply_overrides(config, overrides)
 
 
-def _read_config_file(path: Path) -> Config:
+def read_config_file(path: Path) -> Any:
+    """What a configuration file calls `config`; None if it defines none. Raises `UserError` if it can't be read."""
     if not path.is_file():
         raise UserError(f"configuration {path} does not exist; give a file such as configs/reference.py")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
@@ -204,15 +210,12 @@ def _read_config_file(path: Path) -> Config:
         raise
     except Exception as error:
         raise UserError(f"configuration {path} can't be read: {type(error).__name__}: {error}") from error
-    config = getattr(module, "config", None)
-    if not isinstance(config, Config):
-        raise UserError(f"configuration {path} must define `config = Config(...)` of reactface_jax.config")
-    return config
+    return getattr(module, "config", None)
 
 
-def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
+def apply_overrides(config: C, overrides: Sequence[str]) -> C:
     """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
-    _check_names(overrides)
+    _check_names(overrides, type(config))
     try:
         return _parse(config, overrides)
     except SystemExit as error:
@@ -221,12 +224,12 @@ def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
         ) from error
 
 
-def _parse(config: Config, words: Sequence[str]) -> Config:
+def _parse(config: C, words: Sequence[str]) -> C:
     with contextlib.redirect_stderr(io.StringIO()):  # tyro prints some errors in spite of console_outputs=False
-        return tyro.cli(Config, default=config, args=list(words), console_outputs=False)
+        return tyro.cli(type(config), default=config, args=list(words), console_outputs=False)
 
 
-def _misfit(config: Config, overrides: Sequence[str]) -> str:
+def _misfit(config: Any, overrides: Sequence[str]) -> str:
     """The flag, with its value, that can't be parsed even alone."""
     starts = [i for i, word in enumerate(overrides) if i == 0 or word.startswith("--")]
     for start, end in itertools.pairwise([*starts, len(overrides)]):
@@ -239,8 +242,8 @@ def _misfit(config: Config, overrides: Sequence[str]) -> str:
     return " ".join(overrides)
 
 
-def _check_names(overrides: Sequence[str]) -> None:
-    known = {name.replace("_", "-") for name in field_names(Config)}
+def _check_names(overrides: Sequence[str], kind: type[Any]) -> None:
+    known = {name.replace("_", "-") for name in field_names(kind)}
     for word in overrides:
         if not word.startswith("--") or word == "--help":
             continue

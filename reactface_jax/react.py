@@ -1,11 +1,16 @@
-"""Answers a real video: finds the speaker's face, generates K reactions and shows them beside it as 3-D heads.
+"""Answers a real video: finds the speaker's face, generates K reactions and draws them.
 
     python -m reactface_jax.react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
+    python -m reactface_jax.react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
+        --renderer-weights weights/pirender --portrait me.jpg
 
 Frames of the video are decoded three times (faces, model input, answer) and never held all at once.
 """
 
+import contextlib
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,14 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
-from reactface_jax.audio import normalise, read_audio_or_none
+from reactface_jax.audio import normalise, read_audio, read_audio_or_none
 from reactface_jax.checkpoint import Run, load_run
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.face import (
-    CROP_SIZE,
     check_choice,
     choose,
     crop,
@@ -35,15 +38,19 @@ from reactface_jax.face import (
     steady_crops,
 )
 from reactface_jax.generation import generate
+from reactface_jax.layouts import arrange, layout_size
+from reactface_jax.listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
 from reactface_jax.models import build_model
-from reactface_jax.rendering.head import HeadRenderer
-from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION, SAMPLE_RATE, SAMPLES_PER_FRAME
-from reactface_jax.video import VideoWriter, check_output_folder, iterate_video
+from reactface_jax.params_file import require_new
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from reactface_jax.video import VideoWriter, check_output_folder, expected_frames, iterate_video
 
 T = TypeVar("T")
 Protocol = Literal["clip", "prefix", "window"]
+Renderer = Literal["head", "pirender", "faceverse", "none"]
+Layout = Literal["grid", "listener", "authors"]
 
-_MAX_COLUMNS = 4  # pictures side by side before a new row starts
+_LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
 
 
 def react(
@@ -55,54 +62,126 @@ def react(
     protocol: Protocol | None = None,
     seed: int = 0,
     labels: bool = True,
-) -> tuple[Path, Path]:
+    audio: Path | None = None,
+    renderer: Renderer = "head",
+    portrait: Path | None = None,
+    renderer_weights: Path | None = None,
+    portrait_size: int = 224,
+    faceverse: Path | None = None,
+    layouts: tuple[Layout, ...] | None = None,
+) -> list[Path]:
     """Answers a speaker's video with listener faces.
 
     Args:
       speaker: a video of any size, frame rate and length that shows a face; without a sound track it counts as silent.
       checkpoint: the run directory of a training.
-      out: the mp4 to write; the coefficients go beside it as .npy, raw, [K, T, 58] at 25 fps.
+      out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy. Coefficients
+        are raw, [K, T, 58] at 25 fps.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
       protocol: clip, prefix or window; the run's own by default. prefix takes long for long videos, window does not.
       seed: of the noise that makes reactions differ.
       labels: write "speaker" and "reaction 1" … into the pictures.
+      audio: a sound file that starts with the first frame, instead of the video's own sound.
+      renderer: who is drawn: the 3-D head, a portrait photo (pirender), FaceVerse, or nobody (coefficients alone).
+      portrait: the photo, for pirender.
+      renderer_weights: the folder that `reactface_jax.convert pirender` or a training of the renderer wrote.
+      portrait_size: 224 for the retrained renderer, 256 for one trained so.
+      faceverse: the .npz that `reactface_jax.convert faceverse` wrote.
+      layouts: grid (speaker and all reactions), listener (a file a reaction, the listener alone), authors (a file a
+        reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
 
     Returns:
-      The two files.
+      The files: for an mp4 that and the .npy.
 
     Raises:
       UserError: the video, the checkpoint or an option is unusable. Nothing is written then.
     """
-    _check(speaker, out, num_reactions, face)
+    chosen = _check(speaker, out, num_reactions, face, renderer, portrait, renderer_weights, faceverse, layouts)
     run = load_run(checkpoint)
-    audio = read_audio_or_none(speaker)
-    # Before the long part, so that a machine that can't draw says so at once.
-    renderer = HeadRenderer((CROP_SIZE, CROP_SIZE), names=run.coefficient_names[:NUM_EXPRESSION])
-    try:
+    sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
+    with contextlib.ExitStack() as stack:
+        # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
+        drawn: dict[str, Listeners] = {}
+        for name in sorted(_needed(renderer, chosen, faceverse)):
+            drawn[name] = _open(name, run, portrait, renderer_weights, portrait_size, faceverse)
+            stack.callback(drawn[name].close)
         squares = _follow_face(speaker, face)
-        _tell_sound(speaker, audio, len(squares))
-        audio = _fit(np.zeros(0, np.float32) if audio is None else audio, len(squares))
-        coefficients = _generate(run, speaker, squares, audio, protocol, num_reactions, seed)
-        return _write(out, speaker, squares, audio, coefficients, renderer, labels)
-    finally:
-        renderer.close()
+        _tell_sound(speaker if audio is None else audio, sound, len(squares))
+        sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
+        coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
+        stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
+        stack.callback(shutil.rmtree, stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+        _save(stage, coefficients, run.coefficient_names)
+        if chosen:
+            _draw(stage, speaker, squares, sound, coefficients, drawn, renderer, chosen, labels)
+        return _publish(stage, out, coefficients)
 
 
-def _check(speaker: Path, out: Path, num_reactions: int, face: str) -> None:
+def _check(
+    speaker: Path,
+    out: Path,
+    num_reactions: int,
+    face: str,
+    renderer: Renderer,
+    portrait: Path | None,
+    weights: Path | None,
+    faceverse: Path | None,
+    layouts: tuple[Layout, ...] | None,
+) -> tuple[Layout, ...]:
+    """Refuses contradictions; returns the layouts to draw."""
     if num_reactions < 1:
         raise UserError(f"--num-reactions {num_reactions} must be at least 1")
-    if out.suffix.lower() != ".mp4":
-        raise UserError(f"--out {out} must end in .mp4")
-    if out.resolve() == speaker.resolve():
-        raise UserError(f"--out {out} would overwrite the speaker's video; give another name")
-    check_output_folder(out)
     check_choice(face)
+    if renderer == "pirender" and (portrait is None or weights is None):
+        missing = "--portrait" if portrait is None else "--renderer-weights"
+        raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
+    if renderer == "faceverse" and faceverse is None:
+        raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface_jax.convert faceverse` wrote")
+    if renderer != "pirender" and layouts and "authors" in layouts:
+        raise UserError("--layouts authors shows a portrait; add --renderer pirender")
+    if renderer == "none" and layouts:
+        raise UserError("--renderer none draws nothing; leave --layouts out")
+    if out.suffix.lower() == ".mp4":
+        if out.resolve() == speaker.resolve():
+            raise UserError(f"--out {out} would overwrite the speaker's video; give another name")
+        check_output_folder(out)
+        layouts = layouts or ("grid",)
+        if renderer == "none" or len(layouts) > 1 or (layouts[0] != "grid" and num_reactions > 1):
+            raise UserError(f"--out {out} is one video, but there is not one to write; give a folder")
+        return layouts
+    if out.suffix[1:2].isalpha():
+        raise UserError(f"--out {out} must end in .mp4, or be a folder")
+    require_new(out)
+    if renderer == "none":
+        return ()
+    return layouts or (("grid", "listener", "authors") if renderer == "pirender" else ("grid", "listener"))
+
+
+def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | None) -> set[str]:
+    needed: set[str] = set() if renderer == "none" else {renderer}
+    if "authors" in layouts:
+        needed.add("head" if faceverse is None else "faceverse")
+    return needed
+
+
+def _open(
+    name: str, run: Run, portrait: Path | None, weights: Path | None, size: int, faceverse: Path | None
+) -> Listeners:
+    if name == "head":
+        return HeadListeners(run.coefficient_names)
+    if name == "faceverse":
+        assert faceverse is not None
+        return FaceVerseListeners(faceverse, run.coefficient_names)
+    assert portrait is not None
+    assert weights is not None
+    return PortraitListeners(portrait, weights, size)
 
 
 def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
     """The square around the chosen face in every frame."""
-    found = find_faces(_progress(iterate_video(speaker), "finding the face"))
+    found = find_faces(_progress(iterate_video(speaker), "finding the face", expected_frames(speaker)))
     chosen, num_frames = choose(link(found), which, str(speaker)), len(found)
     print(f"{speaker}: {num_frames / FRAME_RATE:.1f} s, {num_frames} frames at {FRAME_RATE} fps")
     lost = num_frames - len(chosen.boxes)
@@ -112,9 +191,9 @@ def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
     return steady_crops(chosen, num_frames)
 
 
-def _tell_sound(speaker: Path, audio: Float[np.ndarray, " L"] | None, num_frames: int) -> None:
+def _tell_sound(source: Path, audio: Float[np.ndarray, " L"] | None, num_frames: int) -> None:
     if audio is None:
-        print(f"{speaker} has no sound track: the speaker counts as silent")
+        print(f"{source} has no sound track: the speaker counts as silent")
         return
     missing = num_frames / FRAME_RATE - len(audio) / SAMPLE_RATE
     if missing > 0.5:
@@ -128,7 +207,7 @@ def _fit(audio: Float[np.ndarray, " l"], num_frames: int) -> Float[np.ndarray, "
 
 
 def _progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-    """A progress bar on a terminal, nothing in a log."""
+    """A progress bar with the time left on a terminal, nothing in a log."""
     return track(items, what, total=total, transient=True, disable=not sys.stdout.isatty())
 
 
@@ -149,7 +228,10 @@ def _generate(
     """Raw coefficients of the reactions."""
     config = run.config
     protocol = protocol or config.eval.protocol
-    video = np.stack([model_frame(picture, config.data.image_size) for picture in _crops(speaker, squares)])
+    if protocol == "prefix" and len(squares) > _LONG:
+        print("protocol prefix: the time grows with the square of the length; --protocol window is for long videos")
+    crops = _progress(_crops(speaker, squares), "cropping", len(squares))
+    video = np.stack([model_frame(picture, config.data.image_size) for picture in crops])
     start = time.perf_counter()
     reactions = generate(
         build_model(config.model),
@@ -166,49 +248,73 @@ def _generate(
     return coefficients
 
 
-def _write(
-    out: Path,
+def _save(stage: Path, coefficients: Float[np.ndarray, "K T 58"], names: tuple[str, ...]) -> None:
+    np.save(stage / "reactions.npy", coefficients)
+    (stage / "coefficient_names.json").write_text(json.dumps(list(names)) + "\n")
+
+
+def _draw(
+    stage: Path,
     speaker: Path,
     squares: Float[np.ndarray, "T 3"],
     audio: Float[np.ndarray, " L"],
     coefficients: Float[np.ndarray, "K T 58"],
-    renderer: HeadRenderer,
+    drawn: dict[str, Listeners],
+    renderer: Renderer,
+    layouts: tuple[Layout, ...],
     labels: bool,
-) -> tuple[Path, Path]:
-    """Writes the video and the coefficients, both whole or neither."""
+) -> None:
+    """Writes all videos at once, frame by frame."""
     num_reactions, num_frames, _ = coefficients.shape
-    names = ["speaker", *(f"reaction {k + 1}" for k in range(num_reactions))] if labels else []
-    columns = min(num_reactions + 1, _MAX_COLUMNS)
-    rows = -(-(num_reactions + 1) // columns)
-    arrays = out.with_suffix(".npy")
-    aside = arrays.with_name(f".{arrays.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.save(file, coefficients)
-        with VideoWriter(out, size=(rows * CROP_SIZE, columns * CROP_SIZE), audio=audio) as writer:
-            frames = zip(_crops(speaker, squares), coefficients.swapaxes(0, 1), strict=True)
-            for picture, faces in _progress(frames, "drawing", num_frames):
-                writer.write(_grid([picture, *(renderer.render(face) for face in faces)], names, rows, columns))
-        aside.replace(arrays)
-    finally:
-        aside.unlink(missing_ok=True)
-    print(f"wrote {out}: the speaker and {num_reactions} reaction(s), {num_frames / FRAME_RATE:.1f} s with sound")
-    print(f"wrote {arrays}: raw coefficients {list(coefficients.shape)}")
-    return out, arrays
+    reactions = [f"reaction {k + 1}" for k in range(num_reactions)]
+    pictures = {name: listeners.pictures(coefficients) for name, listeners in drawn.items()}
+    with contextlib.ExitStack() as files:
+
+        def writer(name: str, count: int) -> VideoWriter:
+            return files.enter_context(VideoWriter(stage / name, size=layout_size(count), audio=audio))
+
+        def write(writer: VideoWriter, cells: list[np.ndarray], names: list[str]) -> None:
+            writer.write(arrange(cells, names if labels else ()))
+
+        grid = writer("answer.mp4", num_reactions + 1) if "grid" in layouts else None
+        alone = [writer(f"listener_{k + 1}.mp4", 1) for k in range(num_reactions) if "listener" in layouts]
+        threes = [writer(f"authors_{k + 1}.mp4", 3) for k in range(num_reactions) if "authors" in layouts]
+        solid = next((name for name in drawn if name != "pirender"), None)
+        for picture in _progress(_crops(speaker, squares), "drawing", num_frames):
+            faces = {name: next(iterator) for name, iterator in pictures.items()}
+            main = faces[renderer]
+            if grid is not None:
+                write(grid, [picture, *main], ["speaker", *reactions])
+            for k, file in enumerate(alone):
+                write(file, [main[k]], [reactions[k]])
+            for k, file in enumerate(threes):
+                assert solid is not None
+                write(file, [picture, faces[solid][k], main[k]], ["speaker", "3-D", reactions[k]])
 
 
-def _grid(
-    pictures: list[UInt8[np.ndarray, "256 256 3"]], names: list[str], rows: int, columns: int
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Places pictures from left to right and from top to bottom, names in their lower left corners."""
-    canvas = Image.new("RGB", (columns * CROP_SIZE, rows * CROP_SIZE))
-    for i, picture in enumerate(pictures):
-        canvas.paste(Image.fromarray(picture), (i % columns * CROP_SIZE, i // columns * CROP_SIZE))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
-    for i, name in enumerate(names):
-        corner = (i % columns * CROP_SIZE + 8, (i // columns + 1) * CROP_SIZE - 8)
-        draw.text(corner, name, "white", font, anchor="lb", stroke_width=2, stroke_fill="black")
-    return np.asarray(canvas)
+def _publish(stage: Path, out: Path, coefficients: Float[np.ndarray, "K T 58"]) -> list[Path]:
+    """Moves what is complete to its place, and tells what there is."""
+    videos = sorted(path.name for path in stage.glob("*.mp4"))
+    if out.suffix.lower() == ".mp4":
+        arrays = out.with_suffix(".npy")
+        (stage / "reactions.npy").replace(arrays)
+        (stage / videos[0]).replace(out)
+        files = [out, arrays]
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stage.rename(out)
+        files = [out / name for name in (*videos, "reactions.npy", "coefficient_names.json")]
+    num_reactions, num_frames, _ = coefficients.shape
+    for path in files:
+        what = {
+            ".mp4": f"{num_frames / FRAME_RATE:.1f} s with sound",
+            ".npy": f"raw coefficients {list(coefficients.shape)}",
+            ".json": "the coefficients' names, for reactface_jax.export",
+        }[path.suffix.lower()]
+        if path in (out, out / "answer.mp4") and videos[0] == "answer.mp4":
+            what = f"the speaker and {num_reactions} reaction(s), {what}"
+        print(f"wrote {path}: {what}")
+    return files
 
 
 @reports_user_errors

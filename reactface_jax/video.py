@@ -67,6 +67,13 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
             count += 1
 
 
+def expected_frames(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> int | None:
+    """About how many frames `iterate_video` will give, by the file's header; None if that does not say."""
+    with open_media(path) as container:
+        seconds = None if container.duration is None else container.duration / av.time_base
+    return None if seconds is None else round(seconds * float(frame_rate))
+
+
 def read_video(
     path: str | Path, *, frame_rate: FrameRate = FRAME_RATE, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "T H W 3"]:

@@ -1,6 +1,7 @@
 """PyTorch checkpoints to parameters and back.
 
-Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --out DIR`, or `wav2vec2 FOLDER --out DIR`.
+Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --out DIR`, `wav2vec2 FOLDER --out DIR`, or
+`pirender cur_model_fold.pth --out DIR`.
 docs/conversion.md tells what is accepted and how names correspond.
 """
 
@@ -12,16 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from reactface_jax.config import AudioConfig, ModelConfig
-from reactface_jax.convert import known_unused, reactface_table, wav2vec2_table
-from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, to_params, to_state_dict
+from reactface_jax.convert import known_unused, pirender_table, reactface_table, wav2vec2_table
+from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, shape_of, to_params, to_state_dict
 from reactface_jax.models.reactface import build_model
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
+from reactface_jax.rendering.pirender_model import WINDOW, PIRender
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 __all__ = [
     "infer_model_config",
+    "pirender",
+    "pirender_with_report",
     "reactface",
     "reactface_with_report",
+    "to_pirender",
     "to_reactface",
     "wav2vec2",
     "wav2vec2_with_report",
@@ -93,6 +98,31 @@ def wav2vec2_with_report(state_dict: StateDict, config: AudioConfig) -> tuple[Pa
     return to_params(names, wav2vec2_table.table(config.num_layers), _wav2vec2_template(config), known_unused.WAV2VEC2)
 
 
+def pirender(state_dict: StateDict) -> Params:
+    """Parameters of the portrait renderer from the state dict of PIRender, for `rendering.pirender`.
+
+    Two forms are known: the one retrained for 58 coefficients, and the original, whose 73 coefficients enter as they
+    are. Other numbers of coefficients are taken from the shapes.
+
+    Raises:
+      UserError: keys are missing or unknown, a shape does not fit, or values are not finite.
+    """
+    return pirender_with_report(state_dict)[0]
+
+
+def pirender_with_report(state_dict: StateDict) -> tuple[Params, Report]:
+    """As `pirender`, and what became of each key."""
+    names = normalise_names(state_dict)
+    project = "mapping_net.pre.weight" in names
+    channels = shape_of(names, f"mapping_net.{'pre' if project else 'first.0'}.weight", 3)[1]
+    return to_params(names, pirender_table.table(project), _pirender_template(project, channels), known_unused.PIRENDER)
+
+
+def to_pirender(params: Params) -> dict[str, np.ndarray]:
+    """The authors' names and layouts, the inverse of `pirender`; without the layers that have no effect."""
+    return to_state_dict(params, pirender_table.table("pre" in params["mapping"]))
+
+
 def _log_zeroed(params: Params, report: Report) -> Params:
     for path in report.zeroed:
         _log.warning("the state dict has no value for %s: it is zero", path)
@@ -116,3 +146,10 @@ def _reactface_template(config: ModelConfig) -> Params:
 def _wav2vec2_template(config: AudioConfig) -> Params:
     audio = jax.ShapeDtypeStruct((1, SAMPLES_PER_FRAME), jnp.float32)
     return jax.eval_shape(Wav2Vec2Encoder(config).init, jax.random.key(0), audio)["params"]
+
+
+@functools.cache
+def _pirender_template(project: bool, channels: int) -> Params:
+    portrait = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    windows = jax.ShapeDtypeStruct((1, WINDOW, channels), jnp.float32)
+    return jax.eval_shape(PIRender(project).init, jax.random.key(0), portrait, windows)["params"]

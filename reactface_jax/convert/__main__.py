@@ -1,4 +1,4 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2 SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender|faceverse SOURCE --out DIR`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from reactface_jax.convert import checkpoint_file, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.params_file import require_new, save_params
+from reactface_jax.rendering.faceverse import convert_faceverse
 
 
 def reactface(checkpoint: tyro.conf.Positional[Path], out: Path, config: Path | None = None) -> None:
@@ -51,6 +52,38 @@ def wav2vec2(model: tyro.conf.Positional[str], out: Path) -> None:
         params, report = convert.wav2vec2_with_report(state_dict, config)
     save_params(out, params, {"audio": config})
     _print(params, report, f"{model} → {out}, {config.num_layers} layers of width {config.hidden_size}")
+
+
+def pirender(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts a portrait renderer: the authors' retrained one (cur_model_fold.pth), or the original PIRender's.
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    state_dict = checkpoint_file.read_state_dict(checkpoint)
+    with _blaming(checkpoint):
+        params, report = convert.pirender_with_report(state_dict)
+    mapping = params["mapping"]
+    channels = mapping["pre" if "pre" in mapping else "first"]["kernel"].shape[1]
+    save_params(out, params, {"pirender": {"coefficients": channels}})
+    _print(params, report, f"{checkpoint} → {out}, {channels} coefficients")
+
+
+def faceverse(
+    model: tyro.conf.Positional[Path], out: Path, trust_pickle: bool = False, identity: Path | None = None
+) -> None:
+    """Converts FaceVerse's model file (faceverse_simple_v2.npy) for drawing.
+
+    Args:
+      model: the pickled dictionary that the model's authors hand out.
+      out: the .npz to write.
+      trust_pickle: say that the file may be unpickled; arrays alone are taken even so.
+      identity: the authors' reference_full.npy: its first 150 numbers are the person; without it the mean face.
+    """
+    converted = convert_faceverse(model, out, trust_pickle=trust_pickle, identity=identity)
+    print(f"{model} → {out}: {len(converted.vertices):,} vertices, {len(converted.triangles):,} triangles")
 
 
 @contextmanager
@@ -89,7 +122,8 @@ def _module(path: str) -> str:
 def main() -> None:
     """Command line."""
     tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2}, prog="python -m reactface_jax.convert"
+        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender, "faceverse": faceverse},
+        prog="python -m reactface_jax.convert",
     )
 
 

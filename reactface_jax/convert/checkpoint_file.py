@@ -15,12 +15,15 @@ from reactface_jax.errors import UserError
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 _CONFIG_NAME = "config.json"
+# Where a checkpoint keeps its state dict; the original PIRender's has two, of which the average is for use.
+_ENTRIES = ("state_dict", "net_G_ema", "net_G")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Any]:
     """Names to tensors of a file of `torch.save` or safetensors.
 
-    The state dict is the file's content, or its entry "state_dict" as in the authors' checkpoints.
+    The state dict is the file's content, or its entry "state_dict" as in the authors' checkpoints, or "net_G_ema" as in
+    the original PIRender's.
 
     Raises:
       UserError: the file is missing, damaged, no checkpoint, or holds code.
@@ -34,7 +37,7 @@ def read_state_dict(path: str | Path) -> dict[str, Any]:
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a dictionary of tensors")
-    state_dict = content.get("state_dict", content)
+    state_dict = next((content[name] for name in _ENTRIES if name in content), content)
     if not isinstance(state_dict, dict) or not any(hasattr(value, "shape") for value in state_dict.values()):
         raise UserError(f"{path} has no state dict; its entries are {', '.join(map(str, list(content)[:5])) or 'none'}")
     if not all(isinstance(name, str) for name in state_dict):

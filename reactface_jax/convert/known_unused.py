@@ -11,3 +11,7 @@ REACTFACE = {
     r"transformer_listener_vectors\..+": "defined by the authors' code but never called",
     r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
 }
+
+PIRENDER = {
+    r"editing_net\.decoder\.res\d\.res\d\.(conv1|norm1)\..+": "computed and thrown away by the authors' code",
+}

@@ -1,7 +1,23 @@
-"""Pictures of faces from coefficients."""
+"""Pictures of faces from coefficients.
+
+The portrait's names are imported when they are first used: drawing the 3-D head needs no JAX.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from reactface_jax.rendering.head import HeadRenderer
 from reactface_jax.rendering.head_look import Look
 from reactface_jax.rendering.head_mesh import ARKIT_NAMES
 
-__all__ = ["ARKIT_NAMES", "HeadRenderer", "Look"]
+if TYPE_CHECKING:
+    from reactface_jax.rendering.portrait import PortraitRenderer, pirender
+
+__all__ = ["ARKIT_NAMES", "HeadRenderer", "Look", "PortraitRenderer", "pirender"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("PortraitRenderer", "pirender"):
+        from reactface_jax.rendering import portrait
+
+        return getattr(portrait, name)
+    raise AttributeError(f"module 'reactface_jax.rendering' has no attribute {name!r}")

@@ -2,9 +2,6 @@
 
 import weakref
 from collections.abc import Sequence
-from ctypes.util import find_library
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,11 +10,11 @@ from reactface_jax.errors import UserError
 from reactface_jax.rendering.head_look import Look
 from reactface_jax.rendering.head_mesh import ARKIT_NAMES, CENTRE, PIVOT, head_mesh
 from reactface_jax.rendering.head_texture import paint
+from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 __all__ = ["ARKIT_NAMES", "NEUTRAL", "HeadRenderer", "Look", "rotation_matrix"]
 
-CAMERA_DISTANCE = 10.0
 FOCAL_LENGTH = 1315.0 / 224.0
 """In picture heights: FaceVerse's 1315 pixels for its pictures of 224."""
 NEUTRAL = np.concatenate([np.zeros(NUM_EXPRESSION), [np.pi, 0, 0], [0, 0, 1.84]]).astype(np.float32)
@@ -77,16 +74,10 @@ class HeadRenderer:
 
     def render(self, coefficients: Float[np.ndarray, " C"]) -> UInt8[np.ndarray, "H W 3"]:
         """One picture, RGB. Raises `ValueError` if there are not 58 coefficients."""
-        from vtkmodules.util.numpy_support import vtk_to_numpy
-
         self._vertices[:], self._normals[:] = self.pose(coefficients)
         self._surface.GetPoints().Modified()
         self._surface.GetPointData().GetNormals().Modified()
-        self._window.Render()
-        height, width = self.size
-        self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, self._pixels)
-        # OpenGL's first row is the lowest.
-        return vtk_to_numpy(self._pixels).reshape(height, width, 4)[::-1, :, :3].copy()
+        return draw(self._window, self._pixels)
 
     def pose(self, coefficients: Float[np.ndarray, " C"]) -> Float[np.ndarray, "2 V 3"]:
         """Vertices and normals in front of the camera: x right, y down, z away from it; the camera is at z = -10."""
@@ -106,13 +97,13 @@ class HeadRenderer:
 
     def _open_scene(self, samples: int) -> None:
         """The window, with everything in it that stays from picture to picture."""
-        pyvista = _pyvista()
+        pyvista = import_pyvista()
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 
         height, width = self.size
         look = self.look
         plotter = pyvista.Plotter(off_screen=True, window_size=(width, height), lighting="none")
-        _check_can_draw(plotter.render_window)
+        check_can_draw(plotter.render_window)
         plotter.render_window.SetMultiSamples(samples if samples > 1 else 0)
         plotter.set_background(look.background)
         azimuth, elevation = look.light_azimuth, look.light_elevation
@@ -134,21 +125,13 @@ class HeadRenderer:
             reset_camera=False,
         )
         actor.prop.interpolation = "Gouraud"  # with our normals; `smooth_shading` would make a copy of the mesh
-        camera = plotter.camera
-        camera.position, camera.focal_point, camera.up = (0.0, 0.0, -CAMERA_DISTANCE), (0.0, 0.0, 0.0), (0.0, -1.0, 0.0)
-        camera.view_angle = 2 * np.degrees(np.arctan(0.5 / FOCAL_LENGTH))
-        camera.clipping_range = (0.5 * CAMERA_DISTANCE, 2.5 * CAMERA_DISTANCE)
+        place_camera(plotter.camera, FOCAL_LENGTH)
         plotter.show(auto_close=False)
         self._window, self._surface = plotter.render_window, surface
         # Also at the interpreter's exit, before the modules go that closing needs.
-        self._finalizer = weakref.finalize(self, _close, plotter)
+        self._finalizer = weakref.finalize(self, close_window, plotter)
         self._vertices, self._normals = surface.points, surface.point_data.active_normals
         self._pixels = vtkUnsignedCharArray()
-
-
-def _close(plotter: Any) -> None:
-    plotter.close()
-    plotter.deep_clean()
 
 
 def _channel_order(names: Sequence[str]) -> np.ndarray:
@@ -163,25 +146,3 @@ def _channel_order(names: Sequence[str]) -> np.ndarray:
             else f"the 3-D head needs {NUM_EXPRESSION} names of expression channels, got {len(names)}"
         )
     return np.array([position[name] for name in ARKIT_NAMES])
-
-
-def _pyvista() -> ModuleType:
-    """Imports pyvista, so that it draws without a screen and says nothing about it."""
-    try:
-        import pyvista
-    except ImportError:
-        raise UserError("drawing the 3-D head needs pyvista: pip install 'reactface-jax[render]'") from None
-    from vtkmodules.vtkCommonCore import vtkLogger
-
-    # Without a screen VTK tries X, then EGL, then OSMesa, with a warning for each that is not there.
-    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
-    return pyvista
-
-
-def _check_can_draw(window: Any) -> None:
-    """VTK's last resort is OSMesa, and it crashes where that is missing too."""
-    if window.GetClassName() == "vtkOSOpenGLRenderWindow" and not find_library("OSMesa"):
-        raise UserError(
-            "this machine has no OpenGL to draw the 3-D head with: install it, on Debian or Ubuntu with "
-            "apt-get install libegl1 libgl1-mesa-dri"
-        )

@@ -16,7 +16,9 @@ CENTRE = np.array([0.0, 7.14, 0.55], np.float32)
 """This point is drawn at the origin of the translations."""
 TEETH_SCALE = np.array([0.88, 1.0, 1.0], np.float32)
 TEETH_SHIFT = np.array([0.0, 0.0, 0.06], np.float32)
-"""The asset's teeth stick out through the lips' corners: a little narrower and further back they don't."""
+"""The asset's teeth stick out through the lips' corners: narrower and further back they don't."""
+BACK_TEETH = 1.22
+"""Teeth further back are left out: in an open mouth they would show as white wedges at its corners."""
 AXIS_DEPTH = 0.45
 """Depth of the vertical axis around which the skin is unrolled onto the texture."""
 TEXTURE_BOTTOM, TEXTURE_TOP = 5.4, 8.45
@@ -70,6 +72,9 @@ def head_mesh() -> HeadMesh:
     with np.load(ASSET, allow_pickle=False) as asset:
         vertices, deltas = asset["vertices"].astype(np.float32), asset["deltas"].astype(np.float32)
         triangles, group = asset["triangles"].astype(np.int64), asset["group"]
+    is_tooth = np.isin(group, ("helper-lower-teeth", "helper-upper-teeth"))
+    keep = ~is_tooth | (vertices[triangles][..., 2].mean(axis=1) > BACK_TEETH)
+    triangles, group = triangles[keep], group[keep]
 
     def members(*names: str) -> Int[np.ndarray, " n"]:
         return np.unique(triangles[np.isin(group, names)])
@@ -77,21 +82,44 @@ def head_mesh() -> HeadMesh:
     teeth = members("helper-lower-teeth", "helper-upper-teeth")
     vertices[teeth] = TEETH_SCALE * vertices[teeth] - TEETH_SHIFT
     normals = vertex_normals(vertices, triangles)
+    normal_deltas = np.stack([vertex_normals(vertices + delta, triangles) - normals for delta in deltas])
     coordinates = _skin_coordinates(vertices)
-    coordinates[_inside_mouth(vertices, normals)] = PLAIN["mouth"]
+    mouth = _inside_mouth(vertices, normals)
+    mouth[members("helper-lower-teeth", "helper-upper-teeth", "helper-tongue")] = False
+    coordinates[mouth] = PLAIN["mouth"]
     coordinates[teeth] = PLAIN["teeth"]
     coordinates[members("helper-tongue")] = PLAIN["tongue"]
     for eye in ("helper-l-eye", "helper-r-eye"):
         coordinates[members(eye)] = _eye_coordinates(vertices[members(eye)])
+    border, triangles = _split(triangles, mouth)
+    chosen = np.concatenate([np.arange(len(vertices)), border])
     return HeadMesh(
-        vertices=vertices,
-        deltas=deltas,
-        normals=normals,
-        normal_deltas=np.stack([vertex_normals(vertices + delta, triangles) - normals for delta in deltas]),
+        vertices=vertices[chosen],
+        deltas=deltas[:, chosen],
+        normals=normals[chosen],
+        normal_deltas=normal_deltas[:, chosen],
         triangles=triangles,
-        texture_coordinates=coordinates,
-        follows=_follows(vertices),
+        texture_coordinates=np.concatenate([coordinates, np.full((len(border), 2), PLAIN["mouth"], np.float32)]),
+        follows=_follows(vertices)[chosen],
     )
+
+
+def _split(
+    triangles: Int[np.ndarray, "F 3"], inside: Bool[np.ndarray, " V"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "F 3"]]:
+    """Parts the skin from the inside of the mouth, so that no triangle stretches over all the texture between them.
+
+    Returns the vertices outside that triangles on the border need a second time, and the triangles with those numbered
+    on behind the others.
+    """
+    corners = inside[triangles]
+    mixed = corners.any(axis=1) & ~corners.all(axis=1)
+    border = np.unique(triangles[mixed][~corners[mixed]])
+    copy = np.arange(len(inside))
+    copy[border] = len(inside) + np.arange(len(border))
+    parted = triangles.copy()
+    parted[mixed] = copy[triangles[mixed]]
+    return border, parted
 
 
 def _skin_coordinates(vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 2"]:

@@ -1,19 +1,24 @@
 """`python -m reactface_jax.react` on videos of drawn heads, which MediaPipe takes for faces, and on bad input."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
-from reactface_jax import load_config
+from reactface_jax import convert, load_config
 from reactface_jax.audio import read_audio
 from reactface_jax.checkpoint import About, Checkpoints
+from reactface_jax.export.__main__ import main as export
 from reactface_jax.face import find_faces
 from reactface_jax.models import build_model
+from reactface_jax.params_file import save_params
 from reactface_jax.react import main
 from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer
 from reactface_jax.train_state import TrainState
@@ -152,6 +157,110 @@ def test_a_phone_video_without_sound_is_answered(
     assert np.abs(read_audio(tmp_path / "a.mp4")).max() < 1e-3
 
 
+def write_hard_video(path: Path) -> None:
+    """What phones make: upright format, 10 bits, frames at uneven times, 5.1 sound; the face is away for a while."""
+    tick, rate = Fraction(1, 90_000), 48_000
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "bf": "0"})
+        video.width, video.height, video.pix_fmt = 180, 320, "yuv420p10le"
+        video.codec_context.time_base = tick
+        sound = container.add_stream("aac", rate=rate, layout="5.1")
+        for i, head in enumerate(talking_head(25)):
+            frame = np.full((320, 180, 3), 90, np.uint8)
+            if not 12 <= i < 21:
+                frame[80:240, 10:170] = resize(head, (160, 160))
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = 3600 * i + (1500 if i % 2 else 0), tick  # 57 and 23 ms in turns
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        surround = np.stack([clicks(rate)] * 6)
+        for start in range(0, surround.shape[1], 1024):
+            part = np.ascontiguousarray(surround[:, start : start + 1024])
+            block = av.AudioFrame.from_ndarray(part, format="fltp", layout="5.1")
+            block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
+            container.mux(sound.encode(block))
+        container.mux(sound.encode(None))
+
+
+def test_a_hard_video_into_a_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hard_video(tmp_path / "hard.mp4")
+    out = tmp_path / "new" / "answer"
+    call(monkeypatch, "--speaker", tmp_path / "hard.mp4", "--checkpoint", run, "--out", out, "--num-reactions", 4)
+    printed = capsys.readouterr().out
+    assert "the face is lost in" in printed
+    assert "the crop stays where it was" in printed
+    alone = [f"listener_{k}.mp4" for k in (1, 2, 3, 4)]
+    written = sorted(["answer.mp4", *alone, "reactions.npy", "coefficient_names.json"])
+    assert sorted(path.name for path in out.iterdir()) == written
+    assert [path.name for path in out.parent.iterdir()] == ["answer"]
+    for name in written:
+        assert f"wrote {out / name}" in printed
+    coefficients = np.load(out / "reactions.npy")
+    assert coefficients.shape[0] == 4
+    num_frames = coefficients.shape[1]
+    assert num_frames == pytest.approx(25 * SECONDS, abs=1)
+
+    grid, listener = read_video(out / "answer.mp4"), read_video(out / "listener_2.mp4")
+    assert grid.shape == (num_frames, 512, 1024, 3)
+    assert listener.shape == (num_frames, 256, 256, 3)
+    with av.open(str(out / "listener_2.mp4")) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.format.name, video.average_rate) == ("h264", "yuv420p", 25)
+        assert audio.codec_context.name == "aac"
+    # The mouth, below the middle, moves; the wall does not.
+    moving = np.abs(np.diff(listener.astype(float), axis=0)).mean((0, 3))
+    assert moving[140:200, 90:166].mean() > 5 * moving[:20, :20].mean() + 0.2
+    loud = [np.flatnonzero(np.abs(read_audio(path)) > 0.4)[0] for path in (out / "answer.mp4", tmp_path / "hard.mp4")]
+    assert loud[0] == pytest.approx(loud[1], abs=160)
+
+    monkeypatch.setattr("sys.argv", ["export", str(out / "reactions.npy"), "--format", "livelink-csv"])
+    export()
+    assert len((out / "reactions_4.csv").read_text().splitlines()) == num_frames + 1
+
+
+@pytest.fixture(scope="module")
+def renderer_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait renderer with small random values."""
+    rng = np.random.default_rng(0)
+    shapes = convert._pirender_template(True, 58)
+    params = jax.tree.map(lambda leaf: (0.05 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
+    folder = tmp_path_factory.mktemp("weights") / "pirender"
+    save_params(folder, params, {"pirender": {"coefficients": 58}})
+    return folder
+
+
+def test_a_portrait_is_drawn(
+    run: Path, phone: Path, renderer_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(talking_head(25)[0]).save(tmp_path / "me.png")
+    samples = np.round(32_767 * clicks(16_000)).astype(np.int16)
+    with av.open(str(tmp_path / "voice.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        block = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        block.sample_rate = 16_000
+        container.mux(stream.encode(block))
+    words = ["--speaker", phone, "--audio", tmp_path / "voice.wav", "--checkpoint", run, "--num-reactions", 4]
+    words += ["--renderer", "pirender", "--portrait", tmp_path / "me.png", "--renderer-weights", renderer_weights]
+    words += ["--portrait-size", 64, "--no-labels", "--layouts", "listener", "authors"]
+    out = tmp_path / "out"
+    call(monkeypatch, *words, "--out", out)
+    assert sorted(path.name for path in out.glob("*.mp4")) == sorted(
+        f"{name}_{k}.mp4" for name in ("authors", "listener") for k in (1, 2, 3, 4)
+    )
+    listener, three = read_video(out / "listener_3.mp4"), read_video(out / "authors_3.mp4")
+    coefficients = np.load(out / "reactions.npy")
+    assert len(listener) == len(three) == coefficients.shape[1]
+    assert three.shape[1:] == (256, 768, 3)
+    assert abs(three[20, :, 512:].astype(int) - listener[20]).mean() < 4
+    head = HeadRenderer((256, 256))
+    assert abs(head.render(coefficients[2, 20]).astype(int) - three[20, :, 256:512]).mean() < 6
+    head.close()
+    loud = np.flatnonzero(np.abs(read_audio(out / "listener_1.mp4")) > 0.4)[0]
+    assert loud == pytest.approx(0.3 * 16_000, abs=160)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -162,7 +271,15 @@ def test_a_phone_video_without_sound_is_answered(
         ({"--checkpoint": "nowhere"}, "nowhere does not exist"),
         ({"--checkpoint": "nameless"}, "the 3-D head needs the 52 ARKit names"),
         ({"--out": "nowhere/out.mp4"}, "nowhere does not exist"),
-        ({"--out": "out.avi"}, "must end in .mp4"),
+        ({"--out": "out.avi"}, "must end in .mp4, or be a folder"),
+        ({"--out": "taken"}, "taken already exists"),
+        ({"--renderer": "pirender"}, "--renderer pirender needs --portrait"),
+        ({"--renderer": "pirender", "--portrait": "text.mp4"}, "--renderer pirender needs --renderer-weights"),
+        ({"--renderer": "pirender", "--portrait": "no.jpg", "--renderer-weights": "w"}, "--portrait no.jpg does not"),
+        ({"--renderer": "faceverse"}, "--renderer faceverse needs --faceverse"),
+        ({"--renderer": "none"}, "is one video, but there is not one to write"),
+        ({"--layouts": "authors"}, "--layouts authors shows a portrait"),
+        ({"--audio": "text.mp4"}, "text.mp4 is not a video or sound file"),
         ({"--num-reactions": "0"}, "--num-reactions 0 must be at least 1"),
         ({"--face": "middle"}, "--face middle is not known"),
         ({"--face": "3"}, "--face 3: only 2 faces were found"),
@@ -180,6 +297,8 @@ def test_bad_input_gets_a_sentence_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.mp4").write_text("I am a text file.\n" * 50)
+    Path("taken").mkdir()
+    Path("taken", "mine").touch()
     with VideoWriter("noise.mp4", size=(96, 96)) as writer:
         for frame in np.random.default_rng(0).integers(0, 255, (5, 96, 96, 3), np.uint8):
             writer.write(frame)

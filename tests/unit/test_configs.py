@@ -10,13 +10,14 @@ import pytest
 from reactface_jax.checkpoint import differences
 from reactface_jax.config import Config, load_config
 from reactface_jax.models.reactface import build_model
+from reactface_jax.rendering.renderer_config import is_renderer_config, load_renderer_config
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_configuration_loads_and_tells_how_to_run_it(path):
-    load_config(path)
+    load_renderer_config(path, []) if is_renderer_config(path) else load_config(path)
     docstring = path.read_text().split('"""')[1]
     for word in ("python train.py --config configs/" + path.name, "ardware", "Time:", "Expected:"):
         assert word in docstring

@@ -6,7 +6,7 @@ import pytest
 from reactface_jax.errors import UserError
 from reactface_jax.rendering import ARKIT_NAMES, HeadRenderer, Look
 from reactface_jax.rendering.head import NEUTRAL, rotation_matrix
-from reactface_jax.rendering.head_mesh import CENTRE, head_mesh
+from reactface_jax.rendering.head_mesh import CENTRE, PLAIN, head_mesh
 from reactface_jax.types import NUM_EXPRESSION
 
 # Colours that no other part of the face has: each part can be found in the picture by its hue alone.
@@ -139,3 +139,12 @@ def test_unnamed_channels_are_refused():
 def test_wrong_number_of_coefficients(renderer):
     with pytest.raises(ValueError, match="58"):
         renderer.render(NEUTRAL[:57])
+
+
+def test_no_triangle_stretches_over_the_texture():
+    """Skin, teeth and the inside of the mouth lie far apart there, with other colours between them."""
+    mesh = head_mesh()
+    for place in PLAIN.values():
+        corners = (np.abs(mesh.texture_coordinates - place) < 1e-5).all(axis=1)[mesh.triangles]
+        assert corners.any()
+        assert (corners.all(axis=1) | ~corners.any(axis=1)).all()

@@ -1,0 +1,24 @@
+"""An eighth of the portrait renderer's channels on pictures of 64x64, for two CPU cores.
+
+Command:   python train.py --config configs/pirender_small.py --workdir runs/portrait --data.dir SHARDS
+Hardware:  2 CPU cores.
+Time:      not measured.
+Expected:  as configs/pirender.py, in coarse pictures; its learning on shards has not been measured yet.
+"""
+
+from reactface_jax.rendering.renderer_config import RendererConfig, RendererData, RendererTraining
+
+config = RendererConfig(
+    data=RendererData(image_size=64, clip_frames=64, eval_clips=6),
+    train=RendererTraining(
+        steps=600,
+        warp_steps=150,
+        clips=4,
+        frames=4,
+        learning_rate=1e-3,
+        narrower=8,
+        style=10.0,
+        log_every=25,
+        eval_every=150,
+    ),
+)

@@ -1,0 +1,87 @@
+"""Writes reactions for avatars: `python -m reactface_jax.export answer.npy --format livelink-csv|json|glb|bvh-head`."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.export.gltf import glb
+from reactface_jax.export.motion import Motion, motion, read_names, read_reactions
+from reactface_jax.export.text_formats import arkit_json, bvh, live_link_csv
+
+Format = Literal["livelink-csv", "json", "glb", "bvh-head"]
+
+_FORMATS: dict[str, tuple[str, Callable[[Motion], str | bytes]]] = {
+    "livelink-csv": (".csv", live_link_csv),
+    "json": (".json", arkit_json),
+    "glb": (".glb", glb),
+    "bvh-head": (".bvh", bvh),
+}
+
+
+def export(
+    reactions: tyro.conf.Positional[Path],
+    format: Format,
+    out: Path | None = None,
+    names: Path | None = None,
+    reaction: int | None = None,
+) -> list[Path]:
+    """Writes one file a reaction.
+
+    Args:
+      reactions: the .npy that `python -m reactface_jax.react` wrote, [K, T, 58] or [T, 58].
+      format: livelink-csv, json, glb or bvh-head.
+      out: the file to write; with several reactions, _1, _2 … come before its ending. Beside the .npy by default.
+      names: the data's coefficient_names.json; by default the one beside the .npy.
+      reaction: write this one alone, counted from 1.
+
+    Returns:
+      The files.
+
+    Raises:
+      UserError: an input is unusable; nothing is written then.
+    """
+    suffix, encode = _FORMATS[format]
+    out = out or reactions.with_suffix(suffix)
+    if out.suffix.lower() != suffix:
+        raise UserError(f"--out {out} must end in {suffix} for --format {format}")
+    if not out.parent.is_dir():
+        raise UserError(f"folder {out.parent} does not exist; create it, or choose another place for {out.name}")
+    coefficients = read_reactions(reactions)
+    if reaction is not None and not 1 <= reaction <= len(coefficients):
+        raise UserError(f"--reaction {reaction}: {reactions} holds {len(coefficients)}; give a number from 1 to that")
+    channel_names = read_names(names, reactions)
+    chosen = range(1, len(coefficients) + 1) if reaction is None else [reaction]
+    several = len(chosen) > 1
+    contents = {
+        out.with_stem(f"{out.stem}_{k}") if several else out: encode(motion(coefficients[k - 1], channel_names))
+        for k in chosen
+    }
+    for path, content in contents.items():
+        _write(path, content.encode() if isinstance(content, str) else content)
+        print(f"wrote {path}: {coefficients.shape[1]} frames")
+    return list(contents)
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@reports_user_errors
+def main() -> None:
+    """Runs `export` on the command line's words."""
+    tyro.cli(export, description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A reaction in an avatar's terms: ARKit weights by name, and the head's turn and place in a frame with y up.
+
+Coefficients turn the head in the camera's frame (y down, z away from it), where a face that looks into the camera has a
+rotation of pi about x. An avatar's frame has x to the person's left, y up and z forwards: the turn there is
+Rz(-c) Ry(-b) Rx(a - pi) of the rotations a, b, c.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from reactface_jax.errors import UserError
+from reactface_jax.rendering.head_mesh import ARKIT_NAMES
+from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
+
+NAMES_FILE = "coefficient_names.json"
+REST_DEPTH = 1.84
+"""Translation z of a face at the usual distance."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One reaction."""
+
+    weights: Float[np.ndarray, "T 52"]
+    """In [0, 1], in the order of `ARKIT_NAMES`."""
+    turn: Float[np.ndarray, "T 3"]
+    """Angles about x (nod), y (to the person's left) and z (towards the person's right shoulder), rad; applied in the
+    order x, y, z."""
+    shift: Float[np.ndarray, "T 3"]
+    """To the person's left, upwards and forwards, in units of translation."""
+    frame_rate: int = FRAME_RATE
+
+
+def motion(coefficients: Float[np.ndarray, "T 58"], names: Sequence[str]) -> Motion:
+    """Sorts raw coefficients (mean_face added) by name; weights are cut to [0, 1].
+
+    Raises:
+      UserError: the names are not the 52 ARKit names.
+    """
+    position = {name: i for i, name in enumerate(names[:NUM_EXPRESSION])}
+    missing = [name for name in ARKIT_NAMES if name not in position]
+    if missing:
+        raise UserError(
+            f"avatars need the {NUM_EXPRESSION} ARKit names of the expression channels, but the data calls them "
+            f"{names[0]!r} … (no {missing[0]!r}); give the right {NAMES_FILE} with --names"
+        )
+    order = [position[name] for name in ARKIT_NAMES]
+    rotation, translation = coefficients[:, NUM_EXPRESSION:][:, :3], coefficients[:, NUM_EXPRESSION + 3 :]
+    return Motion(
+        weights=np.clip(coefficients[:, order], 0.0, 1.0).astype(np.float32),
+        turn=np.stack([_wrap(rotation[:, 0] - np.pi), -rotation[:, 1], -rotation[:, 2]], 1).astype(np.float32),
+        shift=(translation * [1, -1, -1] + [0, 0, REST_DEPTH]).astype(np.float32),
+    )
+
+
+def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
+    """Reads the coefficients that `react` wrote; one reaction [T, 58] counts as K = 1.
+
+    Raises:
+      UserError: the file is missing, is no array, or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give the .npy that `python -m reactface_jax.react` wrote")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} is no array of numbers; give the .npy that `react` wrote") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or array.shape[-1] != NUM_COEFFICIENTS:
+        shape = list(getattr(array, "shape", []))
+        raise UserError(f"{path} has shape {shape}, not [K, T, {NUM_COEFFICIENTS}] or [T, {NUM_COEFFICIENTS}]")
+    if not array.size:
+        raise UserError(f"{path} holds no frame; generate the reaction again")
+    if not np.isfinite(array).all():
+        raise UserError(f"{path} has NaN or infinite values; generate the reaction again")
+    return array.astype(np.float32).reshape(-1, *array.shape[-2:])
+
+
+def read_names(path: Path | None, reactions: Path) -> list[str]:
+    """Names of the channels: of `path`, or of the coefficient_names.json beside the reactions.
+
+    Raises:
+      UserError: there is no such file, or no list of names in it.
+    """
+    source = path or reactions.with_name(NAMES_FILE)
+    if not source.is_file():
+        if path is not None:
+            raise UserError(f"--names {path} does not exist; give the {NAMES_FILE} of the data")
+        raise UserError(f"there is no {NAMES_FILE} beside {reactions}; give the data's with --names")
+    try:
+        names = json.loads(source.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{source} is not JSON; write a list of {NUM_EXPRESSION} names") from error
+    if not isinstance(names, list) or len(names) not in (NUM_EXPRESSION, NUM_COEFFICIENTS):
+        raise UserError(f"{source} must be a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} names")
+    return [str(name) for name in names]
+
+
+def _wrap(angle: np.ndarray) -> np.ndarray:
+    """Into [-pi, pi)."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi

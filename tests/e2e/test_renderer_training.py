@@ -1,0 +1,135 @@
+"""The portrait renderer learns on made arrays, resumes to the bit, and its directory is what `pirender` draws from."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import reactface_jax as rf
+from reactface_jax.errors import UserError
+from reactface_jax.params_file import load_params
+from reactface_jax.rendering.head import NEUTRAL
+from reactface_jax.rendering.renderer_config import RendererConfig, RendererData, RendererTraining, load_renderer_config
+from reactface_jax.rendering.renderer_training import RendererBatches, draw_samples, train_renderer
+from reactface_jax.types import Batch
+
+ROOT = Path(__file__).parents[2]
+FRAMES, SIZE = 28, 32
+CONFIG = RendererConfig(
+    data=RendererData(image_size=SIZE, clip_frames=FRAMES, eval_clips=2),
+    train=RendererTraining(
+        steps=60,
+        warp_steps=10,
+        clips=2,
+        frames=2,
+        learning_rate=3e-3,
+        narrower=16,
+        style=1.0,
+        log_every=30,
+        eval_every=30,
+    ),
+)
+
+
+def clip(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A square that moves and fades evenly; coefficient 57 says how bright it is, coefficient 0 how high."""
+    level, place = np.linspace(*rng.uniform(0, 1, (2, 2)), FRAMES, axis=1)
+    coefficients = np.zeros((FRAMES, 58), np.float32)
+    coefficients[:, 57], coefficients[:, 0] = level, place
+    video = np.full((FRAMES, SIZE, SIZE, 3), 90, np.uint8)
+    for frame, light, height in zip(video, level, place, strict=True):
+        top = round(20 * height)
+        frame[top : top + 10, 8:24] = 130 + 120 * light
+    return video, coefficients
+
+
+def batches(seed: int, start: int, size: int = 2) -> Iterator[Batch]:
+    for step in range(start, 10_000):
+        clips = [clip(np.random.default_rng([seed, step, i])) for i in range(size)]
+        video, speaker = (np.stack(part) for part in zip(*clips, strict=True))
+        nothing = np.zeros((size, 0, FRAMES, 58), np.float32)
+        yield Batch(
+            video, np.zeros((size, 1), np.float32), speaker, speaker, nothing, nothing[..., 0, 0] > 0, np.arange(size)
+        )
+
+
+DATA = RendererBatches(NEUTRAL, lambda start: batches(0, start), lambda: batches(1, 0))
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    folder = tmp_path_factory.mktemp("runs") / "portrait"
+    return folder, train_renderer(CONFIG, folder, DATA)
+
+
+def test_what_a_run_leaves(run: tuple[Path, dict[str, float]]) -> None:
+    folder, _ = run
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "params.safetensors",
+        "state.msgpack",
+        "validation_30.png",
+        "validation_60.png",
+    ]
+    assert json.loads((folder / "config.json").read_text())["step"] == 60
+    with Image.open(folder / "validation_60.png") as picture:
+        assert picture.size == (4 * SIZE, 2 * SIZE)
+
+
+def test_the_directory_draws(run: tuple[Path, dict[str, float]]) -> None:
+    params, about = load_params(run[0])
+    assert about["pirender"]["coefficients"] == 58
+    pictures = rf.rendering.pirender(params, np.zeros((SIZE, SIZE, 3), np.float32), np.tile(NEUTRAL, (3, 1)))
+    assert pictures.shape == (3, SIZE, SIZE, 3)
+    assert np.isfinite(pictures).all()
+
+
+def test_a_stopped_run_ends_in_the_same_numbers(run: tuple[Path, dict[str, float]], tmp_path: Path) -> None:
+    half = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, steps=30))
+    before = train_renderer(half, tmp_path / "run", DATA)
+    after = train_renderer(CONFIG, tmp_path / "run", DATA, resume=True)
+    assert after["ssim"] > before["ssim"] + 0.01
+    chex.assert_trees_all_equal(load_params(tmp_path / "run")[0], load_params(run[0])[0])
+
+
+def test_directories_are_kept(run: tuple[Path, dict[str, float]]) -> None:
+    with pytest.raises(UserError, match="holds a run; add --resume"):
+        train_renderer(CONFIG, run[0], DATA)
+    other = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, learning_rate=1.0))
+    with pytest.raises(UserError, match=r"another configuration \(learning_rate\)"):
+        train_renderer(other, run[0], DATA, resume=True)
+
+
+def test_samples_are_frames_with_their_windows() -> None:
+    batch = next(batches(0, 0))
+    portraits, windows, targets = draw_samples(jax.random.key(0), batch.video, batch.speaker, 2)
+    assert windows.shape == (4, 27, 58)
+    for i in range(4):
+        video, coefficients = batch.video[i // 2], batch.speaker[i // 2]
+        (index,) = [t for t in range(FRAMES) if np.array_equal(coefficients[t], windows[i, 13])]
+        np.testing.assert_array_equal(coefficients[index - 13 : index + 14], windows[i])
+        np.testing.assert_allclose(targets[i], video[index] / 127.5 - 1, atol=1e-5)
+    np.testing.assert_array_equal(portraits[0], portraits[1])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--data.image-size", "50"], "must be a multiple of 32"),
+        (["--data.clip-frames", "20"], "must be at least 27"),
+        (["--train.warp-steps", "200000"], "between 0 and train.steps"),
+        (["--train.narrower", "3"], "must be 1, 2, 4, 8 or 16"),
+        (["--train.step", "3"], "did you mean --train.steps"),
+    ],
+)
+def test_configurations_that_contradict_themselves(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_renderer_config(ROOT / "configs" / "pirender.py", overrides)
+    with pytest.raises(UserError, match=r"must define `config = RendererConfig"):
+        load_renderer_config(ROOT / "configs" / "tiny.py", [])

@@ -1,0 +1,231 @@
+"""Reactions written for avatars are read back, number by number."""
+
+import csv
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reactface_jax.export.__main__ import main
+from reactface_jax.export.motion import NAMES_FILE, motion
+from reactface_jax.export.text_formats import LIVE_LINK_WEIGHTS
+from reactface_jax.rendering.head import NEUTRAL, HeadRenderer, rotation_matrix
+from reactface_jax.rendering.head_look import Look
+from reactface_jax.rendering.head_mesh import ARKIT_NAMES, PIVOT, head_mesh
+
+FRAMES = 30
+DATA_NAMES = ARKIT_NAMES[::-1]  # another order than ours
+
+
+@pytest.fixture(name="coefficients")
+def _coefficients() -> np.ndarray:
+    """Two reactions: weights that leave [0, 1] here and there, turns and shifts."""
+    rng = np.random.default_rng(0)
+    array = np.tile(NEUTRAL, (2, FRAMES, 1))
+    array[..., :52] = rng.uniform(-0.1, 1.1, (2, FRAMES, 52))
+    array[..., 52:] += rng.uniform(-0.3, 0.3, (2, FRAMES, 6))
+    return array.astype(np.float32)
+
+
+@pytest.fixture(name="reactions")
+def _reactions(tmp_path: Path, coefficients: np.ndarray) -> Path:
+    np.save(tmp_path / "answer.npy", coefficients)
+    (tmp_path / NAMES_FILE).write_text(json.dumps(DATA_NAMES))
+    return tmp_path / "answer.npy"
+
+
+def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr("sys.argv", ["export", *map(str, words)])
+    main()
+
+
+def weights_by_name(coefficients: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.clip(coefficients[:, i], 0, 1) for i, name in enumerate(DATA_NAMES)}
+
+
+def test_live_link_csv(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(monkeypatch, reactions, "--format", "livelink-csv")
+    first, second = (reactions.with_name(f"answer_{k}.csv") for k in (1, 2))
+    assert second.is_file()
+    with first.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == FRAMES
+    header = list(rows[0])
+    assert header[:4] == ["Timecode", "BlendshapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert header[-9:-6] == ["HeadYaw", "HeadPitch", "HeadRoll"]
+    assert len(header) == 2 + 61
+    assert {row["BlendshapeCount"] for row in rows} == {"61"}
+    assert [rows[i]["Timecode"] for i in (0, 24, 25)] == ["00:00:00:00.000", "00:00:00:24.000", "00:00:01:00.000"]
+    expected = weights_by_name(coefficients[0])
+    for column in LIVE_LINK_WEIGHTS:
+        values = [float(row[column]) for row in rows]
+        np.testing.assert_allclose(values, expected[column[0].lower() + column[1:]], atol=1e-7)
+    pitch = [float(row["HeadPitch"]) for row in rows]
+    np.testing.assert_allclose(pitch, np.pi - coefficients[0, :, 52], atol=1e-6)  # more about x is a nod
+
+
+def test_json_by_name(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = reactions.with_name("mine.json")
+    export(monkeypatch, reactions, "--format", "json", "--out", out, "--reaction", 2)
+    content = json.loads(out.read_text())
+    assert content["frameRate"] == 25
+    assert [frame["time"] for frame in content["frames"][:3]] == [0, 0.04, 0.08]
+    expected = weights_by_name(coefficients[1])
+    assert content["frames"][0]["weights"].keys() == set(ARKIT_NAMES)
+    for name, values in expected.items():
+        got = [frame["weights"][name] for frame in content["frames"]]
+        np.testing.assert_allclose(got, values, atol=1e-6)
+
+
+def test_bvh(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(monkeypatch, reactions, "--format", "bvh-head", "--reaction", 1)
+    lines = reactions.with_suffix(".bvh").read_text().splitlines()
+    start = lines.index("MOTION")
+    assert lines[start + 1 : start + 3] == [f"Frames: {FRAMES}", "Frame Time: 0.040000"]
+    rows = np.array([line.split() for line in lines[start + 3 :]], float)
+    assert rows.shape == (FRAMES, 6)
+    z, y, x = np.radians(rows[:, 3:]).T
+    for i in (0, 7, 29):  # the channels are applied from the last to the first
+        turn = about(2, z[i]) @ about(1, y[i]) @ about(0, x[i])
+        np.testing.assert_allclose(turn, turn_of_head(coefficients[0, i, 52:55]), atol=1e-5)
+
+
+def about(axis: int, angle: float) -> np.ndarray:
+    matrix = np.eye(3)
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    matrix[[a, b], [a, b]] = np.cos(angle)
+    matrix[b, a], matrix[a, b] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+def turn_of_head(angles: np.ndarray) -> np.ndarray:
+    """The drawn head's turn, from the camera's axes to x left, y up, z forwards; on the left of columns."""
+    rest = rotation_matrix(NEUTRAL[52:55])
+    return (rotation_matrix(angles) @ rest.T).T
+
+
+class Glb:
+    """What a viewer does with the file: unpack, morph, skin."""
+
+    def __init__(self, content: bytes):
+        magic, version, total = struct.unpack("<4sII", content[:12])
+        assert (magic, version, total) == (b"glTF", 2, len(content))
+        (length,) = struct.unpack("<I", content[12:16])
+        self.json = json.loads(content[20 : 20 + length])
+        self.binary = content[28 + length :]
+
+    def array(self, index: int) -> np.ndarray:
+        accessor = self.json["accessors"][index]
+        view = self.json["bufferViews"][accessor["bufferView"]]
+        width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
+        kind = {5126: np.float32, 5121: np.uint8, 5123: np.uint16}[accessor["componentType"]]
+        flat = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
+        return flat.reshape(accessor["count"], width)
+
+    def animated(self, path: str) -> np.ndarray:
+        (animation,) = self.json["animations"]
+        (channel,) = [c for c in animation["channels"] if c["target"]["path"] == path]
+        return self.array(animation["samplers"][channel["sampler"]]["output"])
+
+    def vertices(self, frame: int) -> np.ndarray:
+        """In metres."""
+        (primitive,) = self.json["meshes"][0]["primitives"]
+        weights = self.animated("weights").reshape(-1, 52)[frame]
+        vertices = self.array(primitive["attributes"]["POSITION"]).astype(float)
+        for weight, target in zip(weights, primitive["targets"], strict=True):
+            vertices += weight * self.array(target["POSITION"])
+        x, y, z, w = self.animated("rotation")[frame].astype(float)
+        turn = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        pivot = np.array(self.json["nodes"][2]["translation"])
+        joints = self.array(primitive["attributes"]["JOINTS_0"])
+        share = np.where(joints == 1, self.array(primitive["attributes"]["WEIGHTS_0"]), 0).sum(1, keepdims=True)
+        turned = (vertices - pivot) @ turn.T + pivot
+        return vertices + share * (turned - vertices) + self.animated("translation")[frame]
+
+
+def test_gltf_moves_as_the_drawn_head(
+    reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(monkeypatch, reactions, "--format", "glb", "--reaction", 1)
+    file = Glb(reactions.with_suffix(".glb").read_bytes())
+    assert file.json["meshes"][0]["extras"]["targetNames"] == list(ARKIT_NAMES)
+    clock = file.json["animations"][0]["samplers"][0]["input"]
+    np.testing.assert_allclose(file.array(clock)[:, 0], np.arange(FRAMES) / 25, atol=1e-6)
+
+    look = Look()
+    renderer = HeadRenderer((32, 32), look, names=DATA_NAMES)
+    still = head_mesh().vertices
+    for i in (0, 11):
+        frame = coefficients[0, i].copy()
+        frame[:52] = np.clip(frame[:52], 0, 1)
+        drawn = renderer.pose(frame)[0] - (renderer.pose(NEUTRAL)[0] - look.scale * (still - PIVOT) * [1, -1, -1])
+        expected = 0.1 * (drawn / look.scale * [1, -1, -1] + PIVOT)  # the camera's axes to the avatar's, metres
+        # On the neck, shapes are blended a little differently: less than a millimetre.
+        neck = ((head_mesh().follows > 0) & (head_mesh().follows < 1))[:, 0]
+        difference = np.abs(file.vertices(i) - expected).max(axis=1)
+        assert difference[~neck].max() < 2e-5
+        assert difference[neck].max() < 1e-3
+    renderer.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer.npy": None}, "answer.npy does not exist"),
+        ({"answer.npy": b"hello"}, "is no array of numbers"),
+        ({"answer.npy": np.zeros((3, 57))}, "has shape [3, 57]"),
+        ({"answer.npy": np.zeros((0, 58))}, "holds no frame"),
+        ({"answer.npy": np.full((2, 58), np.nan)}, "NaN or infinite"),
+        ({NAMES_FILE: None}, f"there is no {NAMES_FILE} beside"),
+        ({NAMES_FILE: b"{"}, "is not JSON"),
+        ({NAMES_FILE: b"[]"}, "must be a list of 52 or 58 names"),
+        ({NAMES_FILE: json.dumps([f"expression_{i:02}" for i in range(52)]).encode()}, "need the 52 ARKit names"),
+        ({"--names": "nowhere.json"}, "--names nowhere.json does not exist"),
+        ({"--reaction": 3}, "--reaction 3: "),
+        ({"--out": "answer.txt"}, "must end in .csv"),
+        ({"--out": "nowhere/answer.csv"}, "folder nowhere does not exist"),
+    ],
+)
+def test_bad_input_gets_a_sentence(
+    change: dict[str, Any],
+    message: str,
+    reactions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(reactions.parent)
+    words: list[object] = ["answer.npy", "--format", "livelink-csv"]
+    for name, content in change.items():
+        if name.startswith("--"):
+            words += [name, content]
+        elif content is None:
+            Path(name).unlink()
+        elif isinstance(content, bytes):
+            Path(name).write_bytes(content)
+        else:
+            np.save(name, content)
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        export(monkeypatch, *words)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_whole_turn_is_no_turn() -> None:
+    """Rotations near -pi and near pi are the same face."""
+    frame = NEUTRAL.copy()[None]
+    frame[0, 52] = -np.pi + 0.01
+    assert motion(frame, ARKIT_NAMES).turn[0] == pytest.approx([0.01, 0, 0], abs=1e-5)
+    assert motion(frame, ARKIT_NAMES).weights[0, ARKIT_NAMES.index("jawOpen")] == 0
