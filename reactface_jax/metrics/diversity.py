@@ -26,7 +26,7 @@ def between_clips(prediction: Float[np.ndarray, "N K T C"]) -> float:
 
 
 def distance_to_others(prediction: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, " N"]:
-    """A clip's share in FRDvs, which is the mean of these: the mean squared difference to all other clips' reactions."""
+    """A clip's share in FRDvs, which is their mean: the mean squared difference to all other clips' reactions."""
     num_clips, num_reactions = prediction.shape[:2]
     shares = np.zeros(num_clips)
     if num_clips == 1:
