@@ -1,4 +1,4 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2 SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|i3d SOURCE --out DIR`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -53,6 +53,21 @@ def wav2vec2(model: tyro.conf.Positional[str], out: Path) -> None:
     _print(params, report, f"{model} → {out}, {config.num_layers} layers of width {config.hidden_size}")
 
 
+def i3d(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts I3D (rgb_imagenet.pt) for the video distance.
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    state_dict = checkpoint_file.read_state_dict(checkpoint)
+    with _blaming(checkpoint):
+        params, report = convert.i3d_with_report(state_dict)
+    save_params(out, params, {"i3d": {"classes": 400}})
+    _print(params, report, f"{checkpoint} → {out}")
+
+
 @contextmanager
 def _blaming(source: object) -> Iterator[None]:
     try:
@@ -89,7 +104,7 @@ def _module(path: str) -> str:
 def main() -> None:
     """Command line."""
     tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2}, prog="python -m reactface_jax.convert"
+        {"reactface": reactface, "wav2vec2": wav2vec2, "i3d": i3d}, prog="python -m reactface_jax.convert"
     )
 
 

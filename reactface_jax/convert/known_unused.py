@@ -11,3 +11,7 @@ REACTFACE = {
     r"transformer_listener_vectors\..+": "defined by the authors' code but never called",
     r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
 }
+
+I3D = {
+    r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
+}
