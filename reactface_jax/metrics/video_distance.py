@@ -43,7 +43,7 @@ def i3d(params: PyTree, video: Shaped[AnyArray, "B T H W 3"]) -> Float[Array, "B
 def _activations(params: PyTree, video: Shaped[Array, "B T H W 3"]) -> I3DOutput:
     batch, frames = video.shape[:2]
     resized = jax.image.resize(video.astype(jnp.float32), (batch, frames, SIZE, SIZE, 3), "bilinear", antialias=False)
-    output: I3DOutput = I3D().apply({"params": params}, 2 * resized / 255 - 1)
+    output: Any = I3D().apply({"params": params}, 2 * resized / 255 - 1)
     return output
 
 
