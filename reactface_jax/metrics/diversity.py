@@ -25,6 +25,25 @@ def between_clips(prediction: Float[np.ndarray, "N K T C"]) -> float:
     return float(np.mean([_mean_squared_difference(prediction[:, k]) for k in range(num_reactions)]))
 
 
+def distance_to_others(prediction: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, " N"]:
+    """A clip's share in FRDvs, which is their mean: the mean squared difference to all other clips' reactions."""
+    num_clips, num_reactions = prediction.shape[:2]
+    shares = np.zeros(num_clips)
+    if num_clips == 1:
+        return shares
+    for k in range(num_reactions):
+        # Σ_j |x_i - x_j|² = N |x_i|² - 2 x_i · Σ x + Σ |x|², seen from the first sequence.
+        origin = np.asarray(prediction[0, k], np.float64)
+        total = prediction[:, k].sum(0, dtype=np.float64) - num_clips * origin
+        squares = np.empty(num_clips)
+        for i in range(num_clips):
+            difference = prediction[i, k] - origin
+            squares[i] = np.vdot(difference, difference)
+            shares[i] += num_clips * squares[i] - 2 * np.vdot(difference, total)
+        shares += squares.sum()
+    return shares / (num_reactions * (num_clips - 1) * origin.size)
+
+
 def _mean_squared_difference(sequences: Float[np.ndarray, "A T C"]) -> float:
     """Mean of (x_a - x_b)² over all pairs a ≠ b, times and channels."""
     # Σ_{a≠b} |x_a - x_b|² = 2 (A Σ |x_a|² - |Σ x_a|²), seen from the first sequence: equal ones give 0 exactly.

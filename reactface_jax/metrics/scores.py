@@ -1,12 +1,15 @@
 """From arrays of reactions to the figures of a table: check, measure once, summarise in either mode."""
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
+from threadpoolctl import threadpool_limits
 
 from reactface_jax.errors import UserError
 from reactface_jax.metrics import correlation, diversity, dtw
@@ -29,6 +32,7 @@ class Measurements:
     variance: Float[np.ndarray, " N"]
     diversity: Float[np.ndarray, " N"]
     diverseness: float
+    distance_to_others: Float[np.ndarray, " N"]
     synchrony: Synchrony
     num_reactions: int
     """Arrays above have one column instead of K when all reactions of a clip are one."""
@@ -75,29 +79,61 @@ def measure(
     neighbours: AnyArray,
     seed: int = 0,
     clip_ids: Sequence[str] | None = None,
+    advance: Callable[[], None] | None = None,
 ) -> Measurements:
     """Everything that `summarise` needs, for both modes at once. Arguments and errors are those of `compute`.
 
-    A prediction that repeats one reaction by `np.broadcast_to` is measured once, in a K-th of the time.
+    Clips are measured side by side, a thread a core. A prediction that repeats one reaction by `np.broadcast_to` is
+    measured once, in a K-th of the time. `advance` is called after every clip, for a progress bar.
     """
     prediction, speaker, listener = np.asarray(prediction), np.asarray(speaker), np.asarray(listener)
     mask = _checked(prediction, speaker, listener, np.asarray(neighbours), clip_ids)
     num_reactions, num_channels = prediction.shape[1], prediction.shape[-1]
     if prediction.strides[1] == 0:
         prediction = prediction[:, :1]
-    moments = correlation.moments(listener)
+    moments, pool = correlation.moments(listener), dtw.Pool(listener)
     random = correlation.random_neighbours(mask, correlation.never_random(speaker, listener), seed)
+
+    def measure_clip(i: int) -> _Clip:
+        one = slice(i, i + 1)
+        clip = _Clip(
+            correlation.best_concordance(prediction[one], moments, mask[one]),
+            correlation.best_concordance(prediction[one], moments, random[one]),
+            dtw.nearest_distance(prediction[one], pool, mask[one]),
+            diversity.variance_over_time(prediction[one]),
+            diversity.within_clips(prediction[one]),
+            synchrony(prediction[one], speaker[one]),
+        )
+        if advance is not None:
+            advance()
+        return clip
+
+    # Each thread's matrix products stay on its own core.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+        clips = list(threads.map(measure_clip, range(len(prediction))))
     return Measurements(
-        concordance=correlation.best_concordance(prediction, moments, mask),
-        random_concordance=correlation.best_concordance(prediction, moments, random),
-        distance=dtw.nearest_distance(prediction, listener, mask),
-        variance=diversity.variance_over_time(prediction),
-        diversity=diversity.within_clips(prediction),
+        concordance=Concordance(*map(np.concatenate, zip(*(clip.concordance for clip in clips), strict=True))),
+        random_concordance=Concordance(*map(np.concatenate, zip(*(clip.random for clip in clips), strict=True))),
+        distance=np.concatenate([clip.distance for clip in clips]),
+        variance=np.concatenate([clip.variance for clip in clips]),
+        diversity=np.concatenate([clip.diversity for clip in clips]),
         diverseness=diversity.between_clips(prediction),
-        synchrony=synchrony(prediction, speaker),
+        distance_to_others=diversity.distance_to_others(prediction),
+        synchrony=Synchrony(*map(np.concatenate, zip(*(clip.synchrony for clip in clips), strict=True))),
         num_reactions=num_reactions,
         challenge=dtw.is_challenge(num_channels),
     )
+
+
+class _Clip(NamedTuple):
+    """One clip's rows of `Measurements`."""
+
+    concordance: Concordance
+    random: Concordance
+    distance: Float[np.ndarray, "1 K"]
+    variance: Float[np.ndarray, " 1"]
+    diversity: Float[np.ndarray, " 1"]
+    synchrony: Synchrony
 
 
 def summarise(measured: Measurements, mode: Mode) -> dict[str, float]:

@@ -69,11 +69,14 @@ def message(capsys, *words: str) -> str:
 def test_report_of_a_run(run, shards, capsys):
     command.main(["--checkpoint", str(run)])
     out = run / "evaluation-test"
-    expected = ["listener.npy", "neighbours.npy", "prediction.npy", "report.json", "report.md", "speaker.npy"]
+    expected = ["listener.npy", "neighbours.npy", "prediction.npy", "report.json", "report.md", "report.tex"]
+    expected.append("speaker.npy")
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
     assert content["source"].endswith("step 7")
+    checksums = content["data"].pop("sha256")
+    assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]
     assert content["data"] == {"data": str(shards), "split": "test", "clips": 4, "frames": FRAMES, "reactions": 2}
     assert content["rows"][-1]["frames_per_second"] > 0
     prediction = np.load(out / "prediction.npy")
@@ -92,6 +95,52 @@ def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tm
     command.main([str(word) for word in words])
     expected = np.load(run / "evaluation-test" / "prediction.npy")
     np.testing.assert_allclose(np.load(tmp_path / "out" / "prediction.npy"), expected, atol=1e-4)
+
+
+def test_anyones_arrays(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    arrays = {
+        "speaker": generator.standard_normal((4, 60, 6)).cumsum(1),
+        "listener": generator.standard_normal((4, 60, 6)).cumsum(1),
+        "neighbours": np.eye(4),
+        "ours": generator.standard_normal((4, 3, 60, 6)).cumsum(2),
+        "theirs": generator.standard_normal((4, 60, 6)).cumsum(1),
+        "longer": np.zeros((4, 3, 61, 6)),
+        "broken": np.full((4, 3, 60, 6), np.nan),
+        "objects": np.array([None]),
+    }
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array, allow_pickle=name == "objects")
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    people = [
+        word for name in ("speaker", "listener", "neighbours") for word in (f"--{name}", tmp_path / f"{name}.npy")
+    ]
+    rest = [*people, "--clip-ids", tmp_path / "names.txt", "--out", tmp_path / "out"]
+
+    def words(*predictions: str) -> list[str]:
+        return [str(word) for word in ("--predictions", *predictions, *rest)]
+
+    command.main(words(f"Ours={tmp_path / 'ours.npy'}", str(tmp_path / "theirs.npy")))
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Ours", "theirs"]
+    assert content["data"]["reactions"] == {"Ours": 3, "theirs": 1}
+    assert content["compared_with"] == "theirs"
+    assert sorted(content["data"]["sha256"]) == ["Ours", "listener", "neighbours", "speaker", "theirs"]
+    assert "Ours: the released evaluate.py in several processes prints FRCorr" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
+
+    out = tmp_path / "none"
+    rest[-1] = out
+    assert "has shape (4, 3, 61, 6)" in message(capsys, *words(str(tmp_path / "longer.npy")))
+    assert "clip 0 (a) has values that are not finite" in message(capsys, *words(str(tmp_path / "broken.npy")))
+    assert "could run code" in message(capsys, *words(str(tmp_path / "objects.npy")))
+    assert "does not exist" in message(capsys, *words(str(tmp_path / "nowhere.npy")))
+    assert "two methods called ours" in message(capsys, *words(*[str(tmp_path / "ours.npy")] * 2))
+    assert "--listener is missing" in message(capsys, "--predictions", tmp_path / "ours.npy", *people[:2])
+    assert "is none of GT, Mirror, ours" in message(capsys, *words(str(tmp_path / "ours.npy")), "--compare-with", "x")
+    assert "goes with --predictions" in message(capsys, "--checkpoint", tmp_path, *people[:2])
+    assert not out.exists()
 
 
 def test_mistakes_are_told_in_one_sentence(run, shards, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 from reactface_jax import metrics
 from reactface_jax.errors import UserError
-from reactface_jax.metrics import correlation, diversity, dtw
+from reactface_jax.metrics import bootstrap, correlation, diversity, dtw
 from reactface_jax.metrics.synchrony import MAX_LAG, channel_lag, lagged_correlation
 
 IDENTITY = np.eye(3, dtype=bool)
@@ -137,6 +137,52 @@ def test_nearest_distance_is_the_exact_minimum(data):
         for k, reaction in enumerate(prediction[i].astype(np.float64)):
             expected = min(brute_dtw(reaction, y) for y in listener[row].astype(np.float64))
             np.testing.assert_allclose(nearest[i, k], expected, rtol=1e-12)
+
+
+def faces(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    """Float32 sequences [..., T, 16] that move along three directions, around an offset of their own."""
+    mixing = np.random.default_rng(9).standard_normal((3, 16))
+    motion = generator.standard_normal((*shape, 3)).cumsum(-2) * 0.1 + generator.standard_normal((*shape[:-1], 1, 3))
+    return (motion @ mixing + 0.01 * generator.standard_normal((*shape, 16)) + 3).astype(np.float32)
+
+
+def test_pruning_changes_nothing():
+    generator = np.random.default_rng(11)
+    prediction, listener = faces(generator, 2, 3, 40), faces(generator, 50, 40)
+    listener[7] = listener[30] = prediction[0, 0]  # equal, and the nearest two times over
+    listener[8] = np.nextafter(prediction[0, 1], 9)  # nearest by rounding alone
+    listener[9] = prediction[0, 1]
+    neighbours = np.ones((2, 50), bool)
+    neighbours[1, ::3] = False
+    pool = dtw.Pool(listener)
+    assert pool.components is not None
+    nearest = dtw.nearest_distance(prediction, pool, neighbours)
+    every = [dtw.distances(clip, listener[row]).min(-1) for clip, row in zip(prediction, neighbours, strict=True)]
+    np.testing.assert_allclose(nearest, every, rtol=1e-13)
+    unpruned = dtw.nearest_distance(prediction, listener, neighbours, prune=False)
+    np.testing.assert_allclose(nearest, unpruned, rtol=1e-13)
+    assert nearest[0, 0] == nearest[0, 1] == 0 < nearest[0, 2]
+
+
+def test_the_bound_is_below_every_distance_and_spares_most(monkeypatch):
+    generator = np.random.default_rng(12)
+    prediction, listener = faces(generator, 1, 2, 40), faces(generator, 60, 40)
+    pool = dtw.Pool(listener)
+    bounds, exact = dtw.distances(pool.reduce(prediction[0]), pool.reduced), dtw.distances(prediction[0], listener)
+    assert (bounds <= exact * (1 + 1e-5)).all()
+    assert np.median(bounds / exact) > 0.9
+    measured = []
+    cells = dtw._Strip.cells
+    monkeypatch.setattr(dtw._Strip, "cells", lambda s, rows, y: measured.append(y.shape[1:]) or cells(s, rows, y))
+    dtw.nearest_distance(prediction, pool, np.ones((1, 60), bool))
+    assert sum(lanes for lanes, width in measured if width == 16 + 2) < 0.7 * 2 * 60
+
+
+def test_channels_that_move_on_their_own_have_no_bound():
+    noise = np.random.default_rng(13).standard_normal((20, 30, 6)).astype(np.float32)
+    assert dtw.Pool(noise).components is None
+    found = dtw.nearest_distance(noise[:1, None], noise, np.eye(20, dtype=bool)[3:4] | np.eye(20, dtype=bool)[5:6])
+    assert found[0, 0] == dtw.distances(noise[:1], noise[[3, 5]]).min()
 
 
 def test_challenge_attributes_are_warped_in_three_groups():
@@ -272,6 +318,48 @@ def test_measuring_does_not_change_its_input(data):
     metrics.compute(**data)
     for name, array in data.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+# ---- Intervals
+
+
+def test_intervals_cover_the_figures_and_shrink_with_the_clips(data):
+    measured = metrics.measure(**data)
+    for mode in metrics.MODES:
+        figures, drawn = metrics.summarise(measured, mode), bootstrap.draws(measured, mode)
+        assert drawn.keys() == {name for name in figures if "multiprocess" not in name}
+        for name, values in drawn.items():
+            low, high = bootstrap.interval(values)
+            assert low <= figures[name] <= high, name
+
+
+def test_intervals_have_the_width_that_theory_says():
+    # FRVar's is that of a mean, sd / sqrt(N); FRDvs's that of a U-statistic: for noise of variance v in TC numbers with
+    # an offset of variance u shared by all of a clip's numbers, 2 (sd of the clips' (offset² + ...) shares) / sqrt(N).
+    generator = np.random.default_rng(14)
+    clips = generator.standard_normal((200, 1, 1, 1)) + 0.1 * generator.standard_normal((200, 1, 30, 2))
+    speaker = smooth(generator, 200, 30, 2)
+    measured = metrics.measure(clips, speaker, speaker, np.eye(200))
+    assert measured.distance_to_others.mean() == pytest.approx(measured.diverseness)
+    low, high = bootstrap.interval(bootstrap.draws(measured, "clean")["FRVar"])
+    assert (high - low) / 2 == pytest.approx(1.96 * measured.variance.std() / math.sqrt(200), rel=0.1)
+    low, high = bootstrap.interval(bootstrap.draws(measured, "clean")["FRDvs"])
+    # Twice the offsets' variance, estimated from 200 of them: sd 2 u sqrt(2 / N).
+    assert (high - low) / 2 == pytest.approx(1.96 * 2 * math.sqrt(2 / 200), rel=0.25)
+
+
+def test_methods_are_compared_on_the_same_clips(data):
+    generator = np.random.default_rng(15)
+    worse = data["prediction"] + 0.02 * generator.standard_normal(data["prediction"].shape).astype(np.float32)
+    one, other = (
+        bootstrap.draws(metrics.measure(p, data["speaker"], data["listener"], data["neighbours"]), "clean")
+        for p in (data["prediction"], worse)
+    )
+    overlap = bootstrap.interval(one["FRVar"]).high > bootstrap.interval(other["FRVar"]).low
+    assert overlap, "the intervals alone don't tell"
+    assert bootstrap.differ(one["FRVar"], other["FRVar"])
+    assert not bootstrap.differ(one["FRVar"], one["FRVar"])
+    assert not bootstrap.differ(one["FRVar"], np.full(1000, np.nan))
 
 
 # ---- Bad input

@@ -123,7 +123,11 @@ def test_errors_name_the_clip(clips):
 
 def test_files(made, tmp_path):
     report.write(made, tmp_path / "new" / "folder")
-    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["report.json", "report.md"]
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == [
+        "report.json",
+        "report.md",
+        "report.tex",
+    ]
     content = json.loads((tmp_path / "new" / "folder" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == [row.name for row in made.rows]
     assert content["rows"][-1]["scores"]["paper"]["FRCorr"] == made.rows[-1].scores["paper"]["FRCorr"]
@@ -139,6 +143,42 @@ def test_undefined_figures_are_null_and_dashes(made):
     assert content["rows"][4]["scores"]["clean"]["FRSyn"] is None
     line = next(line for line in report.to_markdown(made).splitlines() if line.startswith("| MeanFr"))
     assert [cell.strip() for cell in line.split("|")][7] == "-"
+
+
+def test_intervals_and_marks(made):
+    content = json.loads(report.to_json(made))
+    assert content["compared_with"] == "ReactFace"
+    random = content["rows"][2]
+    low, high = random["intervals"]["clean"]["FRVar"]
+    assert low <= random["scores"]["clean"]["FRVar"] <= high
+    # ReactFace is the speaker, delayed: its FRVar is Mirror's up to rounding, but Random's is another.
+    assert "FRVar" not in random["not_different"]["clean"]
+    assert report.same(made.rows[1], made.rows[-1], "clean", "FRDiv")  # 0 and 0
+    assert not report.same(made.rows[-1], made.rows[-1], "clean", "FRDiv")
+    markdown = report.to_markdown(made)
+    assert "95 % intervals" in markdown
+    assert report.SAME in markdown
+
+
+def test_latex_rows_have_table_iis_columns_and_the_published_rows_of_its_data(made):
+    lines = report.to_latex(made).splitlines()
+    assert lines[0].startswith("% method & FRDvs & FRVar & FRDiv & FRRea & FRCorr & FRSyn & FPS")
+    rows = [line for line in lines if not line.startswith("%")]
+    assert len(rows) == 2 * len(made.rows)
+    assert all(row.count("&") == 7 and row.endswith(r" \\") for row in rows)
+    theirs = dataclasses.replace(made, data={"clips": 1612, "frames": 750})
+    assert r"ReactFace (published) & 0.0409 & 0.0159 & 0.0395 & 424.46 & 0.197 & 43.94 & 54.96 \\" in report.to_latex(
+        theirs
+    )
+    assert "## Published" in report.to_markdown(theirs)
+    assert "published" not in report.to_latex(made)
+
+
+def test_what_depends_on_the_mode_is_told(made):
+    still = next(row for row in made.rows if row.name == "MeanFr")
+    told = " ".join(report.mode_differences(still))
+    assert "answers 49 for the 100% of reactions" in told
+    assert "prints FRCorr" not in told  # 0 times K is 0
 
 
 def test_tables_follow_the_papers_order_and_name_their_mode(made):

@@ -1,0 +1,91 @@
+"""How sure a figure is: 95 % intervals by resampling the clips, and differences between methods on the same clips.
+
+Clips are drawn with replacement (Efron & Tibshirani, "An introduction to the bootstrap", 1993, percentile intervals).
+All methods of a table are given the same draws, so that the draws of two methods can be subtracted.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from reactface_jax.metrics.scores import Measurements, Mode
+
+NUM_DRAWS = 1000
+LEVEL = 95.0
+
+
+class Interval(NamedTuple):
+    """In which a figure lies with a confidence of 95 %; both ends NaN where it is undefined."""
+
+    low: float
+    high: float
+
+
+def draws(
+    measured: Measurements, mode: Mode, seed: int = 0, num_draws: int = NUM_DRAWS
+) -> dict[str, Float[np.ndarray, " R"]]:
+    """The figures of `summarise`, but those of the multi-process code, for each of R resamplings of the clips.
+
+    FRDvs compares clips with each other, and a clip drawn twice would be compared with itself: its draws are those of
+    the statistic linearised in the clips (Hájek's projection), θ + 2 (mean of the drawn clips' shares - θ).
+
+    Args:
+      measured: of one method.
+      mode: as in `summarise`.
+      seed: the same seed gives methods with as many clips the same resamplings.
+      num_draws: R.
+    """
+    num_clips = len(measured.variance)
+    counts = np.random.default_rng(seed).multinomial(num_clips, np.full(num_clips, 1 / num_clips), num_draws)
+
+    def mean(values: np.ndarray) -> Float[np.ndarray, " R"]:
+        """Over clips and reactions, of what is defined."""
+        values = values.reshape(num_clips, -1)
+        defined = ~np.isnan(values)
+        total, number = counts @ np.where(defined, values, 0).sum(1), counts @ defined.sum(1)
+        return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+    share = measured.distance_to_others
+    between = np.maximum(2 * mean(share) - share.mean(), 0)
+    within = mean(measured.diversity)
+    made = {"FRDvs": between, "FRVar": mean(measured.variance), "FRDiv": within}
+    sync = measured.synchrony
+    factor = 1 if measured.challenge else 10
+    if mode == "paper":
+        if measured.challenge:
+            factor = measured.num_reactions
+        return made | {
+            "FRCorr": 10 * mean(measured.concordance.every_channel),
+            "FRDist": factor * mean(measured.distance),
+            "FRSyn": mean(sync.reference_offset),
+        }
+    return made | {
+        "FRCorr": 10 * mean(measured.concordance.varying_channels),
+        "FRDist": factor * mean(measured.distance),
+        "FRSyn": mean(sync.offset),
+        "FRSyn_NaN_share": mean(sync.reference_nan.astype(np.float64)),
+        "peak_correlation": mean(sync.peak),
+        "conditioning_share": np.where(between > 0, 1 - within / np.where(between > 0, between, 1), np.nan),
+        "FRCorr_random_neighbours": 10 * mean(measured.random_concordance.varying_channels),
+    }
+
+
+def interval(drawn: Float[np.ndarray, " R"]) -> Interval:
+    """The middle 95 % of a figure's draws."""
+    defined = drawn[~np.isnan(drawn)]
+    if 2 * defined.size < drawn.size:
+        return Interval(math.nan, math.nan)
+    tail = (100 - LEVEL) / 2
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Interval(float(low), float(high))
+
+
+def differ(first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"]) -> bool:
+    """Whether two methods' figures differ on these clips: 0 lies outside the interval of the paired difference.
+
+    False where either is undefined.
+    """
+    low, high = interval(first - second)
+    return low > 0 or high < 0

@@ -1,0 +1,156 @@
+"""FRRea: the Fréchet distance between real and generated videos in the activations of I3D.
+
+Unterthiner et al., "Towards accurate generative models of video", 2018. Videos are read one at a time.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree, Shaped
+
+from reactface_jax.errors import UserError
+from reactface_jax.metrics.bootstrap import LEVEL, Interval
+from reactface_jax.models.i3d import I3D, SIZE, I3DOutput
+from reactface_jax.types import AnyArray
+
+Layer = Literal["logits", "pooled"]
+MIN_FRAMES = 16
+_SUFFIXES = (".mp4", ".avi")
+
+
+class VideoDistance(NamedTuple):
+    """A distance and how it was taken."""
+
+    distance: float
+    interval: Interval
+    """95 %, from resampled pairs of videos."""
+    pairs: int
+    layer: str
+    colours: str
+
+
+def i3d(params: PyTree, video: Shaped[AnyArray, "B T H W 3"]) -> Float[Array, "B 400 T2"]:
+    """Logits of videos in 0..255, resized to 224x224 (bilinear, half-pixel centres, no antialiasing), time kept."""
+    return _activations(params, jnp.asarray(video)).logits
+
+
+@jax.jit
+def _activations(params: PyTree, video: Shaped[Array, "B T H W 3"]) -> I3DOutput:
+    batch, frames = video.shape[:2]
+    resized = jax.image.resize(video.astype(jnp.float32), (batch, frames, SIZE, SIZE, 3), "bilinear", antialias=False)
+    output: Any = I3D().apply({"params": params}, 2 * resized / 255 - 1)
+    return output
+
+
+def activations(
+    params: PyTree, videos: Iterable[Shaped[np.ndarray, "T H W 3"]], layer: Layer = "logits", bgr: bool = False
+) -> Float[np.ndarray, "N D"]:
+    """One vector a video: the layer's mean over time.
+
+    Args:
+      params: from `convert.i3d`.
+      videos: RGB in 0..255, of one length and size, or each is compiled for.
+      layer: logits, as in the paper, or the 1024 numbers in front of them.
+      bgr: swap red and blue, as the released code reads its frames.
+    """
+    found = []
+    for video in videos:
+        output = _activations(params, jnp.asarray(video[..., ::-1] if bgr else video)[None])
+        found.append(np.asarray(getattr(output, layer)[0].mean(-1), np.float64))
+    return np.stack(found)
+
+
+def frechet(first: Float[np.ndarray, "N D"], second: Float[np.ndarray, "M D"]) -> float:
+    """|m1 - m2|² + trace(C1 + C2 - 2 sqrtm(C1 C2)), covariances with ddof 1.
+
+    trace sqrtm(C1 C2) is the sum of the singular values of X1 X2ᵀ, X the centred activations over sqrt(n - 1): no root
+    of a singular matrix is taken, so that fewer videos than dimensions are no problem and nothing complex appears.
+
+    Raises:
+      UserError: a set has fewer than two videos.
+    """
+    if min(len(first), len(second)) < 2:
+        raise UserError("a video distance needs at least 2 videos on either side; give more")
+    means = [np.asarray(x, np.float64).mean(0) for x in (first, second)]
+    x, y = ((a - m) / np.sqrt(len(a) - 1) for a, m in zip((first, second), means, strict=True))
+    overlap = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    distance = np.square(means[0] - means[1]).sum() + np.square(x).sum() + np.square(y).sum() - 2 * overlap
+    return max(float(distance), 0.0)
+
+
+def resampled_interval(
+    real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], seed: int = 0, num_draws: int = 200
+) -> Interval:
+    """The basic bootstrap's 95 % interval over pairs: 2 θ - quantiles, so that repeated videos bias it less."""
+    generator, count = np.random.default_rng(seed), len(real)
+    distance = frechet(real, generated)
+    drawn = [frechet(real[rows], generated[rows]) for rows in generator.integers(0, count, (num_draws, count))]
+    tail = (100 - LEVEL) / 2
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Interval(max(2 * distance - float(high), 0.0), max(2 * distance - float(low), 0.0))
+
+
+def compare_folders(
+    real: str | Path,
+    generated: str | Path,
+    params: PyTree,
+    mode: Literal["clean", "paper"] = "clean",
+    pairs: int | None = None,
+    seed: int = 0,
+    num_frames: int = 750,
+) -> VideoDistance:
+    """FRRea of two folders of mp4 or avi files whose names correspond.
+
+    Args:
+      real: folder of real listeners.
+      generated: folder of generated ones; a file is the answer to the real one of the same name.
+      params: from `convert.i3d`.
+      mode: `paper` feeds BGR frames and takes logits; `clean` RGB and the pooled layer. Values of the two don't
+        compare, nor do values of different numbers of pairs.
+      pairs: as many pairs, drawn by `seed`; all by default.
+      seed: of that choice and of the interval.
+      num_frames: longer videos are cut to it.
+
+    Raises:
+      UserError: a folder is missing or shares fewer than two names with the other; a video is too short or damaged.
+    """
+    folders = [_videos(Path(folder)) for folder in (real, generated)]
+    names: Sequence[str] = sorted(folders[0].keys() & folders[1].keys())
+    if len(names) < 2:
+        raise UserError(f"{real} and {generated} share {len(names)} video names; at least 2 are needed")
+    if pairs is not None:
+        if not 2 <= pairs <= len(names):
+            raise UserError(f"{pairs} pairs are asked for, but the folders share {len(names)}; ask for 2 to that many")
+        names = [names[i] for i in np.sort(np.random.default_rng(seed).permutation(len(names))[:pairs])]
+    layer: Layer = "logits" if mode == "paper" else "pooled"
+    read = functools.partial(_read, num_frames=num_frames)
+    first, second = (
+        activations(params, (read(folder[name]) for name in names), layer, mode == "paper") for folder in folders
+    )
+    colours = "BGR" if mode == "paper" else "RGB"
+    interval = resampled_interval(first, second, seed)
+    return VideoDistance(frechet(first, second), interval, len(names), layer, colours)
+
+
+def _videos(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; give one of mp4 or avi files")
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+
+
+def _read(path: Path, num_frames: int) -> Any:
+    from reactface_jax.video import iterate_video
+
+    frames = []
+    for frame in iterate_video(path):
+        frames.append(frame)
+        if len(frames) == num_frames:
+            break
+    if len(frames) < MIN_FRAMES:
+        raise UserError(f"{path} has {len(frames)} frames; I3D needs at least {MIN_FRAMES}")
+    return np.stack(frames)

@@ -1,0 +1,110 @@
+"""I3D, the video network of the Fréchet video distance: Inception-v1 with 3-D kernels, RGB, 400 classes of Kinetics.
+
+Carreira & Zisserman, "Quo vadis, action recognition?", CVPR 2017, in evaluation mode alone. Names are those of the
+PyTorch checkpoint (rgb_imagenet.pt).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+NUM_CLASSES = 400
+SIZE = 224
+
+MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+"""Channels of b0, b1a, b1b, b2a, b2b, b3b."""
+
+
+class I3DOutput(NamedTuple):
+    """Both layers that the distance is taken in; T' is T / 8 - 1."""
+
+    logits: Float[Array, "B 400 T2"]
+    pooled: Float[Array, "B 1024 T2"]
+
+
+class Norm(nn.Module):
+    """Batch norm with its running statistics as parameters."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*A C"]) -> Float[Array, "*A C"]:
+        shape = (x.shape[-1],)
+        scale, variance = (self.param(name, nn.initializers.ones, shape) for name in ("scale", "variance"))
+        bias, mean = (self.param(name, nn.initializers.zeros, shape) for name in ("bias", "mean"))
+        gain = scale * lax.rsqrt(variance + 1e-3)
+        shift = bias - mean * gain
+        expand = (1,) * (x.ndim - 1)
+        return x * gain.reshape(*expand, -1) + shift.reshape(*expand, -1)
+
+
+class Unit(nn.Module):
+    """Convolution, norm, ReLU. Pads as TensorFlow's SAME: by the input's size, the larger half at the end."""
+
+    features: int
+    kernel: int = 1
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T2 H2 W2 D"]:
+        kernel, strides = (self.kernel,) * 3, (self.stride,) * 3
+        x = nn.Conv(self.features, kernel, strides, padding="SAME", use_bias=False, name="conv3d")(x)
+        return nn.relu(Norm(name="bn")(x))
+
+
+class Mixed(nn.Module):
+    """Four branches, concatenated."""
+
+    channels: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T H W D"]:
+        b0, b1a, b1b, b2a, b2b, b3b = self.channels
+        return jnp.concatenate(
+            [
+                Unit(b0, name="b0")(x),
+                Unit(b1b, 3, name="b1b")(Unit(b1a, name="b1a")(x)),
+                Unit(b2b, 3, name="b2b")(Unit(b2a, name="b2a")(x)),
+                Unit(b3b, name="b3b")(_max_pool(x, (3, 3, 3), (1, 1, 1))),
+            ],
+            axis=-1,
+        )
+
+
+class I3D(nn.Module):
+    """The whole network."""
+
+    @nn.compact
+    def __call__(self, video: Float[Array, "B T 224 224 3"]) -> I3DOutput:
+        """Video in [-1, 1], of at least 16 frames (T' >= 1)."""
+        x = Unit(64, 7, 2, name="Conv3d_1a_7x7")(video)
+        x = _max_pool(x, (1, 3, 3), (1, 2, 2))
+        x = Unit(192, 3, name="Conv3d_2c_3x3")(Unit(64, name="Conv3d_2b_1x1")(x))
+        x = _max_pool(x, (1, 3, 3), (1, 2, 2))
+        for name, channels in MIXED.items():
+            if name == "Mixed_4b":
+                x = _max_pool(x, (3, 3, 3), (2, 2, 2))
+            if name == "Mixed_5b":
+                x = _max_pool(x, (2, 2, 2), (2, 2, 2))
+            x = Mixed(channels, name=name)(x)
+        x = nn.avg_pool(x, (2, 7, 7))
+        logits = nn.Conv(NUM_CLASSES, (1, 1, 1), name="logits")(x)
+        return I3DOutput(*(y.mean((2, 3)).swapaxes(1, 2) for y in (logits, x)))
+
+
+def _max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
+    """The original pads with zeros; what comes here went through a ReLU, so that no padding ever is the largest."""
+    pooled: Array = nn.max_pool(x, tuple(window), tuple(strides), padding="SAME")
+    return pooled
