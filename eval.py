@@ -6,6 +6,7 @@ figures.
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,10 +50,12 @@ def main(words: list[str] | None = None) -> None:
     from data_pipeline.loader import open_shards
     from reactface_jax import evaluation, report
     from reactface_jax.checkpoint import versions
+    from reactface_jax.generation import protocol_of
     from reactface_jax.models import build_model
 
     trained = _load(arguments)
     config = apply_overrides(trained.config, overrides)
+    config = replace(config, eval=replace(config.eval, protocol=protocol_of(config)))
     split = config.eval.split
     out = arguments.out or (arguments.checkpoint or arguments.converted) / f"evaluation-{split}"
     if not config.data.dir:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,14 +34,13 @@ from reactface_jax.face import (
     model_frame,
     steady_crops,
 )
-from reactface_jax.generation import generate
+from reactface_jax.generation import Protocol, generate, protocol_of
 from reactface_jax.models import build_model
 from reactface_jax.rendering.head import HeadRenderer
 from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION, SAMPLE_RATE, SAMPLES_PER_FRAME
 from reactface_jax.video import VideoWriter, check_output_folder, iterate_video
 
 T = TypeVar("T")
-Protocol = Literal["clip", "prefix", "window"]
 
 _MAX_COLUMNS = 4  # pictures side by side before a new row starts
 
@@ -64,7 +63,8 @@ def react(
       out: the mp4 to write; the coefficients go beside it as .npy, raw, [K, T, 58] at 25 fps.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
-      protocol: clip, prefix or window; the run's own by default. prefix takes long for long videos, window does not.
+      protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
+        stream do not; stream is for causal models.
       seed: of the noise that makes reactions differ.
       labels: write "speaker" and "reaction 1" … into the pictures.
 
@@ -148,7 +148,7 @@ def _generate(
 ) -> Float[np.ndarray, "K T 58"]:
     """Raw coefficients of the reactions."""
     config = run.config
-    protocol = protocol or config.eval.protocol
+    protocol = protocol or protocol_of(config)
     video = np.stack([model_frame(picture, config.data.image_size) for picture in _crops(speaker, squares)])
     start = time.perf_counter()
     reactions = generate(
