@@ -159,7 +159,7 @@ def test_conversations_of_a_batch_begin_when_they_like_and_can_move(model, param
 
     with pytest.raises(UserError, match="does not exist"):
         stream.load(tmp_path / "nothing.npz", state)
-    with pytest.raises(UserError, match="another model: .* has shape"):
+    with pytest.raises(UserError, match=r"another model: .* has shape"):
         stream.load(path, stream.start(model, params, 1, K + 1, image_size=SIZE))
     path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(UserError, match="is no saved conversation"):
@@ -204,7 +204,7 @@ def test_running_statistics_after_hours_are_those_of_all_frames():
     _, variance, _ = accumulate(*rest, after, jnp.array([4]))
     np.testing.assert_allclose(variance[:, -1], spread.mean(axis=1) + x.var(axis=1), rtol=1e-5)
     long = jax.lax.fori_loop(0, 90_000, lambda n, s: accumulate(*rest, s, jnp.array([4 + 2 * n]))[2], after)
-    np.testing.assert_allclose(long.mean, x[:, 4:].mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(long.mean, x[:, 4:].mean(axis=1), rtol=1e-3)
 
 
 @pytest.mark.parametrize("change", [{"use_audio": False}, {"use_video": False}, {"past": "window"}], ids=str)
