@@ -26,6 +26,8 @@ Protocol = Literal["clip", "prefix", "window", "stream"]
 BUCKET = 64
 """Frames to whose multiples clips are padded."""
 
+_WINDOWS_A_STEP = 8  # of a streamed clip, at most
+
 
 def generate(
     model: ReactFace,
@@ -82,7 +84,7 @@ def generate(
     noise = jnp.pad(jnp.asarray(noise), [(0, 0), (0, 0), (0, padded // model.config.window - num_windows), (0, 0)])
     lengths = np.full((batch,), num_frames, np.int32)
     if protocol == "stream":
-        return _stream(model, params, video, audio, noise, lengths, bucket)[:, :, :num_frames]
+        return _stream(model, params, video, audio, noise, lengths)[:, :, :num_frames]
     return _generate(model, protocol, params, video, audio, noise, lengths)[:, :, :num_frames]
 
 
@@ -101,10 +103,11 @@ def check_protocol(model: ReactFace, protocol: str) -> None:
 
 
 def _stream(
-    model: ReactFace, params: PyTree, video: Array, audio: Array, noise: Array, lengths: np.ndarray, frames: int
+    model: ReactFace, params: PyTree, video: Array, audio: Array, noise: Array, lengths: np.ndarray
 ) -> Float[Array, "B K T C"]:
-    """`frames` frames a step: a step of one window reads all weights for 320 ms of speech."""
-    windows = frames // model.config.window
+    """Several windows a step: a step of one window reads all weights for 320 ms of speech."""
+    windows = max(n for n in range(1, _WINDOWS_A_STEP + 1) if noise.shape[2] % n == 0)
+    frames = windows * model.config.window
     state = stream.start(model, params, len(video), noise.shape[1], image_size=(video.shape[2], video.shape[3]))
     reactions = []
     for index, first in enumerate(range(0, video.shape[1], frames)):

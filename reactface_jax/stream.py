@@ -170,7 +170,7 @@ def load(path: str | Path, like: StreamState) -> StreamState:
     """
     path, expected = Path(path), _named(like)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give a file that rf.stream.save wrote") from None

@@ -21,6 +21,7 @@ class ReactFace(nn.Module):
 
     def setup(self) -> None:
         c = self.config
+        assert not c.causal, "build_model makes causal models"
         self.speaker_encoder = SpeakerEncoder(
             c.feature_dim,
             c.period,

@@ -19,7 +19,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.models.running_statistics import accumulate
 
 WIDTH, T, K, SIZE = 4, 32, 2, 16
-CAUSAL = dataclasses.replace(CONFIG, causal=True, block=2, max_context=12)
+CAUSAL = dataclasses.replace(CONFIG, causal=True, block=2, max_context=12, video_grid=4)
 
 
 def noise(num_reactions: int = K, num_windows: int = T // WIDTH, batch_size: int = 1) -> np.ndarray:
@@ -157,6 +157,13 @@ def test_conversations_of_a_batch_begin_when_they_like_and_can_move(model, param
         state, y = step(state, 4 * WIDTH, n * WIDTH)
         np.testing.assert_allclose(y[1], alone[0, :, n * WIDTH : (n + 1) * WIDTH], rtol=0, atol=1e-5)
 
+
+def test_files_that_are_no_saved_conversation(model, params, tmp_path):
+    path, state = tmp_path / "conversation.npz", stream.start(model, params, 1, K, image_size=SIZE)
+    stream.save(path, state)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(stream.load(path, state)), strict=True):
+        np.testing.assert_array_equal(before, after)
     with pytest.raises(UserError, match="does not exist"):
         stream.load(tmp_path / "nothing.npz", state)
     with pytest.raises(UserError, match=r"another model: .* has shape"):
@@ -164,11 +171,13 @@ def test_conversations_of_a_batch_begin_when_they_like_and_can_move(model, param
     path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(UserError, match="is no saved conversation"):
         stream.load(path, state)
+    with pytest.raises(UserError, match="can't be written"):
+        stream.save(tmp_path / "nowhere" / "conversation.npz", state)
 
 
 def test_two_hours_leave_the_stream_alive_in_constant_memory():
     """Windows of 80 frames, so that two hours are 2,250 of them; a loop of 16 s of speaker."""
-    model = rf.build_model(dataclasses.replace(CAUSAL, window=80, block=80, max_context=160, use_mim=False))
+    model = rf.build_model(dataclasses.replace(CAUSAL, window=80, block=80, max_context=160, video_grid=2))
     params = random_params(model)
     video, audio = clip(5 * 80, size=8)
     eps = noise(1, 5)
