@@ -16,6 +16,7 @@ from small_model import CONFIG, clip, random_params
 import reactface_jax as rf
 from reactface_jax import stream
 from reactface_jax.errors import UserError
+from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.running_statistics import accumulate
 
 WIDTH, T, K, SIZE = 4, 32, 2, 16
@@ -198,6 +199,26 @@ def test_two_hours_leave_the_stream_alive_in_constant_memory():
     spreads = [np.concatenate(part, axis=2).std(axis=2).mean() for part in (early, late)]
     assert spreads[1] > 0.5 * spreads[0] > 0.01  # it still moves with the speaker
     assert np.abs(late[1] - late[0]).max() > 0.01
+
+
+@pytest.mark.parametrize(("channels", "stride", "size"), [(3, 2, 5), (8, 2, 5), (8, 1, 3)])
+def test_a_causal_convolution_is_the_whole_one_later(channels, stride, size):
+    """Value and gradients; `conv3d` itself is held against PyTorch's."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 4, 6, 6, channels)).astype(np.float32)
+    kernel = rng.standard_normal((size, size, size, channels, 4)).astype(np.float32) / 20
+    half = size // 2
+    weight = rng.standard_normal((1, 4, 6 // stride, 6 // stride, 4)).astype(np.float32)
+
+    def whole(x, kernel):
+        return (conv3d(x, kernel, stride=stride) * weight).sum()
+
+    def later(x, kernel):
+        x = jnp.pad(x, [(0, 0), (size - 1, half), (0, 0), (0, 0), (0, 0)])
+        return (conv3d(x, kernel, stride=stride, margin=0)[:, half:] * weight).sum()
+
+    ours, theirs = (jax.jit(jax.value_and_grad(f, argnums=(0, 1)))(x, kernel) for f in (later, whole))
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
 def test_running_statistics_after_hours_are_those_of_all_frames():
