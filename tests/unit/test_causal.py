@@ -20,7 +20,7 @@ from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.running_statistics import accumulate
 
 WIDTH, T, K, SIZE = 4, 32, 2, 16
-CAUSAL = dataclasses.replace(CONFIG, causal=True, block=2, max_context=12, video_grid=4)
+CAUSAL = dataclasses.replace(CONFIG, causal=True, block=2, max_context=12)
 
 
 def noise(num_reactions: int = K, num_windows: int = T // WIDTH, batch_size: int = 1) -> np.ndarray:
