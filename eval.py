@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,10 +76,12 @@ def main(words: list[str] | None = None) -> None:
     from reactface_jax import evaluation, report
     from reactface_jax.array_files import checksum
     from reactface_jax.checkpoint import versions
+    from reactface_jax.generation import protocol_of
     from reactface_jax.models import build_model
 
     trained = _load(arguments)
     config = apply_overrides(trained.config, overrides)
+    config = replace(config, eval=replace(config.eval, protocol=protocol_of(config)))
     split = config.eval.split
     out = arguments.out or (arguments.checkpoint or arguments.converted) / f"evaluation-{split}"
     if not config.data.dir:

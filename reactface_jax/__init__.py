@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactface_jax import convert, losses, metrics, rendering
+    from reactface_jax import convert, losses, metrics, rendering, stream
     from reactface_jax.config import Config, load_config
     from reactface_jax.generation import generate
     from reactface_jax.models import ReactFace, build_model
 
-_MODULES = ("convert", "losses", "metrics", "rendering")
+_MODULES = ("convert", "losses", "metrics", "rendering", "stream")
 _HOMES = {
     "Config": "config",
     "ReactFace": "models",
@@ -32,6 +32,7 @@ __all__ = [
     "losses",
     "metrics",
     "rendering",
+    "stream",
 ]
 
 

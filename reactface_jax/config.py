@@ -71,6 +71,9 @@ class ModelConfig:
     sync_order: Literal["speech_first", "face_first"] = "speech_first"  # SLBS: MIM then VIM, or the paper's order
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
     past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
+    causal: bool = False  # every encoder a function of the past alone: streams in constant time (docs/streaming.md)
+    block: int = 8  # frames that wav2vec 2.0 reads at once in a causal model; a window is whole blocks
+    max_context: int = 750  # frames that attention of a causal model reaches back, its own among them; 30 s
     use_audio: bool = True
     use_video: bool = True
     use_vim: bool = True  # video interaction of the SLBS: attention to the speaker's motion
@@ -86,12 +89,17 @@ class ModelConfig:
             self.feature_dim % 4 == 0 and self.feature_dim % self.num_heads == 0,
             f"model.feature_dim {self.feature_dim} must be a multiple of 4 and of model.num_heads {self.num_heads}",
         )
-        _require(
-            self.window % self.period == 0,
-            f"model.window {self.window} must be a multiple of model.period {self.period}",
-        )
+        _require(self.window > 0, f"model.window {self.window} must be positive")
+        _require(self.block > 0, f"model.block {self.block} must be positive")
+        _require(self.max_context > 0, f"model.max_context {self.max_context} must be positive")
+        self.check_window("model.window", self.window)
         _require(0 <= self.momentum < 1, f"model.momentum {self.momentum} must be in [0, 1)")
         _require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
+
+    def check_window(self, name: str, window: int) -> None:
+        """Raises `UserError` unless this model can react in windows of so many frames; `name` is the field's."""
+        unit, frames = ("block", self.block) if self.causal else ("period", self.period)
+        _require(window % frames == 0, f"{name} {window} must be a multiple of model.{unit} {frames}")
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class EvalConfig:
     """What is evaluated, and how reactions are generated for it."""
 
     split: Literal["train", "val", "test"] = "test"
-    protocol: Literal["clip", "prefix", "window"] = "prefix"
+    protocol: Literal["clip", "prefix", "window", "stream"] = "prefix"  # a causal model streams instead of prefix
     num_reactions: int = 10
     batch_size: int = 4
     seed: int = 0
@@ -173,10 +181,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
 
     def __post_init__(self) -> None:
-        _require(
-            self.train.window % self.model.period == 0,
-            f"train.window {self.train.window} must be a multiple of model.period {self.model.period}",
-        )
+        self.model.check_window("train.window", self.train.window)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

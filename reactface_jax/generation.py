@@ -7,19 +7,26 @@ bucket alone; padding never changes the reactions (tests/unit/test_generation.py
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from reactface_jax import stream
+from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.models.causal_reactface import CausalReactFace
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
+Protocol = Literal["clip", "prefix", "window", "stream"]
+
 BUCKET = 64
 """Frames to whose multiples clips are padded."""
+
+_WINDOWS_A_STEP = 8  # of a streamed clip, at most
 
 
 def generate(
@@ -42,7 +49,8 @@ def generate(
       audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
-        encoded alone).
+        encoded alone). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
+        clip's features.
       num_reactions: K.
       noise: standard normal, one vector a reaction and window of w frames; or
       key: from which it is drawn. Exactly one of the two.
@@ -51,7 +59,8 @@ def generate(
       Coefficients relative to `mean_face`.
 
     Raises:
-      UserError: both or neither of `noise` and `key`; noise of another shape; an unknown protocol.
+      UserError: both or neither of `noise` and `key`; noise of another shape; an unknown protocol, or one that the
+        model does not have.
     """
     video, audio = trim(jnp.asarray(video), jnp.asarray(audio))
     batch, num_frames = video.shape[:2]
@@ -66,8 +75,7 @@ def generate(
         noise = jax.random.normal(key, shape)
     elif noise.shape != shape:
         raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
-    if protocol not in _PROTOCOLS:
-        raise UserError(f"protocol {protocol!r} is none of {', '.join(_PROTOCOLS)}")
+    check_protocol(model, protocol)
 
     bucket = math.lcm(BUCKET, model.config.window)
     padded = -(-num_frames // bucket) * bucket
@@ -75,7 +83,45 @@ def generate(
     audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
     noise = jnp.pad(jnp.asarray(noise), [(0, 0), (0, 0), (0, padded // model.config.window - num_windows), (0, 0)])
     lengths = np.full((batch,), num_frames, np.int32)
+    if protocol == "stream":
+        return _stream(model, params, video, audio, noise, lengths)[:, :, :num_frames]
     return _generate(model, protocol, params, video, audio, noise, lengths)[:, :, :num_frames]
+
+
+def protocol_of(config: Config) -> Protocol:
+    """The configuration's protocol, `stream` where it names one that a causal model does not have."""
+    protocol = config.eval.protocol
+    return "stream" if config.model.causal and protocol in ("prefix", "window") else protocol
+
+
+def check_protocol(model: ReactFace, protocol: str) -> None:
+    """Raises `UserError` unless the model can be run by the protocol."""
+    names = ("clip", "stream") if isinstance(model, CausalReactFace) else tuple(_PROTOCOLS)
+    if protocol not in names:
+        kind = "a causal" if isinstance(model, CausalReactFace) else "this"
+        raise UserError(f"protocol {protocol!r} is none of {', '.join(names)}, which {kind} model has")
+
+
+def _stream(
+    model: ReactFace, params: PyTree, video: Array, audio: Array, noise: Array, lengths: np.ndarray
+) -> Float[Array, "B K T C"]:
+    """Several windows a step: a step of one window reads all weights for 320 ms of speech."""
+    windows = max(n for n in range(1, _WINDOWS_A_STEP + 1) if noise.shape[2] % n == 0)
+    frames = windows * model.config.window
+    state = stream.start(model, params, len(video), noise.shape[1], image_size=(video.shape[2], video.shape[3]))
+    reactions = []
+    for index, first in enumerate(range(0, video.shape[1], frames)):
+        state, reaction = stream.step(
+            model,
+            params,
+            state,
+            video[:, first : first + frames],
+            audio[:, SAMPLES_PER_FRAME * first : SAMPLES_PER_FRAME * (first + frames)],
+            noise=noise[:, :, windows * index : windows * (index + 1)],
+            lengths=np.clip(lengths - first, 0, frames),
+        )
+        reactions.append(reaction)
+    return jnp.concatenate(reactions, axis=2)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

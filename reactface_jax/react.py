@@ -37,7 +37,7 @@ from reactface_jax.face import (
     model_frame,
     steady_crops,
 )
-from reactface_jax.generation import generate
+from reactface_jax.generation import Protocol, generate, protocol_of
 from reactface_jax.layouts import arrange, layout_size
 from reactface_jax.listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
 from reactface_jax.models import build_model
@@ -46,7 +46,6 @@ from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from reactface_jax.video import VideoWriter, check_output_folder, expected_frames, iterate_video
 
 T = TypeVar("T")
-Protocol = Literal["clip", "prefix", "window"]
 Renderer = Literal["head", "pirender", "faceverse", "none"]
 Layout = Literal["grid", "listener", "authors"]
 
@@ -79,7 +78,8 @@ def react(
         are raw, [K, T, 58] at 25 fps.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
-      protocol: clip, prefix or window; the run's own by default. prefix takes long for long videos, window does not.
+      protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
+        stream do not; stream is for causal models.
       seed: of the noise that makes reactions differ.
       labels: write "speaker" and "reaction 1" … into the pictures.
       audio: a sound file that starts with the first frame, instead of the video's own sound.
@@ -227,7 +227,7 @@ def _generate(
 ) -> Float[np.ndarray, "K T 58"]:
     """Raw coefficients of the reactions."""
     config = run.config
-    protocol = protocol or config.eval.protocol
+    protocol = protocol or protocol_of(config)
     if protocol == "prefix" and len(squares) > _LONG:
         print("protocol prefix: the time grows with the square of the length; --protocol window is for long videos")
     crops = _progress(_crops(speaker, squares), "cropping", len(squares))

@@ -1,4 +1,7 @@
-"""Converts checkpoints: `python -m reactface_jax.convert reactface|wav2vec2|pirender|faceverse|i3d SOURCE --out DIR`."""
+"""Converts checkpoints: `python -m reactface_jax.convert KIND SOURCE --out DIR`.
+
+KIND is reactface, wav2vec2, pirender, faceverse or i3d.
+"""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -14,11 +14,11 @@ MASKED = -1e9
 """Added to a hidden logit; its exponential is exactly 0. Finite, so that a row with nothing to see stays harmless."""
 
 
-def sinusoidal(position: Int[Array, " F"], dim: int) -> Float[Array, "F D"]:
+def sinusoidal(position: Int[Array, "*B F"], dim: int) -> Float[Array, "*B F D"]:
     """Channel 2i is the sine, 2i + 1 the cosine, of position * 10000^(-2i/D)."""
     rate = np.exp(np.arange(0, dim, 2, dtype=np.float32) * np.float32(-np.log(10_000.0) / dim))
-    angle = position.astype(jnp.float32)[:, None] * jnp.asarray(rate)[None, :]
-    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(position.shape[0], dim)
+    angle = position.astype(jnp.float32)[..., None] * rate.reshape((1,) * position.ndim + (-1,))
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*position.shape, dim)
 
 
 def periodic(num_frames: int, dim: int, period: int) -> Float[Array, "T D"]:

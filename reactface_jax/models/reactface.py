@@ -21,6 +21,7 @@ class ReactFace(nn.Module):
 
     def setup(self) -> None:
         c = self.config
+        assert not c.causal, "build_model makes causal models"
         self.speaker_encoder = SpeakerEncoder(
             c.feature_dim,
             c.period,
@@ -240,4 +241,8 @@ def _pad_frames(features: SpeakerFeatures, num_frames: int) -> tuple[Array | Non
 
 def build_model(config: ModelConfig) -> ReactFace:
     """The Flax module of a configuration. Parameters: `model.init(keys, video, audio)["params"]`."""
+    if config.causal:
+        from reactface_jax.models.causal_reactface import CausalReactFace  # which builds on this module
+
+        return CausalReactFace(config)
     return ReactFace(config)

@@ -21,11 +21,11 @@ class ReactionDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "B K w D"], position: Int[Array, " w"], *, deterministic: bool = True
+        self, tokens: Float[Array, "B K w D"], position: Int[Array, "*B w"], *, deterministic: bool = True
     ) -> Float[Array, "B K w D"]:
-        """Decodes `tokens` at the frame numbers `position`."""
+        """Decodes `tokens` at the frame numbers `position`, which are the same for all clips or each clip's own."""
         queries = sinusoidal(position, self.feature_dim).astype(self.dtype)
-        queries = jnp.broadcast_to(queries, tokens.shape)
+        queries = jnp.broadcast_to(queries[..., None, :, :], tokens.shape)
         x = nn.Dropout(self.dropout)(queries, deterministic=deterministic)
         for index in range(_NUM_LAYERS):
             layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=f"layer_{index}")

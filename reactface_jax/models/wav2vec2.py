@@ -116,7 +116,8 @@ class PositionalConvolution(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B S D"]) -> Float[Array, "B S D"]:
+    def __call__(self, x: Float[Array, "B S D"], context: int = 0) -> Float[Array, "B S2 D"]:
+        """Convolves `x`, whose first `context` frames are seen but give no output; zeros stand around `x`."""
         width = x.shape[-1]
         weight_v = self.param(
             "weight_v",
@@ -131,7 +132,7 @@ class PositionalConvolution(nn.Module):
             (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype),
             window_strides=(1,),
             # kernel // 2 on both sides, without the last frame that an even kernel then has too many
-            padding=[(self.kernel_size // 2, (self.kernel_size - 1) // 2)],
+            padding=[(self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)],
             dimension_numbers=("NWC", "WIO", "NWC"),
             feature_group_count=self.groups,
         )

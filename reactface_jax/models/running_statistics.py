@@ -1,0 +1,53 @@
+"""Mean and variance of everything seen so far: the causal form of norms over time.
+
+Sums would lose their last digits in the course of hours; here averages are carried, and each chunk moves them by
+averages of deviations. A chunk of any length gives what its frames would give one by one, to rounding.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Statistics(NamedTuple):
+    """Of each channel, over all frames of a conversation up to some frame."""
+
+    mean: Float[Array, "B c"]
+    variance: Float[Array, "B c"]
+
+    @classmethod
+    def empty(cls, batch_size: int, channels: int) -> "Statistics":
+        return cls(jnp.zeros((batch_size, channels)), jnp.zeros((batch_size, channels)))
+
+
+def accumulate(
+    mean: Float[Array, "B T c"],
+    variance: Float[Array, "B T c"],
+    before: Statistics | None = None,
+    count: Int[Array, " B"] | None = None,
+) -> tuple[Float[Array, "B T c"], Float[Array, "B T c"], Statistics]:
+    """Statistics over frames 0 ... t, for each frame t of a chunk.
+
+    Args:
+      mean: of each frame alone, over as many values in every frame.
+      variance: likewise.
+      before: statistics up to the chunk (None: the chunk is a conversation's first).
+      count: frames in them; where it is 0, `before` is ignored.
+
+    Returns:
+      Mean and variance up to each frame, and those after the chunk.
+    """
+    batch, frames, channels = mean.shape
+    if before is None or count is None:
+        before, count = Statistics.empty(batch, channels), jnp.zeros((batch,), jnp.int32)
+    seen = count.astype(jnp.float32)[:, None]  # B 1
+    # Deviations from a mean that is near: squares of the values themselves would cancel.
+    origin = jnp.where(seen == 0, mean[:, 0], before.mean)[:, None]  # B 1 c
+    known = (seen * jnp.where(seen == 0, 0, before.variance))[:, None]
+    total = (seen + jnp.arange(1.0, frames + 1)[None])[..., None]  # B T 1
+    deviation = mean - origin
+    shift = jnp.cumsum(deviation, axis=1) / total
+    square = (known + jnp.cumsum(variance + jnp.square(deviation), axis=1)) / total
+    running_mean, running_variance = origin + shift, jnp.maximum(square - jnp.square(shift), 0)
+    return running_mean, running_variance, Statistics(running_mean[:, -1], running_variance[:, -1])
