@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib.metadata
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,14 +25,7 @@ from reactface_jax.train_state import TrainState
 FOLDER = "checkpoints"  # inside a run's directory
 PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
-# Orbax has each replica write a slice of every array, and compiles a program for each shape to cut it: a quarter of a
-# minute for arrays of some kilobytes. Only large ones are worth it.
 _SLICED_FROM = 16 * 2**20  # bytes
-ocp.type_handlers.register_type_handler(
-    jax.Array,
-    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_SLICED_FROM),
-    override=True,
-)
 
 # A resumed run may change these: they do not enter the numbers of a step.
 FREE_FIELDS = (
@@ -215,7 +210,22 @@ def _to_json(about: About) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _save_small_arrays_whole() -> None:
+    """Orbax has each replica write a slice of every array, and compiles a program for each shape to cut it.
+
+    For arrays of some kilobytes that costs a quarter of a minute and gains nothing.
+    """
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)  # it warns that a handler is replaced
+    handler = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_SLICED_FROM)
+    ocp.type_handlers.register_type_handler(jax.Array, handler, override=True)
+    absl.setLevel(level)
+
+
 def _manager(run_dir: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
+    _save_small_arrays_whole()
     handlers = {
         "params": ocp.StandardCheckpointHandler(),
         "progress": ocp.StandardCheckpointHandler(),
