@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reactface_jax import convert, losses, metrics, rendering, stream
     from reactface_jax.config import Config, load_config
+    from reactface_jax.conversation import Conversation
     from reactface_jax.generation import generate
     from reactface_jax.models import ReactFace, build_model
 
 _MODULES = ("convert", "losses", "metrics", "rendering", "stream")
 _HOMES = {
     "Config": "config",
+    "Conversation": "conversation",
     "ReactFace": "models",
     "build_model": "models",
     "generate": "generation",
@@ -24,6 +26,7 @@ _HOMES = {
 
 __all__ = [
     "Config",
+    "Conversation",
     "ReactFace",
     "build_model",
     "convert",

@@ -1,6 +1,6 @@
 """Conversations without end: `rf.stream.start`, then `rf.stream.step` for each window, in constant time and memory.
 
-A state may hold several conversations, each with its own beginning; they advance together. `Conversation` is for
+A state may hold several conversations, each with its own beginning; they advance together. `rf.Conversation` is for
 frames and samples as they arrive.
 """
 
@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from reactface_jax.conversation import Conversation
 from reactface_jax.errors import UserError
 from reactface_jax.models import causal_reactface
 from reactface_jax.models.causal_reactface import CausalReactFace, StreamState
@@ -22,7 +21,7 @@ from reactface_jax.models.reactface import ReactFace
 from reactface_jax.models.ring import KeysValues, ring_size
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
-__all__ = ["Conversation", "StreamState", "load", "put", "reset", "save", "start", "step", "take"]
+__all__ = ["StreamState", "load", "put", "reset", "save", "start", "step", "take"]
 
 
 def start(

@@ -24,7 +24,7 @@ from reactface_jax import losses
 from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
-from reactface_jax.models.reactface import build_model
+from reactface_jax.models.build import build_model
 from reactface_jax.optimizer import frozen_patterns, make_optimizer
 from reactface_jax.params_file import load_params
 from reactface_jax.progress import Metrics, Progress, what_runs

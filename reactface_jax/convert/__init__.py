@@ -15,8 +15,8 @@ import numpy as np
 from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert import i3d_table, known_unused, pirender_table, reactface_table, wav2vec2_table
 from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, shape_of, to_params, to_state_dict
+from reactface_jax.models.build import build_model
 from reactface_jax.models.i3d import I3D, SIZE
-from reactface_jax.models.reactface import build_model
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.rendering.pirender_model import WINDOW, PIRender
 from reactface_jax.types import SAMPLES_PER_FRAME

@@ -21,7 +21,7 @@ class ReactFace(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        assert not c.causal, "build_model makes causal models"
+        assert not c.causal, "build_model makes the causal model"
         self.speaker_encoder = SpeakerEncoder(
             c.feature_dim,
             c.period,
@@ -237,12 +237,3 @@ def _pad_frames(features: SpeakerFeatures, num_frames: int) -> tuple[Array | Non
 
     speech = None if features.speech is None else pad(features.speech, SPEECH_RATIO * num_frames)
     return speech, pad(features.motion, num_frames)
-
-
-def build_model(config: ModelConfig) -> ReactFace:
-    """The Flax module of a configuration. Parameters: `model.init(keys, video, audio)["params"]`."""
-    if config.causal:
-        from reactface_jax.models.causal_reactface import CausalReactFace  # which builds on this module
-
-        return CausalReactFace(config)
-    return ReactFace(config)

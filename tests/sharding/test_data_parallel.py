@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from reactface_jax import sharding
 from reactface_jax.config import load_config
 from reactface_jax.errors import UserError
-from reactface_jax.models.reactface import build_model
+from reactface_jax.models.build import build_model
 from reactface_jax.optimizer import frozen_patterns, make_optimizer
 from reactface_jax.train_state import TrainState
 from reactface_jax.training import init_params, make_train_step
