@@ -28,7 +28,7 @@ config = Config(
         window=16,
         period=16,  # answers come 10 frames after their cause: 8 would not tell 2 from 10
         dropout=0.0,
-        video_grid=5,  # what frames of 40x40 come to after conv2
+        video_grid=6,  # what frames of 48x48 come to after conv2
         video_gain=10.0,
         audio=AudioConfig(
             hidden_size=32,
@@ -46,7 +46,7 @@ config = Config(
             freeze_feature_extractor=False,  # there are no pretrained weights to keep
         ),
     ),
-    data=DataConfig(image_size=40, clip_frames=64, eval_frames=150, max_neighbours=8),
+    data=DataConfig(image_size=48, clip_frames=64, eval_frames=150, max_neighbours=8),
     loss=LossConfig(reconstruction=10.0, diversity=0.035, smooth=1.0, speaker=50.0),
     optimizer=OptimizerConfig(
         learning_rate=1.5e-3, b2=0.99, weight_decay=1e-3, warmup_steps=50, schedule="cosine", clip_norm=1.0
