@@ -226,7 +226,7 @@ def test_bad_arguments_are_refused(model, params, change, message):
     batch, count = change.get("video", (1, 4))
     size = change.get("size", SIZE)
     video, audio = np.zeros((batch, count, size, size, 3), np.float32), np.zeros((batch, change.get("audio", 2560)))
-    shape = change.get("noise", (1, K, 16))
+    shape = change.get("noise", (batch, K, 16))
     eps = None if shape is None else np.zeros(shape, np.float32)
     state = stream.start(model, params, 1, K, image_size=SIZE)
     with pytest.raises(UserError, match=message):

@@ -42,7 +42,7 @@ def folders(tmp_path, monkeypatch):
 
     def activations(params, video):
         mean = jnp.asarray(video, jnp.float32).mean((2, 3)).swapaxes(1, 2)
-        return I3DOutput(mean * jnp.array([1.0, 2.0, 3.0])[:, None], mean**2)
+        return I3DOutput(mean * jnp.array([1.0, 2.0, 3.0])[None, :, None], mean**2)
 
     monkeypatch.setattr(video_distance, "_activations", activations)
     generator = np.random.default_rng(2)
