@@ -2,12 +2,12 @@
 
 Command:   python train.py --config configs/demo.py --workdir runs/demo/run --data.dir runs/demo/shards
 Hardware:  2 CPU cores.
-Time:      about a step a second after a minute of compilation.
-Expected:  the table in README.md, which also says what this does not reach.
+Time:      7 minutes: 1.5 to compile, then 1.3 steps a second with JAX_NUM_CPU_DEVICES=2, one device a core.
+Expected:  the table in README.md: FRCorr 1.5, FRDiv .002, smiles 7 frames after the speaker's (10 are planted).
 
 Made coefficients move less than real ones, so the losses are weighed anew: with the reference's weight of 100 the
-diversity would outweigh everything that can be learnt from the speaker. The speaker's reconstruction weighs more, since
-nothing is pretrained and it teaches the encoders to see.
+diversity would outweigh everything that can be learnt from the speaker (at .06 it drowns the reactions, at .03 they can
+become one). The speaker's reconstruction weighs more, since nothing is pretrained and it teaches the encoders to see.
 """
 
 from reactface_jax.config import (
