@@ -7,7 +7,6 @@ figures.
 
 import argparse
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from rich.progress import (
 
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.files import make_folder, replacing
 
 
 class Trained(NamedTuple):
@@ -234,15 +234,10 @@ def _load(arguments: argparse.Namespace) -> Trained:
 
 def _save(folder: Path, **arrays: np.ndarray) -> None:
     """Writes name.npy of each array, aside first and then renamed."""
+    make_folder(folder)
     for name, array in arrays.items():
-        aside = folder / f".{name}.npy.{os.getpid()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
-                np.save(file, array)
-            aside.replace(folder / f"{name}.npy")
-        except OSError as error:
-            raise UserError(f"{folder / name}.npy can't be written: {error.strerror or error}") from error
+        with replacing(folder / f"{name}.npy") as file:
+            np.save(file, array)
 
 
 if __name__ == "__main__":

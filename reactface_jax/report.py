@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ from rich.table import Table
 
 from reactface_jax import published
 from reactface_jax.config import Config
-from reactface_jax.errors import UserError
 from reactface_jax.evaluation import Row
+from reactface_jax.files import make_folder, replacing
 from reactface_jax.metrics import MODES, Mode
 from reactface_jax.metrics.bootstrap import differ, interval
 
@@ -282,18 +281,14 @@ def write(report: Report, folder: str | Path) -> None:
       UserError: the folder can't be written.
     """
     folder = Path(folder)
+    make_folder(folder)
     for name, text in (
         (JSON_NAME, to_json(report)),
         (MARKDOWN_NAME, to_markdown(report)),
         (LATEX_NAME, to_latex(report)),
     ):
-        aside = folder / f".{name}.{os.getpid()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(folder / name)
-        except OSError as error:
-            raise UserError(f"{folder / name} can't be written: {error.strerror or error}") from error
+        with replacing(folder / name) as file:
+            file.write(text.encode())
 
 
 def _without_nan(value: Any) -> Any:

@@ -5,7 +5,6 @@ frames and samples as they arrive.
 """
 
 import functools
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import replacing
 from reactface_jax.models import causal_reactface
 from reactface_jax.models.causal_reactface import CausalReactFace, StreamState
 from reactface_jax.models.reactface import ReactFace
@@ -143,18 +143,10 @@ def put(model: ReactFace, state: StreamState, row: int, conversation: StreamStat
 
 def save(path: str | Path, state: StreamState) -> None:
     """Writes a state (.npz): written aside, then renamed. Raises `UserError` if it can't be written."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            # float32 holds bfloat16 exactly, and numpy has no name for it
-            arrays: dict[str, Any] = {name: np.asarray(_wide(leaf)) for name, leaf in _named(state).items()}
-            np.savez(file, **arrays)
-        aside.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    # float32 holds bfloat16 exactly, and numpy has no name for it
+    arrays: dict[str, Any] = {name: np.asarray(_wide(leaf)) for name, leaf in _named(state).items()}
+    with replacing(path) as file:
+        np.savez(file, **arrays)
 
 
 def load(path: str | Path, like: StreamState) -> StreamState:

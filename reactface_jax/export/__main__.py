@@ -1,6 +1,5 @@
 """Writes reactions for avatars: `python -m reactface_jax.export answer.npy --format livelink-csv|json|glb|bvh-head`."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.export.gltf import glb
 from reactface_jax.export.motion import Motion, motion, read_names, read_reactions
 from reactface_jax.export.text_formats import arkit_json, bvh, live_link_csv
+from reactface_jax.files import replacing
 
 Format = Literal["livelink-csv", "json", "glb", "bvh-head"]
 
@@ -61,20 +61,10 @@ def export(
         for k in chosen
     }
     for path, content in contents.items():
-        _write(path, content.encode() if isinstance(content, str) else content)
+        with replacing(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         print(f"wrote {path}: {coefficients.shape[1]} frames")
     return list(contents)
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @reports_user_errors

@@ -5,7 +5,6 @@ that the listener's pictures need is taken over: the simplified mesh, 150 identi
 expressions' names.
 """
 
-import os
 import pickle
 import weakref
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import replacing
 from reactface_jax.rendering.head import NEUTRAL, rotation_matrix
 from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
@@ -117,24 +117,17 @@ def convert_faceverse(
     if not trust_pickle:
         raise UserError(f"{source} is a pickle, which may hold code; if its source is trusted, add --trust-pickle")
     model = _from_dictionary(_read_pickle(source), source, _read_identity(identity))
-    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.savez(
-                file,
-                format=_FORMAT,
-                vertices=model.vertices,
-                identity_directions=model.identity_directions,
-                expression_directions=model.expression_directions,
-                triangles=model.triangles,
-                names=np.array(model.names),
-                identity=model.identity,
-            )
-        aside.replace(out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(out) as file:
+        np.savez(
+            file,
+            format=_FORMAT,
+            vertices=model.vertices,
+            identity_directions=model.identity_directions,
+            expression_directions=model.expression_directions,
+            triangles=model.triangles,
+            names=np.array(model.names),
+            identity=model.identity,
+        )
     return model
 
 
