@@ -5,6 +5,7 @@ values of one encoding serve K reactions.
 """
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -80,16 +81,34 @@ class DecoderLayer(nn.Module):
         def drop(y: Array) -> Array:
             return nn.Dropout(self.dropout)(y, deterministic=deterministic)
 
-        def attend(name: str, memory: Array, mask: Array | None) -> Array:
+        def attend(name: str, x: Array, memory: Array, mask: Array | None) -> Array:
             attention = MultiHeadAttention(self.num_heads, self.dropout, self.dtype, name=name)
-            return drop(attention(x, memory, mask, deterministic=deterministic))
+            attended: Array = attention(x, memory, mask, deterministic=deterministic)
+            return attended
 
-        x = layer_norm(self.dtype, "norm1")(x + attend("self_attention", x, self_mask))
-        x = layer_norm(self.dtype, "norm2")(x + attend("cross_attention", memory, memory_mask))
-        width = x.shape[-1]
-        hidden = drop(nn.relu(dense(2 * width, self.dtype, "linear1")(x)))
-        x = x + drop(dense(width, self.dtype, "linear2")(hidden))
-        return layer_norm(self.dtype, "norm3")(x)
+        return decode(
+            x,
+            lambda x: attend("self_attention", x, x, self_mask),
+            lambda x: attend("cross_attention", x, memory, memory_mask),
+            drop,
+            self.dtype,
+        )
+
+
+def decode(
+    x: Float[Array, "... F D"],
+    attend_to_self: Callable[[Array], Array],
+    attend_to_memory: Callable[[Array], Array],
+    drop: Callable[[Array], Array],
+    dtype: DTypeLike,
+) -> Float[Array, "... F D"]:
+    """What surrounds a decoder layer's two attentions: residuals, LayerNorms and the feed-forward."""
+    x = layer_norm(dtype, "norm1")(x + drop(attend_to_self(x)))
+    x = layer_norm(dtype, "norm2")(x + drop(attend_to_memory(x)))
+    width = x.shape[-1]
+    hidden = drop(nn.relu(dense(2 * width, dtype, "linear1")(x)))
+    x = x + drop(dense(width, dtype, "linear2")(hidden))
+    return layer_norm(dtype, "norm3")(x)
 
 
 class EncoderLayer(nn.Module):

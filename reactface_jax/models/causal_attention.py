@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from reactface_jax.models.attention import _ATTENTION_SCALE, layer_norm
+from reactface_jax.models.attention import _ATTENTION_SCALE, decode
 from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import MASKED, Alignment, head_slopes
 from reactface_jax.models.ring import KeysValues, Place, belongs, frames_before
@@ -125,19 +125,21 @@ class CausalDecoderLayer(nn.Module):
         def drop(y: Array) -> Array:
             return nn.Dropout(self.dropout)(y, deterministic=deterministic)
 
-        def attention(name: str) -> CausalAttention:
-            return CausalAttention(self.num_heads, self.dropout, self.dtype, name=name)
+        seen: dict[str, KeysValues] = {}
 
-        y, own = attention("self_attention")(x, x, self_mask, rings.self_attention, deterministic=deterministic)
-        x = layer_norm(self.dtype, "norm1")(x + drop(y))
-        y, others = attention("cross_attention")(
-            x, memory, memory_mask, rings.cross_attention, deterministic=deterministic
+        def attend(name: str, x: Array, memory: Array, mask: Mask, ring: KeysValues | None) -> Array:
+            attention = CausalAttention(self.num_heads, self.dropout, self.dtype, name=name)
+            y, seen[name] = attention(x, memory, mask, ring, deterministic=deterministic)
+            return y
+
+        x = decode(
+            x,
+            lambda x: attend("self_attention", x, x, self_mask, rings.self_attention),
+            lambda x: attend("cross_attention", x, memory, memory_mask, rings.cross_attention),
+            drop,
+            self.dtype,
         )
-        x = layer_norm(self.dtype, "norm2")(x + drop(y))
-        width = x.shape[-1]
-        hidden = drop(nn.relu(dense(2 * width, self.dtype, "linear1")(x)))
-        x = x + drop(dense(width, self.dtype, "linear2")(hidden))
-        return layer_norm(self.dtype, "norm3")(x), Rings(own, others)
+        return x, Rings(**seen)
 
 
 # ---- Masks. Frames are counted from the chunk's first, so that only the ring's depends on the conversation's age.

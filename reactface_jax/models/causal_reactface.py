@@ -1,6 +1,6 @@
 """The causal ReactFace: the parameters of `ReactFace`; a clip at once or window by window gives the same numbers."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -35,8 +35,8 @@ class CausalReactFace(ReactFace):
     """Every encoder sees the past alone; see docs/streaming.md."""
 
     def setup(self) -> None:
-        self.speaker_encoder = CausalSpeakerEncoder(self.config)  # type: ignore[assignment]
-        self.listener = CausalListener(self.config)  # type: ignore[assignment]
+        self.speaker_encoder = CausalSpeakerEncoder(self.config)
+        self.listener = CausalListener(self.config)
 
     def encode(
         self,
@@ -55,7 +55,7 @@ class CausalReactFace(ReactFace):
         audio = jnp.asarray(audio)[:, : padded * SAMPLES_PER_FRAME]
         audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
         lengths = None if lengths is None else jnp.asarray(lengths)
-        features, _ = self._encode(video, audio, lengths, deterministic=deterministic)
+        features, _ = self.speaker_encoder(video, audio, lengths, deterministic=deterministic)
 
         def cut(x: Array | None, ratio: int = 1) -> Array | None:
             return None if x is None else x[:, : ratio * frames]
@@ -67,9 +67,6 @@ class CausalReactFace(ReactFace):
             features.vector[:, :frames],
             features.motion[:, :frames],
         )
-
-    def _encode(self, *args: Any, **kwargs: Any) -> tuple[SpeakerFeatures, SpeakerState | None]:
-        return cast(CausalSpeakerEncoder, self.speaker_encoder)(*args, **kwargs)
 
     def react_to_clip(
         self,
@@ -109,7 +106,7 @@ class CausalReactFace(ReactFace):
         lengths = None if lengths is None else jnp.asarray(lengths)
         size = ring_size(self.config.max_context, width)
         place = Place(state.frame, state.slot, size)
-        features, speaker = self._encode(jnp.asarray(video), jnp.asarray(audio), lengths, state.speaker, place)
+        features, speaker = self.speaker_encoder(jnp.asarray(video), jnp.asarray(audio), lengths, state.speaker, place)
         assert speaker is not None
         frames = video.shape[1]
         listener, reactions, _, _ = self._react(

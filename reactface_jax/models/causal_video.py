@@ -12,7 +12,7 @@ from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.models.ring import Place
 from reactface_jax.models.running_statistics import Statistics, accumulate
-from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, resize_nearest
+from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve
 
 
 class Layer(NamedTuple):
@@ -54,14 +54,7 @@ class CausalVideoEncoder(nn.Module):
             x, layers[name] = _CausalConv(features, kernel, stride, self.dtype, name=name)(x, before, place)
             return nn.relu(x)
 
-        x = conv("conv1", video, dim // 4, (5, 7, 7), 2)
-        x = nn.max_pool(x, (1, 3, 3), (1, 2, 2))
-        x = conv("conv2", x, dim, (5, 7, 7), 2)
-        x = resize_nearest(x, self.grid)
-        x = conv("conv3", x, dim, (3, 3, 3), 2)
-        x = x + conv("conv4", x, dim, (3, 3, 3), 1)
-        x = conv("conv5", x, dim, (3, 3, 3), 2)
-        x = x.mean(axis=(2, 3))  # B T D
+        x = convolve(video, conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x), VideoState(**layers)
 
 

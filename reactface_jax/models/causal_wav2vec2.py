@@ -31,6 +31,7 @@ from reactface_jax.models.wav2vec2 import (
     PositionalConvolution,
     _gelu,
     _layer_norm,
+    feature_convolution,
     sample_spans,
 )
 from reactface_jax.types import SAMPLES_PER_FRAME
@@ -80,16 +81,7 @@ class CausalFeatureExtractor(nn.Module):
                 x = jnp.concatenate([before.astype(self.dtype), x], axis=1)
             if overlap:
                 carried.append(x[:, x.shape[1] - overlap :])
-            x = nn.Conv(
-                self.conv_dim,
-                (kernel,),
-                (stride,),
-                padding="VALID",
-                use_bias=False,
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-                name=f"conv_{index}",
-            )(x)
+            x = feature_convolution(index, self.conv_dim, self.dtype)(x)
             if index == 0:
                 x, channels = RunningTimeNorm(self.dtype, name="norm")(x, state and state.channels, count)
             x = _gelu(x)

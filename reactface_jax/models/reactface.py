@@ -22,7 +22,7 @@ class ReactFace(nn.Module):
     def setup(self) -> None:
         c = self.config
         assert not c.causal, "build_model makes the causal model"
-        self.speaker_encoder = SpeakerEncoder(
+        self.speaker_encoder: nn.Module = SpeakerEncoder(
             c.feature_dim,
             c.period,
             c.num_heads,
@@ -34,7 +34,7 @@ class ReactFace(nn.Module):
             c.dropout,
             jnp.dtype(c.dtype),
         )
-        self.listener = Listener(c)
+        self.listener: nn.Module = Listener(c)
 
     def __call__(
         self,

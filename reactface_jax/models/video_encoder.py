@@ -1,5 +1,7 @@
 """F-Enc: five 3-D convolutions turn the speaker's frames into a feature a frame."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,8 @@ from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.types import AnyArray
 
 INSTANCE_NORM_EPSILON = 1e-5
+
+ConvolveNormRelu = Callable[[str, Array, int, tuple[int, int, int], int], Array]
 
 
 class Conv3d(nn.Module):
@@ -56,15 +60,20 @@ class VideoEncoder(nn.Module):
             x = Conv3d(features, kernel, stride, self.dtype, name=name)(x)
             return _hide(nn.relu(instance_norm(x, valid)), valid)
 
-        x = conv("conv1", _hide(video, valid), dim // 4, (5, 7, 7), 2)
-        x = nn.max_pool(x, (1, 3, 3), (1, 2, 2))
-        x = conv("conv2", x, dim, (5, 7, 7), 2)
-        x = resize_nearest(x, self.grid)
-        x = conv("conv3", x, dim, (3, 3, 3), 2)
-        x = x + conv("conv4", x, dim, (3, 3, 3), 1)
-        x = conv("conv5", x, dim, (3, 3, 3), 2)
-        x = x.mean(axis=(2, 3))  # B T D
+        x = convolve(_hide(video, valid), conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x)
+
+
+def convolve(video: Float[Array, "B T H W 3"], conv: ConvolveNormRelu, dim: int, grid: int) -> Float[Array, "B T D"]:
+    """F-Enc's layers: five convolutions, each by `conv(name, x, features, kernel size, stride in space)`."""
+    x = conv("conv1", video, dim // 4, (5, 7, 7), 2)
+    x = nn.max_pool(x, (1, 3, 3), (1, 2, 2))
+    x = conv("conv2", x, dim, (5, 7, 7), 2)
+    x = resize_nearest(x, grid)
+    x = conv("conv3", x, dim, (3, 3, 3), 2)
+    x = x + conv("conv4", x, dim, (3, 3, 3), 1)
+    x = conv("conv5", x, dim, (3, 3, 3), 2)
+    return x.mean(axis=(2, 3))
 
 
 def instance_norm(x: Float[Array, "B T H W c"], valid: Array | None = None) -> Float[Array, "B T H W c"]:

@@ -77,21 +77,26 @@ class FeatureExtractor(nn.Module):
         """Returns the frames, and how many of each clip's are valid (None for all)."""
         x = jnp.asarray(audio, self.dtype)[..., None]  # B L 1
         for index, (kernel, stride) in enumerate(zip(CONV_KERNELS, CONV_STRIDES, strict=True)):
-            x = nn.Conv(
-                self.conv_dim,
-                (kernel,),
-                (stride,),
-                padding="VALID",
-                use_bias=False,
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-                name=f"conv_{index}",
-            )(x)
+            x = feature_convolution(index, self.conv_dim, self.dtype)(x)
             lengths = None if lengths is None else _frames_after(lengths, kernel, stride)
             if index == 0:
                 x = TimeNorm(dtype=self.dtype, name="norm")(x, lengths)
             x = _gelu(x)
         return x, lengths
+
+
+def feature_convolution(index: int, features: int, dtype: Dtype) -> nn.Conv:
+    """One of the feature extractor's seven."""
+    return nn.Conv(
+        features,
+        (CONV_KERNELS[index],),
+        (CONV_STRIDES[index],),
+        padding="VALID",
+        use_bias=False,
+        kernel_init=nn.initializers.he_normal(),
+        dtype=dtype,
+        name=f"conv_{index}",
+    )
 
 
 class FeatureProjection(nn.Module):
