@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
+from reactface_jax import stream
 from reactface_jax.errors import UserError
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -68,8 +69,6 @@ class Conversation:
 
     def reset(self) -> None:
         """Forgets everything; the next frame begins a new conversation."""
-        from reactface_jax import stream  # which names this class among its own
-
         self._state = stream.start(self._model, self._params, 1, self._num_reactions, image_size=self._image_size)
         self._restart_clock()
 
@@ -136,8 +135,6 @@ class Conversation:
 
     def react(self) -> list[Float[np.ndarray, "K w C"]]:
         """Answers every window that can be answered now: coefficients at 25 fps."""
-        from reactface_jax import stream
-
         answers: list[np.ndarray] = []
         while (window := self._next_window()) is not None:
             video, audio = window
@@ -179,8 +176,6 @@ class Conversation:
         Raises:
           UserError: the file can't be written.
         """
-        from reactface_jax import stream
-
         stream.save(path, self._state)
 
     def restore(self, path: str | Path) -> None:
@@ -189,8 +184,6 @@ class Conversation:
         Raises:
           UserError: the file is missing, damaged, or of another model or number of reactions.
         """
-        from reactface_jax import stream
-
         self._state = stream.load(path, self._state)
         self._restart_clock()
 
