@@ -3,6 +3,7 @@
 python -m data_pipeline.prepare check  --raw ROOT
 python -m data_pipeline.prepare shards --raw ROOT --out DIR [--workers N] [--overwrite]
 python -m data_pipeline.prepare verify --data DIR
+python -m data_pipeline.prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
 """
 
 import os
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from data_pipeline.labels import labels
 from data_pipeline.react2023 import (
     Split,
     list_splits,
@@ -155,7 +157,9 @@ def _progress() -> Progress:
 @reports_user_errors
 def main() -> None:
     """Runs the command that the first word names."""
-    tyro.extras.subcommand_cli_from_dict({"check": check, "shards": shards, "verify": verify}, description=__doc__)
+    tyro.extras.subcommand_cli_from_dict(
+        {"check": check, "shards": shards, "verify": verify, "labels": labels}, description=__doc__
+    )
 
 
 if __name__ == "__main__":
