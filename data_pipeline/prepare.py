@@ -4,6 +4,8 @@ python -m data_pipeline.prepare check  --raw ROOT
 python -m data_pipeline.prepare shards --raw ROOT --out DIR [--workers N] [--overwrite]
 python -m data_pipeline.prepare verify --data DIR
 python -m data_pipeline.prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
+python -m data_pipeline.prepare import --pairs pairs.csv --out ROOT [--workers N]
+python -m data_pipeline.prepare extract VIDEO --out DIR [--face right]
 """
 
 import os
@@ -26,6 +28,7 @@ from data_pipeline.react2023 import (
     read_statistics,
     site_of,
 )
+from data_pipeline.recordings import extract, import_pairs
 from reactface_jax.errors import UserError, reports_user_errors
 
 if TYPE_CHECKING:
@@ -158,7 +161,15 @@ def _progress() -> Progress:
 def main() -> None:
     """Runs the command that the first word names."""
     tyro.extras.subcommand_cli_from_dict(
-        {"check": check, "shards": shards, "verify": verify, "labels": labels}, description=__doc__
+        {
+            "check": check,
+            "shards": shards,
+            "verify": verify,
+            "labels": labels,
+            "import": import_pairs,
+            "extract": extract,
+        },
+        description=__doc__,
     )
 
 
