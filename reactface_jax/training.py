@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 import shutil
 import signal
@@ -10,17 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tensorboardX
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Float, PRNGKeyArray
 
-from reactface_jax import losses
 from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
@@ -30,12 +27,13 @@ from reactface_jax.params_file import load_params
 from reactface_jax.progress import Metrics, Progress, what_runs
 from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch, Reactions
+from reactface_jax.train_step import make_train_step
+from reactface_jax.types import SAMPLES_PER_FRAME, Batch
+from reactface_jax.validation import make_validation_step, validate
 
 log = logging.getLogger(__name__)
 
 TENSORBOARD = "tensorboard"  # folder inside a run's directory
-VALIDATION_BATCHES = 8
 QUEUED_STEPS = 2  # dispatched and not finished: the device never waits, and few batches wait in its memory
 
 _ONE_USE = {"cpu": {"xla_backend_optimization_level": 0}}
@@ -94,7 +92,7 @@ def train(
     shapes = jax.eval_shape(init)
     placement = shardings(shapes, mesh)
     step_fn = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0, out_shardings=(placement, None))
-    validation_fn = jax.jit(make_validation_step(config))
+    validation_fn = jax.jit(make_validation_step(build_model(config.model), config))
 
     if overwrite:
         remove_run(workdir)
@@ -135,7 +133,7 @@ def train(
                 progress.report()  # also refuses to save a state whose loss is not finite
             if validating:
                 with progress.paused():
-                    progress.report_validation(step, *_validate(validation_fn, state, data, mesh))
+                    progress.report_validation(step, *validate(validation_fn, state, data.validation_batches(), mesh))
             if saving:
                 checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
             if terminated.is_set():
@@ -181,70 +179,6 @@ def with_pretrained_audio(params: Any, folder: str) -> Any:
         raise UserError(f"--train.pretrained-audio {folder} does not fit the sizes of model.audio; convert it again")
     speaker_encoder = {**params["speaker_encoder"], "audio_encoder": theirs}
     return {**params, "speaker_encoder": speaker_encoder}
-
-
-def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Config
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """One update: K reactions from one encoding, the five losses, AdamW."""
-
-    def loss_fn(params: Any, batch: Batch, rngs: dict[str, PRNGKeyArray]) -> tuple[Array, Metrics]:
-        reactions = model.apply(
-            {"params": params},
-            to_unit_range(batch.video),
-            batch.audio,
-            num_reactions=config.train.num_reactions,
-            deterministic=False,
-            rngs=rngs,
-        )
-        return losses.total(
-            cast(Reactions, reactions), batch.speaker, batch.neighbours, batch.neighbour_mask, weights=config.loss
-        )
-
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        rngs = {name: stream(state.key, name, state.step) for name in ("dropout", "sample")}
-        (loss, parts), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, rngs)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}
-        return dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state), metrics
-
-    return train_step
-
-
-def make_validation_step(config: Config) -> Callable[[TrainState, Batch], tuple[Metrics, Array]]:
-    """Losses against the one real listener with the window of evaluation, and the number of clips that counted."""
-    model = build_model(config.model)
-
-    def validation_step(state: TrainState, batch: Batch) -> tuple[Metrics, Array]:
-        # Step 0's key at every step, so that two validations differ by the parameters alone.
-        rngs = {"sample": stream(state.key, "validation", 0)}
-        reactions = model.apply({"params": state.params}, to_unit_range(batch.video), batch.audio, rngs=rngs)
-        valid = batch.clip >= 0
-        loss, parts = losses.validation(cast(Reactions, reactions), batch.listener, valid, weights=config.loss)
-        return {"loss": loss, **parts}, valid.sum()
-
-    return validation_step
-
-
-def to_unit_range(video: UInt8[AnyArray, "..."]) -> Float[Array, "..."]:
-    """0..255 to [-1, 1], on the device: bytes travel there, not floats."""
-    return jnp.asarray(video, jnp.float32) / 127.5 - 1
-
-
-def _validate(
-    validation_fn: Callable[[TrainState, Batch], tuple[Metrics, Array]],
-    state: TrainState,
-    data: TrainingData,
-    mesh: jax.sharding.Mesh,
-) -> tuple[dict[str, float], int]:
-    """Means over a few batches of validation clips, and how many clips they were."""
-    batches = itertools.islice(data.validation_batches(), VALIDATION_BATCHES)
-    results = jax.device_get([validation_fn(state, place_batch(batch, mesh)) for batch in batches])
-    results = [(parts, int(count)) for parts, count in results if count]
-    num_clips = sum(count for _, count in results)
-    names = results[0][0] if results else ()
-    return {name: float(sum(parts[name] * count for parts, count in results) / num_clips) for name in names}, num_clips
 
 
 @contextlib.contextmanager

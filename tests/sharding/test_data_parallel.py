@@ -14,7 +14,8 @@ from reactface_jax.errors import UserError
 from reactface_jax.models.build import build_model
 from reactface_jax.optimizer import frozen_patterns, make_optimizer
 from reactface_jax.train_state import TrainState
-from reactface_jax.training import init_params, make_train_step
+from reactface_jax.train_step import make_train_step
+from reactface_jax.training import init_params
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
 
 CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", ["--train.batch-size", "8"])
