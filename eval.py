@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -55,6 +55,8 @@ def main(words: list[str] | None = None) -> None:
         ("clip-ids", "text file with a clip's name a line"),
     ):
         parser.add_argument(f"--{name}", type=Path, help=f"with --predictions: {what}")
+    parser.add_argument("--step", help="which of the run's checkpoints: its step, or `best`; the newest by default")
+    parser.add_argument("--no-average", action="store_true", help="the parameters themselves, not their moving average")
     parser.add_argument("--compare-with", help="the method that others are compared with; the last one by default")
     parser.add_argument("--data", help="the shards; those of the training by default")
     parser.add_argument("--split", help="train, val or test; the configuration's eval.split by default")
@@ -153,6 +155,8 @@ def main(words: list[str] | None = None) -> None:
 
 def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Anyone's reactions, without a model."""
+    if arguments.step or arguments.no_average:
+        raise UserError("--step and --no-average go with --checkpoint; with --predictions leave them out")
     if overrides:
         raise UserError(f"{overrides[0]} goes with --checkpoint or --converted; with --predictions leave it out")
     for name in ("speaker", "listener", "neighbours", "out"):
@@ -218,7 +222,7 @@ def _load(arguments: argparse.Namespace) -> Trained:
     if arguments.checkpoint:
         from reactface_jax.checkpoint import load_run
 
-        run = load_run(arguments.checkpoint)
+        run = load_run(arguments.checkpoint, _step(arguments.step), average=not arguments.no_average)
         return Trained(
             run.config, run.params, f"{arguments.checkpoint}, step {run.step}", run.mean_face, run.coefficient_names
         )
@@ -230,6 +234,16 @@ def _load(arguments: argparse.Namespace) -> Trained:
     if "model" not in values:
         raise UserError(f"{arguments.converted} holds no ReactFace; convert one with `python -m reactface_jax.convert`")
     return Trained(config_from_json({"model": values["model"]}), params, str(arguments.converted))
+
+
+def _step(word: str | None) -> int | Literal["best"] | None:
+    if word is None:
+        return None
+    if word == "best":
+        return "best"
+    if not word.isdecimal():
+        raise UserError(f"--step {word} is no step; give a number or `best`")
+    return int(word)
 
 
 def _save(folder: Path, **arrays: np.ndarray) -> None:

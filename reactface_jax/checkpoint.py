@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import Float
+from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
@@ -33,6 +34,8 @@ FREE_FIELDS = (
     "train.steps",
     "train.log_every",
     "train.eval_every",
+    "train.eval_clips",
+    "train.patience",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.pretrained_audio",
@@ -70,7 +73,14 @@ class Checkpoints:
 
     def __init__(self, run_dir: Path, keep: int):
         self._run_dir = run_dir
-        self._manager = _manager(run_dir, ocp.CheckpointManagerOptions(max_to_keep=keep, create=True))
+        kept = preservation_policy.AnyPreservationPolicy(
+            [
+                preservation_policy.LatestN(n=keep),
+                preservation_policy.BestN(n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(preservation_policy=kept, best_fn=_score, best_mode="max", create=True)
+        self._manager = _manager(run_dir, options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -84,8 +94,23 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, step: int, state: TrainState, about: About) -> None:
-        """Writes in the background; the state's buffers may be donated as soon as this returns."""
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and score of the checkpoint with the highest score; None if none has one."""
+        step = self._manager.best_step()
+        metrics = None if step is None else self._manager.metrics(step)
+        return None if step is None or not metrics else (step, _score(metrics))
+
+    def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
+        """Writes in the background; the state's buffers may be donated as soon as this returns.
+
+        Args:
+          step: its number.
+          state: all of it is written.
+          about: what it belongs to.
+          score: of a validation, the more the better: the checkpoint with the highest one is kept.
+        """
+        average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
         progress = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
         self._manager.save(
             step,
@@ -93,7 +118,9 @@ class Checkpoints:
                 params=ocp.args.StandardSave(state.params),
                 progress=ocp.args.StandardSave(progress),
                 about=ocp.args.JsonSave(_to_json(about)),
+                **average,
             ),
+            metrics=None if score is None else {"score": float(score)},
         )
 
     def about(self, step: int) -> About:
@@ -111,18 +138,21 @@ class Checkpoints:
             restored = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
-                    params=ocp.args.StandardRestore(abstract.params), progress=ocp.args.StandardRestore(progress)
+                    params=ocp.args.StandardRestore(abstract.params),
+                    progress=ocp.args.StandardRestore(progress),
+                    **({} if abstract.average is None else {"average": ocp.args.StandardRestore(abstract.average)}),
                 ),
             )
-        return TrainState(params=restored["params"], **restored["progress"])
+        return TrainState(params=restored["params"], average=restored.get("average"), **restored["progress"])
 
 
-def load_run(run_dir: str | Path, step: int | None = None) -> Run:
+def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, average: bool = True) -> Run:
     """Reads a trained model, without its optimiser, onto this machine's first device.
 
     Args:
       run_dir: the `--workdir` of a training run.
-      step: which checkpoint; the newest by default.
+      step: which checkpoint; `best` is that of the highest validation score; the newest by default.
+      average: take the moving average of the parameters, if the run has one, instead of the parameters themselves.
 
     Raises:
       UserError: there is no such run or checkpoint, it is damaged, or another version of this package wrote it.
@@ -132,22 +162,28 @@ def load_run(run_dir: str | Path, step: int | None = None) -> Run:
         raise UserError(f"run {run_dir} does not exist; give the --workdir of a training run")
     if not (run_dir / FOLDER).is_dir():
         raise UserError(f"{run_dir} holds no checkpoints; give the --workdir of a training run")
-    options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(best_fn=_score, create=False, enable_async_checkpointing=False)
     with _manager(run_dir, options) as manager:
         steps = sorted(manager.all_steps())
         if not steps:
             raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
+        if step == "best":
+            best = manager.best_step()
+            if best is None or not manager.metrics(best):
+                raise UserError(f"{run_dir} has no validation score yet, so no best checkpoint; give a step or none")
+            step = int(best)
         if step is not None and step not in steps:
             raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
         step = steps[-1] if step is None else step
         about = _read_about(manager, run_dir, step)
         with _damage_reported(run_dir, step):
             device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            item = "average" if average and about.config.train.ema > 0 else "params"
             abstract = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)["params"]
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)[item]
             )
-            restored = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract)))
-    return Run(about.config, restored["params"], step, about.mean_face, about.coefficient_names, about.versions)
+            restored = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}))
+    return Run(about.config, restored[item], step, about.mean_face, about.coefficient_names, about.versions)
 
 
 def check_resumable(saved: About, current: About) -> None:
@@ -203,6 +239,10 @@ def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = ""
     )
 
 
+def _score(metrics: Mapping[str, float]) -> float:
+    return metrics["score"]
+
+
 def _to_json(about: About) -> dict[str, Any]:
     return dataclasses.asdict(about) | {
         "mean_face": np.asarray(about.mean_face, np.float64).tolist(),
@@ -228,6 +268,7 @@ def _manager(run_dir: Path, options: ocp.CheckpointManagerOptions) -> ocp.Checkp
     _save_small_arrays_whole()
     handlers = {
         "params": ocp.StandardCheckpointHandler(),
+        "average": ocp.StandardCheckpointHandler(),
         "progress": ocp.StandardCheckpointHandler(),
         "about": ocp.JsonCheckpointHandler(),
     }

@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,9 +134,18 @@ class OptimizerConfig:
     b1: float = 0.9
     b2: float = 0.999
     weight_decay: float = 5e-4
+    decayed: str = ".*"  # regular expression of the parameter paths that weight decay pulls at; `kernel$`: no biases
+    frozen: str = ""  # regular expression of parameter paths that stay as they are, besides the feature extractor's
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine"] = "constant"  # after the warm-up, over train.steps
     clip_norm: float = 0.0  # of the global gradient; 0 turns it off
+
+    def __post_init__(self) -> None:
+        for name, pattern in {"decayed": self.decayed, "frozen": self.frozen}.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise UserError(f"optimizer.{name} {pattern!r} is no regular expression: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -145,10 +155,14 @@ class TrainConfig:
     steps: int = 65_800  # 200 epochs of 2634 clips at batch 8
     batch_size: int = 8
     num_reactions: int = 3
+    accumulate: int = 1  # parts into which a batch is cut; their gradients are averaged, for a part's memory
     window: int = 64  # w in training; parameters do not depend on it
+    ema: float = 0.0  # decay of the parameters' moving average, which validation and use then take; 0: none
     seed: int = 0
     log_every: int = 20
     eval_every: int = 1000
+    eval_clips: int = 32  # validation clips that are answered, by the protocol of `eval`; 0: all
+    patience: int = 0  # validations without a better FRCorr after which the run ends; 0: never
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
     pretrained_audio: str = ""  # folder that `python -m reactface_jax.convert wav2vec2` wrote
@@ -156,6 +170,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.steps > 0, f"train.steps {self.steps} must be positive")
         _require(self.batch_size > 0, f"train.batch_size {self.batch_size} must be positive")
+        _require(
+            self.accumulate > 0 and self.batch_size % self.accumulate == 0,
+            f"train.batch_size {self.batch_size} must be a multiple of train.accumulate {self.accumulate}",
+        )
+        _require(0 <= self.ema < 1, f"train.ema {self.ema} must be in [0, 1)")
 
 
 @dataclass(frozen=True)

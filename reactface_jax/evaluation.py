@@ -183,13 +183,13 @@ def _answer(
         batch.audio,
         protocol=config.protocol,
         num_reactions=config.num_reactions,
-        noise=_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
+        noise=clip_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
     )
     return np.asarray(reactions, np.float32)
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
+def clip_noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
     """A clip's own noise."""
     return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(root, row), shape))(jnp.asarray(clip))
 

@@ -7,8 +7,9 @@ bucket alone; padding never changes the reactions (tests/unit/test_generation.py
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,7 +97,7 @@ def protocol_of(config: Config) -> Protocol:
 
 def check_protocol(model: ReactFace, protocol: str) -> None:
     """Raises `UserError` unless the model can be run by the protocol."""
-    names = ("clip", "stream") if isinstance(model, CausalReactFace) else tuple(_PROTOCOLS)
+    names = ("clip", "stream") if isinstance(model, CausalReactFace) else ("clip", "prefix", "window")
     if protocol not in names:
         kind = "a causal" if isinstance(model, CausalReactFace) else "this"
         raise UserError(f"protocol {protocol!r} is none of {', '.join(names)}, which {kind} model has")
@@ -134,18 +135,36 @@ def _generate(
     noise: Float[Array, "B K N D"],
     lengths: Int[AnyArray, " B"],
 ) -> Float[Array, "B K T C"]:
-    listener: Array = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])[0]
-    return listener
+    return react(model, protocol, params, video, audio, noise, lengths)[0]
+
+
+def react(
+    model: nn.Module,
+    protocol: str,
+    params: PyTree,
+    video: Float[AnyArray, "B T H W 3"],
+    audio: Float[AnyArray, "B L"],
+    noise: Float[AnyArray, "B K N D"],
+    lengths: Int[AnyArray, " B"] | None = None,
+) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
+    """Reactions, with mean and standard deviation of each window's latent, as part of a larger program.
+
+    Arguments are those of `generate`; `stream` is `clip` here, the same numbers.
+    """
+    reactions = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
+    return cast(tuple[Array, Array, Array], reactions)
 
 
 def _react_to_clip(
-    model: ReactFace, video: Array, audio: Array, noise: Array, lengths: Array
+    model: Any, video: Array, audio: Array, noise: Array, lengths: Array | None
 ) -> tuple[Array, Array, Array]:
-    return model.react_to_clip(model.encode(video, audio, lengths), noise, lengths)
+    reactions: tuple[Array, Array, Array] = model.react_to_clip(model.encode(video, audio, lengths), noise, lengths)
+    return reactions
 
 
 _PROTOCOLS: dict[str, Callable[..., Any]] = {
     "clip": _react_to_clip,
-    "prefix": ReactFace.react_to_prefixes,
-    "window": ReactFace.react_to_windows,
+    "prefix": lambda model, *clip: model.react_to_prefixes(*clip),
+    "window": lambda model, *clip: model.react_to_windows(*clip),
+    "stream": _react_to_clip,
 }

@@ -68,6 +68,8 @@ def react(
     portrait_size: int = 224,
     faceverse: Path | None = None,
     layouts: tuple[Layout, ...] | None = None,
+    step: int | Literal["best"] | None = None,
+    average: bool = True,
 ) -> list[Path]:
     """Answers a speaker's video with listener faces.
 
@@ -90,6 +92,8 @@ def react(
       faceverse: the .npz that `reactface_jax.convert faceverse` wrote.
       layouts: grid (speaker and all reactions), listener (a file a reaction, the listener alone), authors (a file a
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
+      step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
+      average: take the moving average of the parameters, if the run has one.
 
     Returns:
       The files: for an mp4 that and the .npy.
@@ -98,7 +102,7 @@ def react(
       UserError: the video, the checkpoint or an option is unusable. Nothing is written then.
     """
     chosen = _check(speaker, out, num_reactions, face, renderer, portrait, renderer_weights, faceverse, layouts)
-    run = load_run(checkpoint)
+    run = load_run(checkpoint, step, average=average)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.

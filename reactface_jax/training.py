@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,26 @@ from jaxtyping import Float, PRNGKeyArray
 
 from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
+from reactface_jax.divergence import Launched, diverged, first_not_finite
+from reactface_jax.dry_run import batch_shapes, placed, what_would_run
 from reactface_jax.errors import UserError
+from reactface_jax.evaluation import Clips
 from reactface_jax.models.build import build_model
-from reactface_jax.optimizer import frozen_patterns, make_optimizer
+from reactface_jax.optimizer import check_patterns, frozen_patterns, make_optimizer
 from reactface_jax.params_file import load_params
-from reactface_jax.progress import Metrics, Progress, what_runs
+from reactface_jax.progress import Progress, what_runs
+from reactface_jax.sample_figures import draw_reactions
 from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
 from reactface_jax.train_step import make_train_step
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
-from reactface_jax.validation import make_validation_step, validate
+from reactface_jax.validation import SCORE, Validated, make_validation_step, score, validate
 
 log = logging.getLogger(__name__)
 
 TENSORBOARD = "tensorboard"  # folder inside a run's directory
-QUEUED_STEPS = 2  # dispatched and not finished: the device never waits, and few batches wait in its memory
+QUEUED_STEPS = 1  # dispatched behind the one that runs: the device never waits, and few batches wait in its memory
+DRAWN_CLIPS = 3  # of a validation
 
 _ONE_USE = {"cpu": {"xla_backend_optimization_level": 0}}
 """By backend, for a program that runs once: optimising 300 random draws takes longer than drawing them."""
@@ -52,10 +58,20 @@ class TrainingData:
     """From a step number: endless batches from there on, the same whenever asked."""
     validation_batches: Callable[[], Iterator[Batch]]
     """Clips of the validation split in order; clip = -1 marks padding."""
+    validation_clips: Callable[[], Clips] | None = None
+    """The same split's people, with whom answers are compared; None: losses are all that is measured."""
+    clip_ids: Sequence[str] = ()
+    """Names of the training split's clips by row, for messages."""
 
 
 def train(
-    config: Config, workdir: str | Path, data: TrainingData, *, resume: bool = False, overwrite: bool = False
+    config: Config,
+    workdir: str | Path,
+    data: TrainingData,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
 ) -> TrainState:
     """Trains a model and leaves checkpoints and TensorBoard files in `workdir`.
 
@@ -65,16 +81,19 @@ def train(
       data: the batches.
       resume: go on from the newest checkpoint, bit for bit as if never stopped (on CPU).
       overwrite: remove the old run's checkpoints and curves first.
+      dry_run: compile the step, tell shapes and memory, write nothing.
 
     Returns:
-      The state after `config.train.steps` updates, or after fewer if SIGTERM came: it is saved then.
+      The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
+      then. Its shapes, if this is a dry run.
 
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
         not finite.
     """
     workdir = Path(workdir)
-    check_workdir(workdir, resume=resume, overwrite=overwrite)
+    if not dry_run:
+        check_workdir(workdir, resume=resume, overwrite=overwrite)
 
     # ---- Mesh
     mesh = make_mesh()
@@ -82,21 +101,31 @@ def train(
 
     # ---- Model and optimiser
     model = build_model(dataclasses.replace(config.model, window=config.train.window))
-    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen_patterns(config.model))
+    frozen = frozen_patterns(config.model, config.optimizer.frozen)
+    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen)
 
     # ---- Shardings: shapes first, then parameters are made where they live
     def init() -> TrainState:
         root = jax.random.key(config.train.seed)
-        return TrainState.create(init_params(model, config, stream(root, "params", 0)), optimizer, root)
+        params = init_params(model, config, stream(root, "params", 0))
+        return TrainState.create(params, optimizer, root, average=config.train.ema > 0)
 
     shapes = jax.eval_shape(init)
+    check_patterns(shapes.params, config.optimizer)
     placement = shardings(shapes, mesh)
     step_fn = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0, out_shardings=(placement, None))
-    validation_fn = jax.jit(make_validation_step(build_model(config.model), config))
+    validation_fn = make_validation_step(build_model(config.model), config, mesh)
+
+    about = About(config, data.mean_face, data.coefficient_names)
+    if dry_run:
+        for line in what_runs(config, mesh, about.versions, data.description, shapes.params, 0):
+            log.info(line)
+        for line in what_would_run(step_fn, placed(shapes, placement), batch_shapes(config, mesh)):
+            log.info(line)
+        return shapes
 
     if overwrite:
         remove_run(workdir)
-    about = About(config, data.mean_face, data.coefficient_names)
     with (
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
         tensorboardX.SummaryWriter(str(workdir / TENSORBOARD)) as writer,
@@ -112,34 +141,71 @@ def train(
             state = jax.jit(init, out_shardings=placement, compiler_options=_ONE_USE.get(jax.default_backend()))()
             if config.train.pretrained_audio:
                 params = with_pretrained_audio(state.params, config.train.pretrained_audio)
-                state = dataclasses.replace(state, params=jax.device_put(params, placement.params))
+                state = state.with_params(jax.device_put(params, placement.params))
         for line in what_runs(config, mesh, about.versions, data.description, state.params, start):
             log.info(line)
 
         # ---- Loop
         progress = Progress(config, writer)
-        queue: list[Metrics] = []
+        launched: list[Launched] = []
         batches = data.train_batches(start)
+        best_step, best_score = checkpoints.best or (start, -math.inf)
         for step in range(start + 1, config.train.steps + 1):
-            state, metrics = step_fn(state, place_batch(next(batches), mesh))
-            queue = [*queue, metrics][-QUEUED_STEPS:]
-            jax.block_until_ready(queue[0])
+            batch = next(batches)
+            state, metrics = step_fn(state, place_batch(batch, mesh))
             progress.add(step, metrics)
+            launched.append(Launched(step, batch, metrics))
 
             last = step == config.train.steps or terminated.is_set()
             saving = last or step % config.train.checkpoint_every == 0
             validating = not terminated.is_set() and (last or step % config.train.eval_every == 0)
-            if saving or validating or step % config.train.log_every == 0:
-                progress.report()  # also refuses to save a state whose loss is not finite
+            telling = saving or validating or step % config.train.log_every == 0
+            if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
+                raise diverged(bad, state, config, data.clip_ids, workdir)
+            if telling:
+                progress.report()
+            scored = None
             if validating:
                 with progress.paused():
-                    progress.report_validation(step, *validate(validation_fn, state, data.validation_batches(), mesh))
+                    batches_to_answer = data.validation_batches()
+                    found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
+                    scored = _report_validation(progress, step, found, data)
+            if scored is not None and scored > best_score:
+                best_step, best_score = step, scored
+                saving = True
+            elif scored is not None and config.train.patience and not last:
+                if (step - best_step) // config.train.eval_every >= config.train.patience:
+                    log.info(f"{SCORE} has not risen since step {best_step}: stopped, as train.patience says")
+                    saving = last = True
             if saving:
-                checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
+                checkpoints.save(step, state, dataclasses.replace(about, data_step=step), scored)
             if terminated.is_set():
                 log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
+            if last:
                 break
     return state
+
+
+def _report_validation(progress: Progress, step: int, found: Validated | None, data: TrainingData) -> float | None:
+    """Tells losses, measures and a picture of a validation. Returns its score; None if there is none."""
+    if found is None:
+        return None
+    if data.validation_clips is None:
+        progress.report_validation(step, found.losses, {}, len(found.rows))
+        return None
+    clips = data.validation_clips()
+    scores = score(found, clips, data.mean_face)
+    progress.report_validation(step, found.losses, scores, len(found.rows))
+    drawn, frames = found.rows[:DRAWN_CLIPS], found.prediction.shape[2]
+    picture = draw_reactions(
+        found.prediction[:DRAWN_CLIPS] + data.mean_face,
+        clips.speaker[drawn, :frames],
+        clips.listener[drawn, :frames],
+        data.coefficient_names,
+        [clips.clip_ids[row] for row in drawn],
+    )
+    progress.show(step, "validation/reactions", picture)
+    return scores[SCORE] if math.isfinite(scores[SCORE]) else None
 
 
 def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None:

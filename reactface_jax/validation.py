@@ -1,48 +1,92 @@
-"""What a training run measures on validation clips."""
+"""What a training run measures on validation clips: losses and measures of reactions by evaluation's protocol."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
 
-from reactface_jax import losses
+from reactface_jax import losses, metrics
 from reactface_jax.config import Config
+from reactface_jax.evaluation import Clips, clip_noise
+from reactface_jax.generation import protocol_of, react
 from reactface_jax.progress import Metrics
 from reactface_jax.sharding import place_batch
-from reactface_jax.train_state import TrainState, stream
 from reactface_jax.train_step import to_unit_range
 from reactface_jax.types import Batch, Reactions
 
-VALIDATION_BATCHES = 8
+SCORE = "FRCorr"
+"""The measure that decides which checkpoint is the best; higher is better."""
+
+ValidationStep = Callable[[Any, Batch], tuple[Metrics, Array, Array]]
 
 
-def make_validation_step(model: nn.Module, config: Config) -> Callable[[TrainState, Batch], tuple[Metrics, Array]]:
-    """Losses against the one real listener with the window of evaluation, and the number of clips that counted."""
+class Validated(NamedTuple):
+    """The answers to some validation clips."""
 
-    def validation_step(state: TrainState, batch: Batch) -> tuple[Metrics, Array]:
-        # Step 0's key at every step, so that two validations differ by the parameters alone.
-        rngs = {"sample": stream(state.key, "validation", 0)}
-        reactions = model.apply({"params": state.params}, to_unit_range(batch.video), batch.audio, rngs=rngs)
-        valid = batch.clip >= 0
-        loss, parts = losses.validation(cast(Reactions, reactions), batch.listener, valid, weights=config.loss)
-        return {"loss": loss, **parts}, valid.sum()
-
-    return validation_step
+    losses: dict[str, float]
+    """Of the first reaction, against the one real listener; a mean over the clips."""
+    rows: Int[np.ndarray, " N"]
+    """The clips' rows in their split."""
+    prediction: Float[np.ndarray, "N K T C"]
+    """Relative to mean_face."""
 
 
-def validate(
-    validation_fn: Callable[[TrainState, Batch], tuple[Metrics, Array]],
-    state: TrainState,
-    batches: Iterator[Batch],
-    mesh: jax.sharding.Mesh,
-) -> tuple[dict[str, float], int]:
-    """Means over a few batches of validation clips, and how many clips they were."""
-    few = itertools.islice(batches, VALIDATION_BATCHES)
-    results = jax.device_get([validation_fn(state, place_batch(batch, mesh)) for batch in few])
-    results = [(parts, int(count)) for parts, count in results if count]
-    num_clips = sum(count for _, count in results)
-    names = results[0][0] if results else ()
-    return {name: float(sum(parts[name] * count for parts, count in results) / num_clips) for name in names}, num_clips
+def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> ValidationStep:
+    """Parameters and batch to losses, reactions [B K T C] and rows, which every host gets whole.
+
+    A clip's noise is that of `eval.py` and the same in every validation, so that two differ by the parameters alone.
+    """
+    protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
+
+    def validation_step(params: Any, batch: Batch) -> tuple[Metrics, Array, Array]:
+        num_windows = -(-batch.video.shape[1] // config.model.window)
+        noise = clip_noise(root, batch.clip, (config.eval.num_reactions, num_windows, config.model.feature_dim))
+        listener, mean, std = react(model, protocol, params, to_unit_range(batch.video), batch.audio, noise)
+        reactions = Reactions(listener, mean, std, jnp.asarray(batch.speaker))
+        loss, parts = losses.validation(reactions, batch.listener, batch.clip >= 0, weights=config.loss)
+        return {"loss": loss, **parts}, listener, jnp.asarray(batch.clip)
+
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(validation_step, out_shardings=everywhere)
+
+
+def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
+    """Answers validation clips, batch by batch, until there are at least `most` (0: all); None if there are none."""
+    parts: list[dict[str, float]] = []
+    rows: list[np.ndarray] = []
+    predictions: list[np.ndarray] = []
+    for batch in batches:
+        found, listener, clip = jax.device_get(step(params, place_batch(batch, mesh)))
+        real = clip >= 0  # the others pad the last batch
+        if real.any():
+            parts.append(found)
+            rows.append(clip[real])
+            predictions.append(listener[real])
+        if 0 < most <= sum(map(len, rows)):
+            break
+    if not rows:
+        return None
+    weights = [len(some) for some in rows]
+    means = {name: float(np.average([part[name] for part in parts], weights=weights)) for name in parts[0]}
+    return Validated(means, np.concatenate(rows), np.concatenate(predictions))
+
+
+def score(validated: Validated, clips: Clips, mean_face: Float[np.ndarray, " C"]) -> dict[str, float]:
+    """The measures of docs/metrics.md, mode `clean`, of these clips among themselves.
+
+    Appropriate reactions are those of the split that are among the clips; a clip's own listener always is.
+    """
+    rows, num_frames = validated.rows, validated.prediction.shape[2]
+    measured = metrics.measure(
+        validated.prediction + mean_face,
+        clips.speaker[rows, :num_frames],
+        clips.listener[rows, :num_frames],
+        clips.neighbours[np.ix_(rows, rows)],
+        clip_ids=[clips.clip_ids[row] for row in rows],
+    )
+    return metrics.summarise(measured, "clean")

@@ -20,7 +20,7 @@ from reactface_jax.checkpoint import (
 )
 from reactface_jax.config import Config, EvalConfig, ModelConfig, OptimizerConfig, TrainConfig
 from reactface_jax.errors import UserError
-from reactface_jax.optimizer import frozen_mask, learning_rate, make_optimizer
+from reactface_jax.optimizer import learning_rate, make_optimizer, path_mask
 from reactface_jax.sharding import make_mesh, shardings
 from reactface_jax.train_state import TrainState, stream
 
@@ -191,7 +191,7 @@ def test_frozen_parameters_keep_their_values_and_have_no_moments():
     assert np.all(after.params["layer"]["bias"] != state.params["layer"]["bias"])
     moments = [leaf.shape for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
     assert sorted(moments) == [(2, 3), (2, 3), (3,), (3,)]
-    assert frozen_mask(state.params, ()) == jax.tree.map(lambda _: False, state.params)
+    assert path_mask(state.params, ()) == jax.tree.map(lambda _: False, state.params)
 
 
 def test_adamw_is_that_of_pytorch_on_biases_too():
