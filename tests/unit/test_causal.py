@@ -5,6 +5,7 @@ Values are of order 1. Two blocks make a window, and the context is 12 of 32 fra
 
 import dataclasses
 import resource
+import weakref
 
 import chex
 import jax
@@ -16,6 +17,7 @@ from small_model import CONFIG, clip, random_params
 import reactface_jax as rf
 from reactface_jax import stream
 from reactface_jax.errors import UserError
+from reactface_jax.generation import generate_online
 from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.running_statistics import accumulate
 
@@ -116,6 +118,23 @@ def test_generate_streams_a_clip_whose_last_window_is_not_full(model, params):
     np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-5)
     with pytest.raises(UserError, match="'prefix' is none of clip, stream"):
         rf.generate(model, params, video, audio, protocol="prefix", num_reactions=K, noise=eps)
+
+
+def test_a_video_read_as_it_goes_gives_the_same_reactions(model, params):
+    pictures = np.random.default_rng(3).integers(0, 256, (102, SIZE, SIZE, 3), np.uint8)
+    audio, key, held = clip(102)[1], jax.random.key(4), []
+
+    def frames():
+        for picture in pictures:
+            held.append(weakref.ref(copy := picture.copy()))
+            yield copy
+            del copy
+            assert sum(ref() is not None for ref in held) <= 64  # two steps of 32
+
+    online = generate_online(model, params, frames(), audio[0], 102, num_reactions=K, key=key)
+    video = jnp.asarray(pictures)[None] / 127.5 - 1.0
+    whole = rf.generate(model, params, video, audio, protocol="stream", num_reactions=K, key=key)
+    np.testing.assert_allclose(online, whole[0], rtol=0, atol=1e-6)
 
 
 def test_state_keeps_its_shapes_and_one_program_serves_every_window(model, params):
