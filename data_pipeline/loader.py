@@ -110,18 +110,38 @@ class ShardSet:
     def record(self, split: str, index: int) -> bytes:
         """The serialised example of a direction. Raises `UserError` when its shard is damaged."""
         if split not in self._sources:
-            shards = sorted(self.folder.glob(f"*-{split}.array_record*"))
+            paths = [self.folder / name for name in self._shards(split)]
             try:
-                self._sources[split] = ArrayRecordDataSource([str(path) for path in shards])
+                self._sources[split] = ArrayRecordDataSource([str(path) for path in paths])
             except (ValueError, RuntimeError) as error:
                 raise UserError(f"a shard of {self.folder / split} is damaged; copy the shard set again") from error
         try:
             return self._sources[split][index]
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
-                f"record {index} of split {split} in {self.folder} is damaged; `python -m data_pipeline.prepare verify "
-                f"--data {self.folder}` names the file, copy it again"
+                f"{self._place(split, index)} is damaged; copy the file again (`python -m data_pipeline.prepare "
+                f"verify --data {self.folder}` checks them all)"
             ) from error
+
+    def _shards(self, split: str) -> list[str]:
+        return sorted(name for name in self.description["files"] if f"-{split}.array_record" in name)
+
+    def _shard_lengths(self, split: str) -> list[int]:
+        """Records of each shard, from TFDS's own description; empty if it is damaged."""
+        try:
+            splits = json.loads((self.folder / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
+            return next([int(n) for n in each["shardLengths"]] for each in splits if each["name"] == split)
+        except (OSError, ValueError, KeyError, StopIteration):
+            return []
+
+    def _place(self, split: str, index: int) -> str:
+        """A record's file and number in it, for an error."""
+        offset = index
+        for name, length in zip(self._shards(split), self._shard_lengths(split), strict=False):
+            if offset < length:
+                return f"record {offset} of {self.folder / name}"
+            offset -= length
+        return f"record {index} of split {split} in {self.folder}"
 
     def example(self, split: str, index: int) -> dict[str, Any]:
         """A whole direction, decoded, as numpy arrays; see `data_pipeline.shards.features`."""

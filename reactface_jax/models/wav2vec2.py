@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reactface_jax.config import AudioConfig
+from reactface_jax.models.grouped_convolution import grouped_conv
 from reactface_jax.types import AnyArray
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
@@ -132,15 +133,10 @@ class PositionalConvolution(nn.Module):
         norm = jnp.sqrt(jnp.square(weight_v).sum(axis=(1, 2)))  # one a tap
         weight_g = self.param("weight_g", lambda _: norm)
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        x = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype),
-            window_strides=(1,),
-            # kernel // 2 on both sides, without the last frame that an even kernel then has too many
-            padding=[(self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)],
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            feature_group_count=self.groups,
-        )
+        kernel = (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype)
+        # kernel // 2 on both sides, without the last frame that an even kernel then has too many
+        padding = (self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)
+        x = grouped_conv(x.astype(self.dtype), kernel, padding, self.groups)
         return _gelu(x + bias[None, None].astype(self.dtype))
 
 

@@ -50,8 +50,12 @@ def config(shards) -> Config:
 
 @pytest.fixture(scope="module")
 def run(shards, config, tmp_path_factory) -> Path:
+    return save_run(tmp_path_factory.mktemp("run"), config, shards)
+
+
+def save_run(folder: Path, config: Config, shards: Path) -> Path:
     """What a training would leave."""
-    folder, data = tmp_path_factory.mktemp("run"), open_shards(shards)
+    data = open_shards(shards)
     about = About(config, data.mean_face, tuple(data.description["coefficient_names"]))
     state = TrainState.create(small_model.random_params(build_model(config.model)), optax.sgd(0), jax.random.key(0))
     with Checkpoints(folder, keep=1) as checkpoints:
@@ -84,6 +88,18 @@ def test_report_of_a_run(run, shards, capsys):
     data = open_shards(shards)
     np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
     assert "Clean mode" in capsys.readouterr().out
+
+
+def test_a_causal_model_streams(config, shards, tmp_path):
+    """Its report says so; the same weights' clip protocol gives the same reactions (tests/unit/test_causal.py)."""
+    causal = dataclasses.replace(config.model, causal=True, block=4, max_context=64)
+    config = dataclasses.replace(config, model=causal, eval=dataclasses.replace(config.eval, protocol="prefix"))
+    save_run(tmp_path / "run", config, shards)
+    command.main(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert content["config"]["eval"]["protocol"] == "stream"
+    assert "protocol: stream" in (tmp_path / "out" / "report.md").read_text()
+    assert np.ptp(np.load(tmp_path / "out" / "prediction.npy"), axis=2).max() > 0.01  # it moves
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
