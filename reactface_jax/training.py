@@ -1,12 +1,9 @@
 """The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
 
-import contextlib
 import dataclasses
 import itertools
 import logging
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +17,15 @@ import optax
 import tensorboardX
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from reactface_jax import losses
-from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
+from reactface_jax import hosts, losses, termination
+from reactface_jax.checkpoint import DAMAGED_FOLDER, FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.models.build import build_model
 from reactface_jax.optimizer import frozen_patterns, make_optimizer
 from reactface_jax.params_file import load_params
 from reactface_jax.progress import Metrics, Progress, what_runs
-from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
+from reactface_jax.sharding import abstract, check_mesh, gathered, make_mesh, on_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch, Reactions
 
@@ -51,7 +48,9 @@ class TrainingData:
     mean_face: Float[np.ndarray, " C"]
     coefficient_names: tuple[str, ...]
     train_batches: Callable[[int], Iterator[Batch]]
-    """From a step number: endless batches from there on, the same whenever asked."""
+    """From a step number: endless batches from there on, the same whenever asked.
+
+    Where several processes train together, each gets the rows that `sharding.host_rows` says, here and below."""
     validation_batches: Callable[[], Iterator[Batch]]
     """Clips of the validation split in order; clip = -1 marks padding."""
 
@@ -69,7 +68,8 @@ def train(
       overwrite: remove the old run's checkpoints and curves first.
 
     Returns:
-      The state after `config.train.steps` updates, or after fewer if SIGTERM came: it is saved then.
+      The state after `config.train.steps` updates, or after fewer if SIGTERM came: it is saved then. On several hosts
+      each process holds its part.
 
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
@@ -79,8 +79,8 @@ def train(
     check_workdir(workdir, resume=resume, overwrite=overwrite)
 
     # ---- Mesh
-    mesh = make_mesh()
-    check_batch_size(config.train.batch_size, mesh)
+    mesh = make_mesh(config=config.mesh)
+    check_mesh(config, mesh)
 
     # ---- Model and optimiser
     model = build_model(dataclasses.replace(config.model, window=config.train.window))
@@ -93,24 +93,26 @@ def train(
 
     shapes = jax.eval_shape(init)
     placement = shardings(shapes, mesh)
-    step_fn = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0, out_shardings=(placement, None))
-    validation_fn = jax.jit(make_validation_step(config))
+    train_step = on_mesh(make_train_step(model, optimizer, config), mesh)
+    step_fn = jax.jit(train_step, donate_argnums=0, out_shardings=(placement, None))
+    validation_fn = jax.jit(on_mesh(make_validation_step(config), mesh))
 
-    if overwrite:
+    hosts.wait_for_all("the run's directory is checked")
+    if overwrite and hosts.is_first():
         remove_run(workdir)
+    hosts.wait_for_all("the old run is removed")
     about = About(config, data.mean_face, data.coefficient_names)
     with (
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
-        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD)) as writer,
-        _termination() as terminated,
+        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
+        termination.listening() as terminated,
     ):
         # ---- Restore, or start
-        start = (checkpoints.latest_step or 0) if resume else 0
-        if start:
-            check_resumable(checkpoints.about(start), about)
-            abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placement)
-            state = checkpoints.restore(start, abstract)
+        saved = checkpoints.restore_newest(abstract(shapes, placement), lambda old: check_resumable(old, about))
+        if saved:
+            start, state = saved
         else:
+            start = 0
             state = jax.jit(init, out_shardings=placement, compiler_options=_ONE_USE.get(jax.default_backend()))()
             if config.train.pretrained_audio:
                 params = with_pretrained_audio(state.params, config.train.pretrained_audio)
@@ -128,9 +130,10 @@ def train(
             jax.block_until_ready(queue[0])
             progress.add(step, metrics)
 
-            last = step == config.train.steps or terminated.is_set()
+            ending = terminated.reached(step)
+            last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
-            validating = not terminated.is_set() and (last or step % config.train.eval_every == 0)
+            validating = not ending and (last or step % config.train.eval_every == 0)
             if saving or validating or step % config.train.log_every == 0:
                 progress.report()  # also refuses to save a state whose loss is not finite
             if validating:
@@ -138,7 +141,7 @@ def train(
                     progress.report_validation(step, *_validate(validation_fn, state, data, mesh))
             if saving:
                 checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
-            if terminated.is_set():
+            if ending:
                 log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
                 break
     return state
@@ -160,7 +163,7 @@ def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None
 
 def remove_run(workdir: Path) -> None:
     """Removes what `train` writes, and nothing else that may lie there."""
-    for name in (FOLDER, TENSORBOARD):
+    for name in (FOLDER, DAMAGED_FOLDER, TENSORBOARD):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
@@ -190,7 +193,7 @@ def make_train_step(
 
     def loss_fn(params: Any, batch: Batch, rngs: dict[str, PRNGKeyArray]) -> tuple[Array, Metrics]:
         reactions = model.apply(
-            {"params": params},
+            {"params": gathered(params)},
             to_unit_range(batch.video),
             batch.audio,
             num_reactions=config.train.num_reactions,
@@ -219,7 +222,7 @@ def make_validation_step(config: Config) -> Callable[[TrainState, Batch], tuple[
     def validation_step(state: TrainState, batch: Batch) -> tuple[Metrics, Array]:
         # Step 0's key at every step, so that two validations differ by the parameters alone.
         rngs = {"sample": stream(state.key, "validation", 0)}
-        reactions = model.apply({"params": state.params}, to_unit_range(batch.video), batch.audio, rngs=rngs)
+        reactions = model.apply({"params": gathered(state.params)}, to_unit_range(batch.video), batch.audio, rngs=rngs)
         valid = batch.clip >= 0
         loss, parts = losses.validation(cast(Reactions, reactions), batch.listener, valid, weights=config.loss)
         return {"loss": loss, **parts}, valid.sum()
@@ -245,17 +248,3 @@ def _validate(
     num_clips = sum(count for _, count in results)
     names = results[0][0] if results else ()
     return {name: float(sum(parts[name] * count for parts, count in results) / num_clips) for name in names}, num_clips
-
-
-@contextlib.contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM (preemption) sets, instead of ending the process. Threads can't listen: never set there."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, previous)
