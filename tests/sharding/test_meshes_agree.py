@@ -56,6 +56,7 @@ def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState
     placement = sharding.shardings(start, mesh)
     step = sharding.on_mesh(make_train_step(*_parts(CONFIG), CONFIG), mesh)
     step = jax.jit(step, donate_argnums=0, out_shardings=(placement, None))
+    start = dataclasses.replace(start, key=jax.random.key(0))  # a key stays on its device, and the step takes it
     return step(jax.device_put(start, placement), sharding.place_batch(make_batch(), mesh))
 
 

@@ -1,5 +1,6 @@
 """How many processes a launcher started, and what is said where that is unclear."""
 
+import jax
 import pytest
 
 from reactface_jax import hosts
@@ -39,7 +40,10 @@ def test_alone_nothing_is_started(monkeypatch):
 
 
 def test_processes_that_do_not_know_of_each_other_are_told_what_to_give(monkeypatch):
-    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    def initialize(**_):  # the real one refuses a process that has computed already, as this one may have
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(UserError, match=r"2 processes can't find each other .*--hosts.coordinator HOST:PORT"):
         hosts.join(HostsConfig(count=2, index=0))
 
