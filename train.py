@@ -60,15 +60,29 @@ def main(words: list[str] | None = None) -> None:
         train_portrait(config, arguments)
         return
 
+    # ---- The job's other processes, if any
+    from reactface_jax import hosts
+
+    hosts.join(config.hosts)
+    with hosts.ending_together():
+        if not hosts.is_first():
+            logging.getLogger("reactface_jax").setLevel(logging.WARNING)
+        train_reactions(config, arguments)
+
+
+def train_reactions(config: Config, arguments: argparse.Namespace) -> None:
+    """Trains a model that reacts."""
     # ---- Data: imported late, so that a mistake in the command line is told at once
     from data_pipeline.loader import open_shards
     from reactface_jax.evaluation import Clips
+    from reactface_jax.sharding import host_rows, make_mesh
     from reactface_jax.training import TrainingData, check_workdir, train
 
     if not arguments.dry_run:
         check_workdir(arguments.workdir, resume=arguments.resume, overwrite=arguments.overwrite)
     shards = open_shards(config.data.dir)
     eval_frames = min(config.data.eval_frames, int(shards.num_frames("val").min()))
+    rows = host_rows(make_mesh(config=config.mesh), config.train.batch_size)
     data = TrainingData(
         description=f"{config.data.dir}, {shards.num_clips('train')} training clips",
         mean_face=shards.mean_face,
@@ -81,12 +95,14 @@ def main(words: list[str] | None = None) -> None:
             max_neighbours=config.data.max_neighbours,
             seed=config.train.seed,
             start_step=start_step,
+            rows=rows,
         ),
         validation_batches=lambda: shards.clip_batches(
             "val",
             batch_size=config.train.batch_size,
             num_frames=eval_frames,
             image_size=config.data.image_size,
+            rows=rows,
         ),
         validation_clips=lambda: Clips(
             *shards.coefficients("val"),

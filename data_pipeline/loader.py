@@ -7,7 +7,7 @@ leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no lo
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,7 @@ class ShardSet:
         start_step: int = 0,
         process_index: int = 0,
         process_count: int = 1,
+        rows: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
         """Random crops of shuffled clips, without end; each epoch has every clip once, and batches run across epochs.
 
@@ -174,6 +175,7 @@ class ShardSet:
           start_step: the step of the first batch.
           process_index: of this host, which gets its slice of each batch.
           process_count: number of hosts.
+          rows: which rows of the global batch to read instead, where devices do not lie host after host.
 
         Raises:
           UserError: a clip is shorter than `num_frames`, or the hosts can't share the batch evenly.
@@ -182,7 +184,7 @@ class ShardSet:
         if batch_size % process_count:
             raise UserError(f"batch size {batch_size} must be a multiple of the number of hosts, {process_count}")
         share = batch_size // process_count
-        first = process_index * share
+        own = range(process_index * share, (process_index + 1) * share) if rows is None else rows
         count, lengths = self.num_clips(split), self.num_frames(split)
         num_neighbours = min(max_neighbours, self._split(split)["max_neighbours"])
 
@@ -197,12 +199,20 @@ class ShardSet:
 
         steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
         positions = steps.flat_map(
-            lambda step: tf.data.Dataset.range(step * batch_size + first, step * batch_size + first + share)
+            lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + tf.constant(own, tf.int64))
         )
         places = positions.map(place)
-        return self._batches(split, places, share, num_frames, image_size, num_neighbours)
+        return self._batches(split, places, len(own), num_frames, image_size, num_neighbours)
 
-    def clip_batches(self, split: str, *, batch_size: int, num_frames: int | None, image_size: int) -> Iterator[Batch]:
+    def clip_batches(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        num_frames: int | None,
+        image_size: int,
+        rows: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
         """Whole clips in order, each once, for evaluation; without neighbours (M = 0).
 
         Args:
@@ -210,6 +220,7 @@ class ShardSet:
           batch_size: clips in a batch; the last batch repeats the last clip, with `Batch.clip` -1.
           num_frames: T, frames from the beginning of each clip; 0 or None: the length of the split's shortest clip.
           image_size: as in `train_batches`.
+          rows: which rows of each batch to read, where several hosts share it; None: all.
 
         Raises:
           UserError: a clip is shorter than `num_frames`.
@@ -217,11 +228,13 @@ class ShardSet:
         num_frames = num_frames or int(self.num_frames(split).min())
         self._check_length(split, num_frames)
         count = self.num_clips(split)
-        index = np.arange(-(-count // batch_size) * batch_size)
+        every = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
+        index = every[:, range(batch_size) if rows is None else rows].reshape(-1)
         clip = np.where(index < count, index, -1)
         index = np.minimum(index, count - 1)
         places = tf.data.Dataset.from_tensor_slices((index, np.zeros_like(index), clip))
-        return self._batches(split, places, batch_size, num_frames, image_size, num_neighbours=0)
+        share = batch_size if rows is None else len(rows)
+        return self._batches(split, places, share, num_frames, image_size, num_neighbours=0)
 
     def _check_length(self, split: str, num_frames: int) -> None:
         lengths = self.num_frames(split)

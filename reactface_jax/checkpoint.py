@@ -6,8 +6,10 @@ import difflib
 import functools
 import importlib.metadata
 import logging
+import math
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +18,24 @@ from typing import Any, Literal, get_type_hints
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jaxtyping import Float
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from reactface_jax import hosts
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder
 from reactface_jax.train_state import TrainState
 
 FOLDER = "checkpoints"  # inside a run's directory
+DAMAGED_FOLDER = "damaged_checkpoints"  # beside it: what a resumed run could not read
 PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 _SLICED_FROM = 16 * 2**20  # bytes
+_NO_SCORE = -math.inf
+
+log = logging.getLogger(__name__)
 
 # A resumed run may change these: they do not enter the numbers of a step.
 FREE_FIELDS = (
@@ -40,6 +49,8 @@ FREE_FIELDS = (
     "train.keep_checkpoints",
     "train.pretrained_audio",
     "eval.",
+    "mesh.",  # exact on the same devices; elsewhere sums run in another order
+    "hosts.",
 )
 
 
@@ -68,18 +79,28 @@ class Run:
     versions: Mapping[str, str]
 
 
+class DamagedError(UserError):
+    """A checkpoint that can't be read."""
+
+
 class Checkpoints:
-    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk."""
+    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk.
+
+    The newest `keep` stay, and the one with the highest score if scores are given. On several hosts all processes call
+    the same methods; each writes what its devices hold.
+    """
 
     def __init__(self, run_dir: Path, keep: int):
         self._run_dir = run_dir
         kept = preservation_policy.AnyPreservationPolicy(
             [
                 preservation_policy.LatestN(n=keep),
-                preservation_policy.BestN(n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False),
+                preservation_policy.BestN(n=1, get_metric_fn=_score),
             ]
         )
-        options = ocp.CheckpointManagerOptions(preservation_policy=kept, best_fn=_score, best_mode="max", create=True)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept, best_fn=_score, best_mode="max", create=True, cleanup_tmp_directories=True
+        )
         self._manager = _manager(run_dir, options)
 
     def __enter__(self) -> "Checkpoints":
@@ -98,8 +119,8 @@ class Checkpoints:
     def best(self) -> tuple[int, float] | None:
         """Step and score of the checkpoint with the highest score; None if none has one."""
         step = self._manager.best_step()
-        metrics = None if step is None else self._manager.metrics(step)
-        return None if step is None or not metrics else (step, _score(metrics))
+        score = _NO_SCORE if step is None else _score(self._manager.metrics(step))
+        return None if step is None or score == _NO_SCORE else (step, score)
 
     def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
         """Writes in the background; the state's buffers may be donated as soon as this returns.
@@ -111,16 +132,15 @@ class Checkpoints:
           score: of a validation, the more the better: the checkpoint with the highest one is kept.
         """
         average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
-        progress = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardSave(state.params),
-                progress=ocp.args.StandardSave(progress),
+                progress=ocp.args.StandardSave(_progress(state)),
                 about=ocp.args.JsonSave(_to_json(about)),
                 **average,
             ),
-            metrics=None if score is None else {"score": float(score)},
+            metrics={"score": _NO_SCORE if score is None else float(score)},
         )
 
     def about(self, step: int) -> About:
@@ -128,22 +148,73 @@ class Checkpoints:
         return _read_about(self._manager, self._run_dir, step)
 
     def restore(self, step: int, abstract: TrainState) -> TrainState:
-        """Reads a checkpoint into the shapes, types and shardings of `abstract`.
+        """Reads a checkpoint into the shapes, types and shardings of `abstract`, on whichever devices these are.
 
         Raises:
           UserError: the checkpoint is damaged.
         """
-        progress = {"step": abstract.step, "opt_state": abstract.opt_state, "key": abstract.key}
         with _damage_reported(self._run_dir, step):
             restored = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
                     params=ocp.args.StandardRestore(abstract.params),
-                    progress=ocp.args.StandardRestore(progress),
+                    progress=ocp.args.StandardRestore(_progress(abstract)),
                     **({} if abstract.average is None else {"average": ocp.args.StandardRestore(abstract.average)}),
                 ),
             )
-        return TrainState(params=restored["params"], average=restored.get("average"), **restored["progress"])
+        progress = restored["progress"]
+        progress["key"] = jax.random.wrap_key_data(progress["key"])
+        return dataclasses.replace(abstract, params=restored["params"], average=restored.get("average"), **progress)
+
+    def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
+        """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
+
+        Damaged ones that are newer are told aloud and moved to `DAMAGED_FOLDER`, since their steps will come again.
+
+        Args:
+          abstract: as in `restore`.
+          check: raises `UserError` if the run can't go on from such a checkpoint.
+
+        Raises:
+          UserError: what `check` raises, or no checkpoint can be read; then all stay where they are.
+        """
+        damaged: dict[int, DamagedError] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state = None
+            try:
+                check(self.about(step))
+                state = self.restore(step, abstract)
+            except DamagedError as error:
+                damaged[step] = error
+            if _everywhere(state is not None):
+                assert state is not None
+                self._set_aside(damaged, step)
+                return step, state
+            elsewhere = DamagedError(f"checkpoint of step {step} is damaged for another process")
+            log.warning(str(damaged.setdefault(step, elsewhere)).split(";")[0])
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self._run_dir / FOLDER} can be read ({len(damaged)} tried); restore a "
+                "copy, or start again with --overwrite"
+            )
+        return None
+
+    def _set_aside(self, damaged: Mapping[int, DamagedError], instead: int) -> None:
+        for step in damaged:
+            log.warning(
+                "going on from step %d instead; what is left of step %d is now in %s",
+                instead,
+                step,
+                self._run_dir / DAMAGED_FOLDER,
+            )
+            if hosts.is_first():
+                make_folder(self._run_dir / DAMAGED_FOLDER)
+                goal = self._run_dir / DAMAGED_FOLDER / str(step)
+                shutil.rmtree(goal, ignore_errors=True)
+                (self._run_dir / FOLDER / str(step)).rename(goal)
+        if damaged:
+            hosts.wait_for_all("damaged checkpoints are aside")
+            self._manager.reload()
 
 
 def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, average: bool = True) -> Run:
@@ -239,8 +310,28 @@ def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = ""
     )
 
 
-def _score(metrics: Mapping[str, float]) -> float:
-    return metrics["score"]
+def _progress(state: TrainState) -> dict[str, Any]:
+    """All of a state but parameters and their average, which users of the model read alone."""
+    apart = ("params", "average", "key")
+    rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state) if field.name not in apart}
+    return {**rest, "key": _key_data(state.key)}
+
+
+def _key_data(key: Any) -> Any:
+    """A key as the numbers that it is, since orbax gives a key back as these; a shape where `key` is one."""
+    if isinstance(key, jax.ShapeDtypeStruct):
+        data = jax.eval_shape(jax.random.key_data, key)
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
+    return jax.random.key_data(key)
+
+
+def _score(metrics: Mapping[str, float] | None) -> float:
+    return metrics["score"] if metrics else _NO_SCORE  # an older run has none
+
+
+def _everywhere(fine: bool) -> bool:
+    """Whether all processes say so: what one can't read, none goes on from."""
+    return fine if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(fine)).all())
 
 
 def _to_json(about: About) -> dict[str, Any]:
@@ -296,6 +387,6 @@ def _damage_reported(run_dir: Path, step: int) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"checkpoint {folder}: {error}") from error
     except Exception as error:
-        raise UserError(
+        raise DamagedError(
             f"checkpoint {folder} is damaged ({type(error).__name__}); remove this folder to use the one before"
         ) from error

@@ -178,6 +178,37 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class MeshConfig:
+    """How the devices are arranged; their product is the number of devices. docs/scaling.md says when to use which."""
+
+    data: int = -1  # whole parameters on each, clips dealt; -1 on one of the three axes: all devices that are left
+    fsdp: int = 1  # clips dealt, parameters and optimiser state split
+    model: int = 1  # wav2vec 2.0's heads and hidden units split, the same clips on each
+
+    def __post_init__(self) -> None:
+        sizes = {"data": self.data, "fsdp": self.fsdp, "model": self.model}
+        for name, size in sizes.items():
+            _require(
+                size > 0 or size == -1, f"mesh.{name} {size} must be positive, or -1 for the devices that are left"
+            )
+        _require(list(sizes.values()).count(-1) <= 1, "only one of mesh.data, mesh.fsdp and mesh.model can be -1")
+
+
+@dataclass(frozen=True)
+class HostsConfig:
+    """The processes of a job on several hosts; the defaults ask the environment (docs/scaling.md)."""
+
+    count: int = 0  # processes; 0: what JAX_NUM_PROCESSES, SLURM, Open MPI or a TPU pod slice say, else this one alone
+    index: int = -1  # this process's number, from 0; -1: what the environment says
+    coordinator: str = ""  # HOST:PORT of process 0; "": what JAX_COORDINATOR_ADDRESS or the cluster says
+    timeout: int = 60  # seconds without a sign of life after which a process counts as dead, and the job ends
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 0, f"hosts.count {self.count} must be positive, or 0 to ask the environment")
+        _require(self.timeout > 0, f"hosts.timeout {self.timeout} must be positive")
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     """What is evaluated, and how reactions are generated for it."""
 
@@ -198,6 +229,8 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    hosts: HostsConfig = field(default_factory=HostsConfig)
 
     def __post_init__(self) -> None:
         self.model.check_window("train.window", self.train.window)

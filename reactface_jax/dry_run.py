@@ -45,14 +45,6 @@ def batch_shapes(config: Config, mesh: Mesh) -> Batch:
     return Batch(**cast(dict[str, Any], structs))
 
 
-def placed(shapes: TrainState, placement: TrainState) -> TrainState:
-    """The state's shapes with their shardings."""
-    state: TrainState = jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, placement
-    )
-    return state
-
-
 def memory_of(compiled: Any) -> Memory:
     """Of a compiled program."""
     plan = compiled.memory_analysis()

@@ -18,6 +18,7 @@ from reactface_jax import losses
 from reactface_jax.config import Config
 from reactface_jax.optimizer import frozen_patterns, path_mask
 from reactface_jax.progress import Metrics
+from reactface_jax.sharding import gathered
 from reactface_jax.train_state import TrainState, stream
 from reactface_jax.types import AnyArray, Batch, Reactions
 
@@ -38,7 +39,7 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
         held = path_mask(params, frozen)
         params = jax.tree.map(lambda x, is_held: jax.lax.stop_gradient(x) if is_held else x, params, held)
         reactions = model.apply(
-            {"params": params},
+            {"params": gathered(params)},
             to_unit_range(batch.video),
             batch.audio,
             num_reactions=config.train.num_reactions,

@@ -1,12 +1,9 @@
 """The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
 
-import contextlib
 import dataclasses
 import logging
 import math
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +16,11 @@ import numpy as np
 import tensorboardX
 from jaxtyping import Float, PRNGKeyArray
 
-from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
+from reactface_jax import hosts, termination
+from reactface_jax.checkpoint import DAMAGED_FOLDER, FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
 from reactface_jax.divergence import Launched, diverged, first_not_finite
-from reactface_jax.dry_run import batch_shapes, placed, what_would_run
+from reactface_jax.dry_run import batch_shapes, what_would_run
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import Clips
 from reactface_jax.models.build import build_model
@@ -30,7 +28,7 @@ from reactface_jax.optimizer import check_patterns, frozen_patterns, make_optimi
 from reactface_jax.params_file import load_params
 from reactface_jax.progress import Progress, what_runs
 from reactface_jax.sample_figures import draw_reactions
-from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
+from reactface_jax.sharding import abstract, check_mesh, make_mesh, on_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
 from reactface_jax.train_step import make_train_step
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
@@ -55,7 +53,9 @@ class TrainingData:
     mean_face: Float[np.ndarray, " C"]
     coefficient_names: tuple[str, ...]
     train_batches: Callable[[int], Iterator[Batch]]
-    """From a step number: endless batches from there on, the same whenever asked."""
+    """From a step number: endless batches from there on, the same whenever asked.
+
+    Where several processes train together, each gets the rows that `sharding.host_rows` says, here and below."""
     validation_batches: Callable[[], Iterator[Batch]]
     """Clips of the validation split in order; clip = -1 marks padding."""
     validation_clips: Callable[[], Clips] | None = None
@@ -85,7 +85,7 @@ def train(
 
     Returns:
       The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
-      then. Its shapes, if this is a dry run.
+      then. On several hosts each process holds its part. Its shapes, if this is a dry run.
 
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
@@ -96,8 +96,8 @@ def train(
         check_workdir(workdir, resume=resume, overwrite=overwrite)
 
     # ---- Mesh
-    mesh = make_mesh()
-    check_batch_size(config.train.batch_size, mesh)
+    mesh = make_mesh(config=config.mesh)
+    check_mesh(config, mesh)
 
     # ---- Model and optimiser
     model = build_model(dataclasses.replace(config.model, window=config.train.window))
@@ -113,31 +113,33 @@ def train(
     shapes = jax.eval_shape(init)
     check_patterns(shapes.params, config.optimizer)
     placement = shardings(shapes, mesh)
-    step_fn = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0, out_shardings=(placement, None))
+    train_step = on_mesh(make_train_step(model, optimizer, config), mesh)
+    step_fn = jax.jit(train_step, donate_argnums=0, out_shardings=(placement, None))
     validation_fn = make_validation_step(build_model(config.model), config, mesh)
 
     about = About(config, data.mean_face, data.coefficient_names)
     if dry_run:
         for line in what_runs(config, mesh, about.versions, data.description, shapes.params, 0):
             log.info(line)
-        for line in what_would_run(step_fn, placed(shapes, placement), batch_shapes(config, mesh)):
+        for line in what_would_run(step_fn, abstract(shapes, placement), batch_shapes(config, mesh)):
             log.info(line)
         return shapes
 
-    if overwrite:
+    hosts.wait_for_all("the run's directory is checked")
+    if overwrite and hosts.is_first():
         remove_run(workdir)
+    hosts.wait_for_all("the old run is removed")
     with (
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
-        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD)) as writer,
-        _termination() as terminated,
+        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
+        termination.listening() as terminated,
     ):
         # ---- Restore, or start
-        start = (checkpoints.latest_step or 0) if resume else 0
-        if start:
-            check_resumable(checkpoints.about(start), about)
-            abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placement)
-            state = checkpoints.restore(start, abstract)
+        saved = checkpoints.restore_newest(abstract(shapes, placement), lambda old: check_resumable(old, about))
+        if saved:
+            start, state = saved
         else:
+            start = 0
             state = jax.jit(init, out_shardings=placement, compiler_options=_ONE_USE.get(jax.default_backend()))()
             if config.train.pretrained_audio:
                 params = with_pretrained_audio(state.params, config.train.pretrained_audio)
@@ -156,9 +158,10 @@ def train(
             progress.add(step, metrics)
             launched.append(Launched(step, batch, metrics))
 
-            last = step == config.train.steps or terminated.is_set()
+            ending = terminated.reached(step)
+            last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
-            validating = not terminated.is_set() and (last or step % config.train.eval_every == 0)
+            validating = not ending and (last or step % config.train.eval_every == 0)
             telling = saving or validating or step % config.train.log_every == 0
             if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
                 raise diverged(bad, state, config, data.clip_ids, workdir)
@@ -179,7 +182,7 @@ def train(
                     saving = last = True
             if saving:
                 checkpoints.save(step, state, dataclasses.replace(about, data_step=step), scored)
-            if terminated.is_set():
+            if ending:
                 log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
             if last:
                 break
@@ -224,7 +227,7 @@ def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None
 
 def remove_run(workdir: Path) -> None:
     """Removes what `train` writes, and nothing else that may lie there."""
-    for name in (FOLDER, TENSORBOARD):
+    for name in (FOLDER, DAMAGED_FOLDER, TENSORBOARD):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
@@ -245,17 +248,3 @@ def with_pretrained_audio(params: Any, folder: str) -> Any:
         raise UserError(f"--train.pretrained-audio {folder} does not fit the sizes of model.audio; convert it again")
     speaker_encoder = {**params["speaker_encoder"], "audio_encoder": theirs}
     return {**params, "speaker_encoder": speaker_encoder}
-
-
-@contextlib.contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM (preemption) sets, instead of ending the process. Threads can't listen: never set there."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -15,7 +15,7 @@ from reactface_jax.config import Config
 from reactface_jax.evaluation import Clips, clip_noise
 from reactface_jax.generation import protocol_of, react
 from reactface_jax.progress import Metrics
-from reactface_jax.sharding import place_batch
+from reactface_jax.sharding import gathered, on_mesh, place_batch
 from reactface_jax.train_step import to_unit_range
 from reactface_jax.types import Batch, Reactions
 
@@ -46,13 +46,13 @@ def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> Valida
     def validation_step(params: Any, batch: Batch) -> tuple[Metrics, Array, Array]:
         num_windows = -(-batch.video.shape[1] // config.model.window)
         noise = clip_noise(root, batch.clip, (config.eval.num_reactions, num_windows, config.model.feature_dim))
-        listener, mean, std = react(model, protocol, params, to_unit_range(batch.video), batch.audio, noise)
+        listener, mean, std = react(model, protocol, gathered(params), to_unit_range(batch.video), batch.audio, noise)
         reactions = Reactions(listener, mean, std, jnp.asarray(batch.speaker))
         loss, parts = losses.validation(reactions, batch.listener, batch.clip >= 0, weights=config.loss)
         return {"loss": loss, **parts}, listener, jnp.asarray(batch.clip)
 
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(validation_step, out_shardings=everywhere)
+    return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
 
 
 def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:

@@ -91,7 +91,7 @@ def compiled_programs_are_kept(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-    monkeypatch.setattr(training, "make_mesh", lambda: sharding.make_mesh(jax.devices()[:1]))
+    monkeypatch.setattr(training, "make_mesh", lambda **_: sharding.make_mesh(jax.devices()[:1]))
 
 
 @pytest.fixture
