@@ -1,7 +1,7 @@
 """Prepares data: check a raw tree, write its shards, read a shard set back.
 
-python -m data_pipeline.prepare check  --raw ROOT
-python -m data_pipeline.prepare shards --raw ROOT --out DIR [--workers N] [--overwrite]
+python -m data_pipeline.prepare check  --raw ROOT [--max-bad N]
+python -m data_pipeline.prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
 python -m data_pipeline.prepare verify --data DIR
 
 Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes import
@@ -15,13 +15,11 @@ from data_pipeline.verify import verify
 from data_pipeline.write_shards import shards
 from reactface_jax.errors import reports_user_errors
 
-COMMANDS = {"check": check, "shards": shards, "verify": verify}
-
 
 @reports_user_errors
 def main() -> None:
     """Runs the command that the first word names."""
-    tyro.extras.subcommand_cli_from_dict(COMMANDS, description=__doc__)
+    tyro.extras.subcommand_cli_from_dict({"check": check, "shards": shards, "verify": verify}, description=__doc__)
 
 
 if __name__ == "__main__":
