@@ -98,6 +98,8 @@ def fetched(path: AnyPath) -> Iterator[Path]:
         _fetch(path, copy)
         try:
             yield copy
+        except FetchError:
+            raise
         except UserError as error:
             raise UserError(str(error).replace(str(copy), str(path))) from error
 

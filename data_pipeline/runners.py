@@ -9,11 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from reactface_jax.errors import UserError
 
 
+@runtime_checkable  # Beam looks at types
 class Job(Protocol):
     """Work whose result is a file; so it can be done anywhere, and again."""
 
