@@ -21,7 +21,7 @@ from data_pipeline.examples import React2023, features, to_example
 from data_pipeline.host_tensorflow import tfds
 from data_pipeline.parts import read_part
 from data_pipeline.react2023 import read_coefficient_names, read_statistics
-from data_pipeline.remote import AnyPath, local_folder, send, write_bytes
+from data_pipeline.remote import AnyPath, local_folder, send, write_bytes, writing
 from data_pipeline.runners import Beam, Processes, Runner
 
 _READERS = 16  # threads that look for files: in a bucket each look takes its time
@@ -58,7 +58,7 @@ class WriteShard:
             return
         spec = features()
         serializer = tfds.core.example_serializer.ExampleSerializer(spec.get_serialized_info())
-        with local_folder(beside=self.path.parent.parent) as folder:
+        with writing(self.path), local_folder(beside=self.path.parent.parent) as folder:
             local = folder / self.path.name
             writer = ArrayRecordWriter(os.fspath(local), "group_size:1")
             for entry in self.entries:
@@ -98,7 +98,7 @@ def write_set(
     """Writes all files of the set into <aside>/set, the description last; see `data_pipeline.shards.write_shards`."""
     shards = {content.split.name: _plan_shards(aside, content, clips_per_shard) for content in contents}
     files = _write_shards([shard for of_split in shards.values() for shard in of_split], contents, runner, report)
-    with local_folder(beside=aside) as folder:
+    with writing(aside / "set"), local_folder(beside=aside) as folder:
         for content in contents:
             name = content.split.name
             tracks = [pair.tracks[direction] for direction in range(2) for pair in content.pairs]

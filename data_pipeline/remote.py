@@ -123,5 +123,18 @@ class FetchError(UserError):
     """The bucket failed, and not the file in it."""
 
 
+@contextlib.contextmanager
+def writing(path: AnyPath) -> Iterator[None]:
+    """Turns what storage and libraries say of a full disk or a missing right into a sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path} can't be written ({_first_line(error)}); mend that and start again, what is done already is kept"
+        ) from error
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

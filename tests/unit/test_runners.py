@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import Die, Refuse, Write
@@ -70,6 +71,19 @@ def test_a_mended_file_is_read_again(tmp_path: Path) -> None:
     video.write_bytes(whole)
     description = write_shards(raw, tmp_path / "shards")
     assert description["splits"]["train"]["clips"] == 4
+
+
+def test_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_split(tmp_path / "raw", "train", [3])
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name, file in (("data_pipeline.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")):
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=rf"{file}.* can't be written \(.*No space"):
+            patch.setattr(name, full)
+            write_shards(tmp_path / "raw", tmp_path / "shards")
+    assert write_shards(tmp_path / "raw", tmp_path / "shards")["splits"]["train"]["clips"] == 2
 
 
 class TestCommandLine:
