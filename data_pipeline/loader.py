@@ -5,7 +5,6 @@ What a training step sees is a pure function of (seed, step): the permutation of
 leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no longer than starting.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -16,8 +15,9 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Bool, Float, Int
 
+from data_pipeline.description import read_description
+from data_pipeline.examples import features
 from data_pipeline.host_tensorflow import tf, tfds
-from data_pipeline.shards import DESCRIPTION, VERSION, features
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -27,29 +27,8 @@ _CROP = 7 / 8  # the centre of a frame that the model sees: 224 of 256
 
 
 def open_shards(folder: str | Path) -> "ShardSet":
-    """Opens a shard set and checks it against its description: version, and presence and size of every file.
-
-    Raises:
-      UserError: there is no shard set, it is of another version, or a file is missing or cut off.
-    """
-    folder = Path(folder)
-    path = folder / DESCRIPTION
-    write = f"write it with `python -m data_pipeline.prepare shards --raw ROOT --out {folder}`"
-    if not path.is_file():
-        raise UserError(f"{folder} is not a shard set: it has no {DESCRIPTION}; {write}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        version = description["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} can't be read; copy the shard set again, or {write}") from error
-    if version != VERSION:
-        raise UserError(f"{folder} has version {version} of the shards' format, not {VERSION}; {write} --overwrite")
-    for name, expected in description["files"].items():
-        size = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if size != expected["bytes"]:
-            state = "is missing" if size is None else f"has {size} bytes, not {expected['bytes']}"
-            raise UserError(f"shard file {folder / name} {state}; copy it again, or {write} --overwrite")
-    return ShardSet(folder, description)
+    """Opens a shard set and checks it against its description, see `read_description`. Raises `UserError` likewise."""
+    return ShardSet(Path(folder), read_description(Path(folder)))
 
 
 class ShardSet:
