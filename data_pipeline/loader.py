@@ -5,6 +5,7 @@ What a training step sees is a pure function of (seed, step): the permutation of
 leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no longer than starting.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property

@@ -34,16 +34,32 @@ _SMOOTHING = 0.6  # s, standard deviation of the crop's Gaussian smoothing
 _MAX_FACES = 4
 
 
+@dataclass(frozen=True)
+class MeasuredFace:
+    """What MediaPipe measures of one face in one frame."""
+
+    landmarks: Float[np.ndarray, "478 3"]
+    """As of `FaceLandmarker.landmarks`."""
+    weights: dict[str, float]
+    """Of the 51 ARKit shapes that MediaPipe scores (no tongueOut), in [0, 1]."""
+    matrix: Float[np.ndarray, "4 4"]
+    """Brings its model of a face (cm; x to the person's left, y up, z out of the face) before its camera, which has a
+    vertical angle of view of 63 degrees, x to the right, y up and looks along -z."""
+
+
 class FaceLandmarker:
     """MediaPipe's face landmarker over a video: a context manager around one stream of frames.
+
+    Args:
+      measures: whether `measure` is wanted, which takes longer.
 
     Raises:
       UserError: MediaPipe is not installed, or its graphics libraries are not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, measures: bool = False) -> None:
         with _quiet():
-            self._mediapipe, self._landmarker = _start_mediapipe()
+            self._mediapipe, self._landmarker = _start_mediapipe(measures)
             self._time = 0
             # MediaPipe's threads print notes while they start: a first, black frame makes them do so here.
             self.landmarks(np.zeros((64, 64, 3), np.uint8))
@@ -58,12 +74,22 @@ class FaceLandmarker:
 
     def landmarks(self, frame: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
         """Landmarks of each face of the next frame: x, y in pixels, z (towards the camera < 0) in the same unit."""
+        return _in_pixels(self._detect(frame), frame)
+
+    def measure(self, frame: UInt8[np.ndarray, "H W 3"]) -> list[MeasuredFace]:
+        """Landmarks, expression and pose of each face of the next frame."""
+        found = self._detect(frame)
+        scores = [
+            {score.category_name: score.score for score in face if score.category_name != "_neutral"}
+            for face in found.face_blendshapes
+        ]
+        matrices = [np.asarray(matrix, np.float32) for matrix in found.facial_transformation_matrixes]
+        return [MeasuredFace(*face) for face in zip(_in_pixels(found, frame), scores, matrices, strict=True)]
+
+    def _detect(self, frame: UInt8[np.ndarray, "H W 3"]) -> Any:
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
         self._time += 1000 // FRAME_RATE
-        found = self._landmarker.detect_for_video(image, self._time)
-        height, width = frame.shape[:2]
-        scale = np.array([width, height, width], np.float32)
-        return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found.face_landmarks]
+        return self._landmarker.detect_for_video(image, self._time)
 
 
 @dataclass
@@ -222,7 +248,13 @@ def _area_weights(source: int, target: int) -> Float[np.ndarray, "target source"
     return (np.maximum(overlap, 0) * target / source).astype(np.float32)
 
 
-def _start_mediapipe() -> tuple[Any, Any]:
+def _in_pixels(found: Any, frame: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
+    height, width = frame.shape[:2]
+    scale = np.array([width, height, width], np.float32)
+    return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found.face_landmarks]
+
+
+def _start_mediapipe(measures: bool) -> tuple[Any, Any]:
     # MediaPipe imports TensorFlow, if it is there, for a decorator of its documentation alone: seconds for nothing, and
     # a crash when the 3-D head is drawn later (see data_pipeline/host_tensorflow.py).
     hide_tensorflow = "tensorflow" not in sys.modules
@@ -237,6 +269,8 @@ def _start_mediapipe() -> tuple[Any, Any]:
             base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
             running_mode=vision.RunningMode.VIDEO,
             num_faces=_MAX_FACES,
+            output_face_blendshapes=measures,
+            output_facial_transformation_matrixes=measures,
         )
         return mediapipe, vision.FaceLandmarker.create_from_options(options)
     except ModuleNotFoundError as error:

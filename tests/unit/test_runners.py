@@ -80,9 +80,10 @@ def test_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     for name, file in (("data_pipeline.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")):
-        with monkeypatch.context() as patch, pytest.raises(UserError, match=rf"{file}.* can't be written \(.*No space"):
+        with monkeypatch.context() as patch:
             patch.setattr(name, full)
-            write_shards(tmp_path / "raw", tmp_path / "shards")
+            with pytest.raises(UserError, match=rf"{file}.* can't be written \(.*No space"):
+                write_shards(tmp_path / "raw", tmp_path / "shards")
     assert write_shards(tmp_path / "raw", tmp_path / "shards")["splits"]["train"]["clips"] == 2
 
 
