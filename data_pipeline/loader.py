@@ -137,8 +137,6 @@ class ShardSet:
         max_neighbours: int,
         seed: int,
         start_step: int = 0,
-        process_index: int = 0,
-        process_count: int = 1,
         rows: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
         """Random crops of shuffled clips, without end; each epoch has every clip once, and batches run across epochs.
@@ -153,18 +151,14 @@ class ShardSet:
             split if that is less.
           seed: of order and crops.
           start_step: the step of the first batch.
-          process_index: of this host, which gets its slice of each batch.
-          process_count: number of hosts.
-          rows: which rows of the global batch to read instead, where devices do not lie host after host.
+          rows: which rows of each batch to read, where several hosts share it (`reactface_jax.sharding.host_rows`);
+            None: all.
 
         Raises:
-          UserError: a clip is shorter than `num_frames`, or the hosts can't share the batch evenly.
+          UserError: a clip is shorter than `num_frames`.
         """
         self._check_length(split, num_frames)
-        if batch_size % process_count:
-            raise UserError(f"batch size {batch_size} must be a multiple of the number of hosts, {process_count}")
-        share = batch_size // process_count
-        own = range(process_index * share, (process_index + 1) * share) if rows is None else rows
+        own = list(range(batch_size) if rows is None else rows)
         count, lengths = self.num_clips(split), self.num_frames(split)
         num_neighbours = min(max_neighbours, self._split(split)["max_neighbours"])
 
