@@ -112,18 +112,25 @@ async function play() {
   requestAnimationFrame(tick);
 }
 
+// Where drawing lags behind the recording, the faces catch up with the picture on which it stops.
 function stop() {
+  if (player.playing && player.about.recorded) {
+    video.pause();
+    player.frame = frameAt(video.currentTime);
+    draw();
+  }
   player.playing = false;
-  video.pause();
   byId("play").textContent = "▶";
   byId("play").setAttribute("aria-label", "play");
 }
+
+const frameAt = (seconds) => Math.min(PAGE.frames - 1, Math.max(0, Math.floor(seconds * PAGE.frame_rate + 1e-3)));
 
 function tick(now) {
   if (!player.playing) return;
   const speed = Number(byId("speed").value);
   const time = player.about.recorded ? video.currentTime : player.began + (speed * (now - player.beganAt)) / 1000;
-  const frame = Math.min(PAGE.frames - 1, Math.max(0, Math.floor(time * PAGE.frame_rate + 1e-3)));
+  const frame = frameAt(time);
   if (frame !== player.frame) { player.frame = frame; draw(); }
   if (frame >= PAGE.frames - 1 || video.ended) { stop(); return; }
   requestAnimationFrame(tick);
