@@ -18,6 +18,7 @@ from reactface_jax.generation import generate
 from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
 from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
+from reactface_jax.metrics.video_distance import VideoDistance
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch
 
@@ -54,7 +55,7 @@ class Row:
     smile: ChannelLag | None
     """When its smiles follow the speaker's; None if the data does not say which channels are smiles."""
     frames_per_second: float | None = None
-    realism: float | None = None
+    realism: Mapping[metrics.Mode, VideoDistance] | None = None
     """FRRea; None where no videos were compared."""
     draws: Mapping[metrics.Mode, Mapping[str, Float[np.ndarray, " R"]]] = field(default_factory=dict)
     """The figures of resampled clips, the same ones for all rows: intervals, and differences between rows."""
@@ -157,19 +158,27 @@ def evaluate_baselines(
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> Iterator[Row]:
-    """The rows that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr.
+    """The rows of `baselines`. `seed` is also of the random-neighbour control; `advance` is called after every clip."""
+    for name, prediction in baselines(clips, training, num_reactions, seed):
+        yield evaluate(name, prediction, clips, seed, advance=advance)
+
+
+def baselines(
+    clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, num_reactions: int, seed: int = 0
+) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
+    """Methods that need no training to speak of, and their reactions: GT, Mirror, Random, MeanSeq, MeanFr.
 
     Args:
       clips: the split.
-      training: the training split's listeners, raw.
+      training: the training split's listeners, raw; None leaves out those that learn from them.
       num_reactions: K; methods with one answer repeat it.
-      seed: of Random and of the random-neighbour control.
-      advance: called after every clip of every row.
+      seed: of Random.
     """
-    methods: list[Method] = [GroundTruth(clips.listener), Mirror(), RandomDraws(), MeanSequence(), MeanFrame()]
+    methods: list[Method] = [GroundTruth(clips.listener), Mirror()]
+    if training is not None:
+        methods += [method.fit(training) for method in (RandomDraws(), MeanSequence(), MeanFrame())]
     for method in methods:
-        prediction = method.fit(training).generate(clips.speaker, num_reactions, jax.random.key(seed))
-        yield evaluate(method.name, prediction, clips, seed, advance=advance)
+        yield method.name, method.generate(clips.speaker, num_reactions, jax.random.key(seed))
 
 
 def _answer(
