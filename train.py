@@ -104,6 +104,7 @@ def train_reactions(config: Config, arguments: argparse.Namespace) -> None:
             image_size=config.data.image_size,
             rows=rows,
         ),
+        listeners=shards.listeners("train"),
         validation_clips=lambda: Clips(
             *shards.coefficients("val"),
             shards.appropriateness("val"),

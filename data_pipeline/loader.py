@@ -69,6 +69,11 @@ class ShardSet:
         speaker = self._table(split)[:, : self.num_frames(split).min()]
         return speaker, np.roll(speaker, len(speaker) // 2, axis=0)
 
+    def listeners(self, split: str) -> Float[np.ndarray, "N T 58"]:
+        """Coefficients of each direction's listener, relative to `mean_face`: the table into which neighbours point."""
+        table = self._table(split)
+        return np.roll(table, len(table) // 2, axis=0) - self.mean_face
+
     def appropriateness(self, split: str) -> Bool[np.ndarray, "N N"]:
         """[i, j]: listener j is an appropriate reaction to speaker i."""
         self._split(split)
@@ -251,15 +256,15 @@ class ShardSet:
                 decoders={"frames": _KeepJpegs()},
             )
             window = slice(start, start + num_frames)
-            others, mask = tf.numpy_function(
-                neighbours, [example["neighbours"], index, start], (tf.float32, tf.bool), stateful=False
+            places, mask = tf.numpy_function(
+                neighbours, [example["neighbours"], index, start], (tf.int32, tf.bool), stateful=False
             )
             return Batch(
                 video=_decode(example["frames"][window], height, width, num_frames, image_size),
                 audio=_crop_audio(example["audio"], start, num_frames),
                 speaker=tf.ensure_shape(example["speaker"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
                 listener=tf.ensure_shape(example["listener"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
-                neighbours=tf.ensure_shape(others, [num_neighbours, num_frames, NUM_COEFFICIENTS]),
+                neighbours=tf.ensure_shape(places, [num_neighbours, 2]),
                 neighbour_mask=tf.ensure_shape(mask, [num_neighbours]),
                 clip=tf.cast(clip, tf.int32),
             )
@@ -273,23 +278,15 @@ class ShardSet:
         return _iterate(batches.prefetch(2).with_options(options), failures)
 
     def _neighbours(
-        self,
-        split: str,
-        rows: Int[np.ndarray, "_"],
-        index: int,
-        start: int,
-        num_frames: int,
-        num_neighbours: int,
-    ) -> tuple[Float[np.ndarray, "M T 58"], Bool[np.ndarray, "M"]]:
-        """Appropriate reactions to a clip, mean_face subtracted, at the clip's own moment, and which rows are real."""
-        table, lengths = self._table(split), self.num_frames(split)
-        count = len(table)
+        self, split: str, rows: Int[np.ndarray, "_"], index: int, start: int, num_frames: int, num_neighbours: int
+    ) -> tuple[Int[np.ndarray, "M 2"], Bool[np.ndarray, "M"]]:
+        """Row and first frame in `listeners` of appropriate reactions at the clip's own moment; which ones are real."""
         rows = np.concatenate([[index], rows[rows != index]])[:num_neighbours]
-        reactions = np.zeros((num_neighbours, num_frames, NUM_COEFFICIENTS), np.float32)
-        for m, row in enumerate(rows):
-            begin = min(start, lengths[row] - num_frames)  # a neighbour may be a frame or two shorter than the clip
-            reactions[m] = table[(row + count // 2) % count, begin : begin + num_frames] - self.mean_face
-        return reactions, np.arange(num_neighbours) < len(rows)
+        places = np.zeros((num_neighbours, 2), np.int32)
+        places[: len(rows), 0] = rows
+        # A neighbour may be a frame or two shorter than the clip.
+        places[: len(rows), 1] = np.minimum(start, self.num_frames(split)[rows] - num_frames)
+        return places, np.arange(num_neighbours) < len(rows)
 
 
 class _KeepJpegs(tfds.decode.Decoder):

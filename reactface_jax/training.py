@@ -24,6 +24,7 @@ from reactface_jax.dry_run import batch_shapes, what_would_run
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import Clips
 from reactface_jax.models.build import build_model
+from reactface_jax.neighbours import NeighbourTable
 from reactface_jax.optimizer import check_patterns, frozen_patterns, make_optimizer
 from reactface_jax.params_file import load_params
 from reactface_jax.progress import Progress, what_runs
@@ -58,6 +59,9 @@ class TrainingData:
     Where several processes train together, each gets the rows that `sharding.host_rows` says, here and below."""
     validation_batches: Callable[[], Iterator[Batch]]
     """Clips of the validation split in order; clip = -1 marks padding."""
+    listeners: Float[np.ndarray, "N T C"] | None = None
+    """Of the training split, relative to mean_face, for batches that say where their neighbours are; None: they bring
+    them along."""
     validation_clips: Callable[[], Clips] | None = None
     """The same split's people, with whom answers are compared; None: losses are all that is measured."""
     clip_ids: Sequence[str] = ()
@@ -148,13 +152,15 @@ def train(
             log.info(line)
 
         # ---- Loop
+        table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
         progress = Progress(config, writer)
         launched: list[Launched] = []
         batches = data.train_batches(start)
         best_step, best_score = checkpoints.best or (start, -math.inf)
         for step in range(start + 1, config.train.steps + 1):
             batch = next(batches)
-            state, metrics = step_fn(state, place_batch(batch, mesh))
+            on_devices = place_batch(batch, mesh)
+            state, metrics = step_fn(state, on_devices if table is None else table.filled(on_devices))
             progress.add(step, metrics)
             launched.append(Launched(step, batch, metrics))
 
@@ -164,6 +170,7 @@ def train(
             validating = not ending and (last or step % config.train.eval_every == 0)
             telling = saving or validating or step % config.train.log_every == 0
             if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
+                bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
                 raise diverged(bad, state, config, data.clip_ids, workdir)
             if telling:
                 progress.report()

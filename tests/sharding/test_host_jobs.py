@@ -66,7 +66,7 @@ def started():
 
 
 def job(started, workdir, *words: str) -> list[Process]:
-    where = ("--hosts.coordinator", f"localhost:{free_port()}", "--hosts.count", "2", "--hosts.timeout", "10")
+    where = ("--hosts.coordinator", f"localhost:{free_port()}", "--hosts.count", "2", "--hosts.timeout", "30")
     pair = [Process(workdir, 4, *where, "--hosts.index", str(index), *words) for index in (0, 1)]
     started += pair
     return pair
