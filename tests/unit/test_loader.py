@@ -115,6 +115,8 @@ def test_hosts_share_the_global_batch(shard_set: ShardSet) -> None:
     whole = next(train(shard_set, start_step=1))
     parts = [next(train(shard_set, start_step=1, process_index=i, process_count=2)) for i in range(2)]
     assert_same(whole, Batch(*map(np.concatenate, zip(*parts, strict=True))))
+    rows = next(train(shard_set, start_step=1, rows=[3, 1]))  # devices may lie in another order than hosts
+    assert_same(rows, Batch(*(x[[3, 1]] for x in whole)))
     with pytest.raises(UserError, match="batch size 4 must be a multiple of the number of hosts, 3"):
         train(shard_set, process_count=3)
 
