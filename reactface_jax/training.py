@@ -137,6 +137,7 @@ def train(
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
         tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
         termination.listening() as terminated,
+        hosts.ending_together(),  # innermost: closing checkpoints would wait for a process that is gone
     ):
         # ---- Restore, or start
         saved = checkpoints.restore_newest(abstract(shapes, placement), lambda old: check_resumable(old, about))

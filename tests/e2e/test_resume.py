@@ -72,7 +72,7 @@ def wait_for(process: subprocess.Popen, pattern: str) -> str:
 
 
 def end(process: subprocess.Popen) -> str:
-    _, said = process.communicate(timeout=600)
+    _, said = process.communicate(timeout=3000)
     assert process.returncode == 0, said
     return said
 

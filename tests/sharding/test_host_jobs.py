@@ -52,7 +52,7 @@ class Process:
             time.sleep(0.05)
 
     def end(self) -> int:
-        return self.process.wait(BOUND)
+        return self.process.wait(4 * BOUND)
 
 
 @pytest.fixture
