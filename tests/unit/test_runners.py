@@ -73,17 +73,19 @@ def test_a_mended_file_is_read_again(tmp_path: Path) -> None:
     assert description["splits"]["train"]["clips"] == 4
 
 
-def test_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("writer", "file"), [("data_pipeline.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")]
+)
+def test_disk_is_full(tmp_path: Path, writer: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_split(tmp_path / "raw", "train", [3])
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    for name, file in (("data_pipeline.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")):
-        with monkeypatch.context() as patch:
-            patch.setattr(name, full)
-            with pytest.raises(UserError, match=rf"{file}.* can't be written \(.*No space"):
-                write_shards(tmp_path / "raw", tmp_path / "shards")
+    monkeypatch.setattr(writer, full)
+    with pytest.raises(UserError, match=rf"{file}.* can't be written \(.*No space"):
+        write_shards(tmp_path / "raw", tmp_path / "shards")
+    monkeypatch.undo()
     assert write_shards(tmp_path / "raw", tmp_path / "shards")["splits"]["train"]["clips"] == 2
 
 
