@@ -68,6 +68,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--split", help="train, val or test; the configuration's eval.split by default")
     parser.add_argument("--out", type=Path, help="where the report goes; beside the checkpoints by default")
     arguments, overrides = parser.parse_known_args(words)
+    if arguments.faceverse and not arguments.faceverse.is_file():
+        raise UserError(
+            f"--faceverse {arguments.faceverse} does not exist; `reactface_jax.convert faceverse` writes it"
+        )
     if arguments.predictions:
         return _evaluate_arrays(arguments, overrides)
     for name in ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners"):
@@ -210,10 +214,9 @@ def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> Non
     for name in ("speaker", "listener", "neighbours", "out"):
         if getattr(arguments, name) is None:
             raise UserError(f"--{name} is missing; --predictions needs --speaker, --listener, --neighbours and --out")
-    from reactface_jax import report
+    from reactface_jax import evaluation, report
     from reactface_jax.array_files import checksum, read_clips, read_predictions, read_training
     from reactface_jax.checkpoint import versions
-    from reactface_jax.evaluation import baselines
     from reactface_jax.page import build_page
     from reactface_jax.table import measure_rows
 
@@ -222,12 +225,12 @@ def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> Non
     )
     training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)
     given = read_predictions(arguments.predictions, clips)
-    methods = dict(baselines(clips, training, max(array.shape[1] for array in given.values())))
-    if taken := methods.keys() & given.keys():
+    names = [method.name for method in evaluation.baseline_methods(clips, training)]
+    if taken := given.keys() & names:
         raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
-    methods |= given
-    if arguments.compare_with not in (None, *methods):
-        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(methods)}")
+    names += given
+    if arguments.compare_with not in (None, *names):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
     num_clips, num_frames, num_channels = clips.speaker.shape
     console = Console()
     console.print(f"{len(given)} method(s), {num_clips} clips of {num_frames} frames and {num_channels} channels")
@@ -236,7 +239,9 @@ def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> Non
     people = {"speaker": clips.speaker, "listener": clips.listener, "neighbours": clips.neighbours}
     checksums |= {name: checksum(array) for name, array in people.items()}
     realism = {} if watching is None else _realism(watching, clips, console)
-    rows = measure_rows(methods.items(), len(methods), clips, console, **realism)
+    most = max(array.shape[1] for array in given.values())
+    methods = itertools.chain(evaluation.baselines(clips, training, most), given.items())
+    rows = measure_rows(methods, len(names), clips, console, **realism)
     data = {"clips": num_clips, "frames": num_frames, "channels": num_channels}
     data["reactions"] = {name: array.shape[1] for name, array in given.items()}
     result = report.Report(

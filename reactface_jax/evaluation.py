@@ -166,19 +166,22 @@ def evaluate_baselines(
 def baselines(
     clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, num_reactions: int, seed: int = 0
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
-    """Methods that need no training to speak of, and their reactions: GT, Mirror, Random, MeanSeq, MeanFr.
+    """Names and reactions of `baseline_methods`; `num_reactions` is K, `seed` Random's."""
+    for method in baseline_methods(clips, training):
+        yield method.name, method.generate(clips.speaker, num_reactions, jax.random.key(seed))
+
+
+def baseline_methods(clips: Clips, training: Float[np.ndarray, "M T2 C"] | None) -> list[Method]:
+    """Methods that need no training to speak of, ready: GT, Mirror, Random, MeanSeq, MeanFr.
 
     Args:
       clips: the split.
       training: the training split's listeners, raw; None leaves out those that learn from them.
-      num_reactions: K; methods with one answer repeat it.
-      seed: of Random.
     """
     methods: list[Method] = [GroundTruth(clips.listener), Mirror()]
     if training is not None:
         methods += [method.fit(training) for method in (RandomDraws(), MeanSequence(), MeanFrame())]
-    for method in methods:
-        yield method.name, method.generate(clips.speaker, num_reactions, jax.random.key(seed))
+    return methods
 
 
 def _answer(

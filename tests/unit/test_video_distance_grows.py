@@ -65,7 +65,6 @@ def test_it_grows_with_blur_noise_and_shuffling(params, real):
     for disturb in (blurred, noisy, shuffled):
         levels = [activations(params, [disturb(video, level) for video in real], "pooled") for level in (1, 2)]
         found[disturb.__name__] = [frechet(reference, seen) for seen in levels]
-    print(found)
     floor = 1e-4 * np.square(reference - reference.mean(0)).sum(1).mean()
     for weak, strong in found.values():
         assert floor < weak
