@@ -3,14 +3,9 @@
 Knows no TensorFlow, so that worker processes start quickly.
 """
 
-import collections
-import contextlib
 import io
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +13,10 @@ from jaxtyping import Float, Int16, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from data_pipeline.react2023 import NUM_ATTRIBUTES, Person, read_attributes, read_coefficients
+from data_pipeline.remote import AnyPath
 from reactface_jax.audio import read_audio
 from reactface_jax.errors import UserError
-from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 from reactface_jax.video import iterate_video
 
 JPEG_QUALITY = 90
@@ -60,7 +56,7 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
         if person.attributes is not None:
             attributes[person] = read_attributes(person.attributes)
             lengths[person.attributes] = len(attributes[person])
-    length = _common_length(lengths)
+    length = common_length(lengths)
     return Clip(
         speaker_id=speaker.id,
         listener_id=listener.id,
@@ -75,38 +71,6 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
     )
 
 
-ReadClips = Callable[[Sequence[tuple[Person, Person]]], Iterator[Clip]]
-
-
-def read_clips(directions: Sequence[tuple[Person, Person]]) -> Iterator[Clip]:
-    """Reads clips in order, in this process."""
-    return itertools.starmap(read_clip, directions)
-
-
-@contextlib.contextmanager
-def clip_reader(workers: int) -> Iterator[ReadClips]:
-    """`read_clips` with so many processes, which live as long as the context; 1 means none but this one."""
-    if workers <= 1:
-        yield read_clips
-        return
-
-    def read(directions: Sequence[tuple[Person, Person]]) -> Iterator[Clip]:
-        queue: collections.deque[Future[Clip]] = collections.deque()
-        for direction in directions:
-            queue.append(pool.submit(read_clip, *direction))
-            if len(queue) > 2 * workers:  # enough to keep all busy, few enough to keep memory flat
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
-
-    # Spawned, because a fork of a process that runs TensorFlow's threads may hang.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        yield read
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Yields the frames of an mp4 at 25 fps, or of a folder of 1.png, 2.png, ..., RGB.
 
@@ -116,20 +80,26 @@ def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     if not video.is_dir():
         yield from iterate_video(video, FRAME_RATE)
         return
-    paths = {int(path.stem): path for path in video.glob("*.png") if path.stem.isdecimal()}
-    if not paths:
-        raise UserError(f"{video} has no numbered png; unpack its frames again")
-    for number in range(min(paths), max(paths) + 1):
-        if number not in paths:
-            raise UserError(f"{video} lacks {number}.png; unpack its frames again")
+    for path in frame_files(video):
         try:
-            with Image.open(paths[number]) as image:
+            with Image.open(path) as image:
                 yield np.asarray(image.convert("RGB"))
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise UserError(f"{paths[number]} is not a png; unpack the frames again") from error
+            raise UserError(f"{path} is not a png; unpack the frames again") from error
 
 
-def _common_length(lengths: dict[Path, int]) -> int:
+def frame_files(folder: Path) -> list[Path]:
+    """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` when there is none, or one lacks."""
+    paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    if not paths:
+        raise UserError(f"{folder} has no numbered png; unpack its frames again")
+    for number in range(min(paths), max(paths) + 1):
+        if number not in paths:
+            raise UserError(f"{folder} lacks {number}.png; unpack its frames again")
+    return [paths[number] for number in sorted(paths)]
+
+
+def common_length(lengths: dict[AnyPath, int]) -> int:
     """The shortest of a clip's files (frames). Raises `UserError` when they differ by too much to be one clip's."""
     shortest = min(lengths, key=lambda path: lengths[path])
     longest = max(lengths, key=lambda path: lengths[path])
@@ -139,6 +109,15 @@ def _common_length(lengths: dict[Path, int]) -> int:
             "replace the wrong one or take the pair out of the csv"
         )
     return lengths[shortest]
+
+
+def check_duration(audio: Path, seconds: float, length: int) -> None:
+    """Raises `UserError` when a clip's sound is too short for its frames to be of the same clip."""
+    if seconds * FRAME_RATE < length - _TOLERANCE:
+        raise UserError(
+            f"{audio} lasts {seconds:.2f} s, but its clip {length / FRAME_RATE:.2f} s; replace it or take the pair out "
+            "of the csv"
+        )
 
 
 def _encode_frames(video: Path) -> tuple[list[bytes], tuple[int, int]]:
@@ -160,9 +139,5 @@ def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
 
 def _samples(path: Path, length: int) -> Int16[np.ndarray, " L"]:
     audio = read_audio(path, SAMPLE_RATE)
-    if len(audio) < (length - _TOLERANCE) * SAMPLES_PER_FRAME:
-        raise UserError(
-            f"{path} lasts {len(audio) / SAMPLE_RATE:.2f} s, but its clip {length / FRAME_RATE:.2f} s; replace it or "
-            "take the pair out of the csv"
-        )
+    check_duration(path, len(audio) / SAMPLE_RATE, length)
     return np.clip(np.round(audio * 32768), -32768, 32767).astype(np.int16)

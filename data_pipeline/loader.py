@@ -7,7 +7,7 @@ leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no lo
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Bool, Float, Int
 
+from data_pipeline.description import read_description
+from data_pipeline.examples import features
 from data_pipeline.host_tensorflow import tf, tfds
-from data_pipeline.shards import DESCRIPTION, VERSION, features
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -27,29 +28,8 @@ _CROP = 7 / 8  # the centre of a frame that the model sees: 224 of 256
 
 
 def open_shards(folder: str | Path) -> "ShardSet":
-    """Opens a shard set and checks it against its description: version, and presence and size of every file.
-
-    Raises:
-      UserError: there is no shard set, it is of another version, or a file is missing or cut off.
-    """
-    folder = Path(folder)
-    path = folder / DESCRIPTION
-    write = f"write it with `python -m data_pipeline.prepare shards --raw ROOT --out {folder}`"
-    if not path.is_file():
-        raise UserError(f"{folder} is not a shard set: it has no {DESCRIPTION}; {write}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        version = description["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} can't be read; copy the shard set again, or {write}") from error
-    if version != VERSION:
-        raise UserError(f"{folder} has version {version} of the shards' format, not {VERSION}; {write} --overwrite")
-    for name, expected in description["files"].items():
-        size = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if size != expected["bytes"]:
-            state = "is missing" if size is None else f"has {size} bytes, not {expected['bytes']}"
-            raise UserError(f"shard file {folder / name} {state}; copy it again, or {write} --overwrite")
-    return ShardSet(folder, description)
+    """Opens a shard set and checks it against its description, see `read_description`. Raises `UserError` likewise."""
+    return ShardSet(Path(folder), read_description(Path(folder)))
 
 
 class ShardSet:
@@ -89,6 +69,11 @@ class ShardSet:
         speaker = self._table(split)[:, : self.num_frames(split).min()]
         return speaker, np.roll(speaker, len(speaker) // 2, axis=0)
 
+    def listeners(self, split: str) -> Float[np.ndarray, "N T 58"]:
+        """Coefficients of each direction's listener, relative to `mean_face`: the table into which neighbours point."""
+        table = self._table(split)
+        return np.roll(table, len(table) // 2, axis=0) - self.mean_face
+
     def appropriateness(self, split: str) -> Bool[np.ndarray, "N N"]:
         """[i, j]: listener j is an appropriate reaction to speaker i."""
         self._split(split)
@@ -110,18 +95,38 @@ class ShardSet:
     def record(self, split: str, index: int) -> bytes:
         """The serialised example of a direction. Raises `UserError` when its shard is damaged."""
         if split not in self._sources:
-            shards = sorted(self.folder.glob(f"*-{split}.array_record*"))
+            paths = [self.folder / name for name in self._shards(split)]
             try:
-                self._sources[split] = ArrayRecordDataSource([str(path) for path in shards])
+                self._sources[split] = ArrayRecordDataSource([str(path) for path in paths])
             except (ValueError, RuntimeError) as error:
                 raise UserError(f"a shard of {self.folder / split} is damaged; copy the shard set again") from error
         try:
             return self._sources[split][index]
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
-                f"record {index} of split {split} in {self.folder} is damaged; `python -m data_pipeline.prepare verify "
-                f"--data {self.folder}` names the file, copy it again"
+                f"{self._place(split, index)} is damaged; copy the file again (`python -m data_pipeline.prepare "
+                f"verify --data {self.folder}` checks them all)"
             ) from error
+
+    def _shards(self, split: str) -> list[str]:
+        return sorted(name for name in self.description["files"] if f"-{split}.array_record" in name)
+
+    def _shard_lengths(self, split: str) -> list[int]:
+        """Records of each shard, from TFDS's own description; empty if it is damaged."""
+        try:
+            splits = json.loads((self.folder / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
+            return next([int(n) for n in each["shardLengths"]] for each in splits if each["name"] == split)
+        except (OSError, ValueError, KeyError, StopIteration):
+            return []
+
+    def _place(self, split: str, index: int) -> str:
+        """A record's file and number in it, for an error."""
+        offset = index
+        for name, length in zip(self._shards(split), self._shard_lengths(split), strict=False):
+            if offset < length:
+                return f"record {offset} of {self.folder / name}"
+            offset -= length
+        return f"record {index} of split {split} in {self.folder}"
 
     def example(self, split: str, index: int) -> dict[str, Any]:
         """A whole direction, decoded, as numpy arrays; see `data_pipeline.shards.features`."""
@@ -137,8 +142,7 @@ class ShardSet:
         max_neighbours: int,
         seed: int,
         start_step: int = 0,
-        process_index: int = 0,
-        process_count: int = 1,
+        rows: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
         """Random crops of shuffled clips, without end; each epoch has every clip once, and batches run across epochs.
 
@@ -152,17 +156,14 @@ class ShardSet:
             split if that is less.
           seed: of order and crops.
           start_step: the step of the first batch.
-          process_index: of this host, which gets its slice of each batch.
-          process_count: number of hosts.
+          rows: which rows of each batch to read, where several hosts share it (`reactface_jax.sharding.host_rows`);
+            None: all.
 
         Raises:
-          UserError: a clip is shorter than `num_frames`, or the hosts can't share the batch evenly.
+          UserError: a clip is shorter than `num_frames`.
         """
         self._check_length(split, num_frames)
-        if batch_size % process_count:
-            raise UserError(f"batch size {batch_size} must be a multiple of the number of hosts, {process_count}")
-        share = batch_size // process_count
-        first = process_index * share
+        own = list(range(batch_size) if rows is None else rows)
         count, lengths = self.num_clips(split), self.num_frames(split)
         num_neighbours = min(max_neighbours, self._split(split)["max_neighbours"])
 
@@ -177,12 +178,20 @@ class ShardSet:
 
         steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
         positions = steps.flat_map(
-            lambda step: tf.data.Dataset.range(step * batch_size + first, step * batch_size + first + share)
+            lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + tf.constant(own, tf.int64))
         )
         places = positions.map(place)
-        return self._batches(split, places, share, num_frames, image_size, num_neighbours)
+        return self._batches(split, places, len(own), num_frames, image_size, num_neighbours)
 
-    def clip_batches(self, split: str, *, batch_size: int, num_frames: int | None, image_size: int) -> Iterator[Batch]:
+    def clip_batches(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        num_frames: int | None,
+        image_size: int,
+        rows: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
         """Whole clips in order, each once, for evaluation; without neighbours (M = 0).
 
         Args:
@@ -190,6 +199,7 @@ class ShardSet:
           batch_size: clips in a batch; the last batch repeats the last clip, with `Batch.clip` -1.
           num_frames: T, frames from the beginning of each clip; 0 or None: the length of the split's shortest clip.
           image_size: as in `train_batches`.
+          rows: which rows of each batch to read, where several hosts share it; None: all.
 
         Raises:
           UserError: a clip is shorter than `num_frames`.
@@ -197,11 +207,13 @@ class ShardSet:
         num_frames = num_frames or int(self.num_frames(split).min())
         self._check_length(split, num_frames)
         count = self.num_clips(split)
-        index = np.arange(-(-count // batch_size) * batch_size)
+        every = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
+        index = every[:, range(batch_size) if rows is None else rows].reshape(-1)
         clip = np.where(index < count, index, -1)
         index = np.minimum(index, count - 1)
         places = tf.data.Dataset.from_tensor_slices((index, np.zeros_like(index), clip))
-        return self._batches(split, places, batch_size, num_frames, image_size, num_neighbours=0)
+        share = batch_size if rows is None else len(rows)
+        return self._batches(split, places, share, num_frames, image_size, num_neighbours=0)
 
     def _check_length(self, split: str, num_frames: int) -> None:
         lengths = self.num_frames(split)
@@ -244,15 +256,15 @@ class ShardSet:
                 decoders={"frames": _KeepJpegs()},
             )
             window = slice(start, start + num_frames)
-            others, mask = tf.numpy_function(
-                neighbours, [example["neighbours"], index, start], (tf.float32, tf.bool), stateful=False
+            places, mask = tf.numpy_function(
+                neighbours, [example["neighbours"], index, start], (tf.int32, tf.bool), stateful=False
             )
             return Batch(
                 video=_decode(example["frames"][window], height, width, num_frames, image_size),
                 audio=_crop_audio(example["audio"], start, num_frames),
                 speaker=tf.ensure_shape(example["speaker"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
                 listener=tf.ensure_shape(example["listener"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
-                neighbours=tf.ensure_shape(others, [num_neighbours, num_frames, NUM_COEFFICIENTS]),
+                neighbours=tf.ensure_shape(places, [num_neighbours, 2]),
                 neighbour_mask=tf.ensure_shape(mask, [num_neighbours]),
                 clip=tf.cast(clip, tf.int32),
             )
@@ -266,23 +278,15 @@ class ShardSet:
         return _iterate(batches.prefetch(2).with_options(options), failures)
 
     def _neighbours(
-        self,
-        split: str,
-        rows: Int[np.ndarray, "_"],
-        index: int,
-        start: int,
-        num_frames: int,
-        num_neighbours: int,
-    ) -> tuple[Float[np.ndarray, "M T 58"], Bool[np.ndarray, "M"]]:
-        """Appropriate reactions to a clip, mean_face subtracted, at the clip's own moment, and which rows are real."""
-        table, lengths = self._table(split), self.num_frames(split)
-        count = len(table)
+        self, split: str, rows: Int[np.ndarray, "_"], index: int, start: int, num_frames: int, num_neighbours: int
+    ) -> tuple[Int[np.ndarray, "M 2"], Bool[np.ndarray, "M"]]:
+        """Row and first frame in `listeners` of appropriate reactions at the clip's own moment; which ones are real."""
         rows = np.concatenate([[index], rows[rows != index]])[:num_neighbours]
-        reactions = np.zeros((num_neighbours, num_frames, NUM_COEFFICIENTS), np.float32)
-        for m, row in enumerate(rows):
-            begin = min(start, lengths[row] - num_frames)  # a neighbour may be a frame or two shorter than the clip
-            reactions[m] = table[(row + count // 2) % count, begin : begin + num_frames] - self.mean_face
-        return reactions, np.arange(num_neighbours) < len(rows)
+        places = np.zeros((num_neighbours, 2), np.int32)
+        places[: len(rows), 0] = rows
+        # A neighbour may be a frame or two shorter than the clip.
+        places[: len(rows), 1] = np.minimum(start, self.num_frames(split)[rows] - num_frames)
+        return places, np.arange(num_neighbours) < len(rows)
 
 
 class _KeepJpegs(tfds.decode.Decoder):

@@ -16,17 +16,20 @@ Order of a split, of its matrix and of every array: the csv's n pairs, then the 
 
 import csv
 import functools
+import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipeline.remote import AnyPath
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 SPLITS = ("train", "val", "test")
+_LOOKERS = 32  # threads that look for files: in a bucket each look takes its time
 NUM_ATTRIBUTES = 25  # 15 action units, valence, arousal, 8 expressions
 
 _FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files", "attributes": "Emotion"}
@@ -39,10 +42,10 @@ class Person:
     """The files of one person in one clip."""
 
     id: str  # path within the tree's folders, such as NoXI/065_2016-04-14_Nottingham/Expert_video/1
-    video: Path  # an mp4, or a folder of numbered pngs
-    audio: Path
-    coefficients: Path
-    attributes: Path | None
+    video: AnyPath  # an mp4, or a folder of numbered pngs
+    audio: AnyPath
+    coefficients: AnyPath
+    attributes: AnyPath | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class LeftOut:
     speaker: str
     listener: str
     reason: str  # such as "speaker has no video and no audio"
+    damaged: bool = False  # the files are there, but one of them can't be used
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Split:
         return self.pairs + [(listener, speaker) for speaker, listener in self.pairs]
 
 
-def list_splits(root: Path) -> list[Split]:
+def list_splits(root: AnyPath) -> list[Split]:
     """Lists the splits whose csv the tree has, and which of their rows can be used.
 
     Raises:
@@ -85,38 +89,42 @@ def list_splits(root: Path) -> list[Split]:
     return [_list_split(root, split, path) for split, path in found.items()]
 
 
-def _list_split(root: Path, name: str, path: Path) -> Split:
+def _list_split(root: AnyPath, name: str, path: AnyPath) -> Split:
     base = root / name if (root / name / _FOLDERS["coefficients"]).is_dir() else root
     split = Split(name, pairs=[], rows=[], num_rows=0, left_out=[])
     lines = _read_pairs(path)
+    people = sorted({person for pair in lines for person in pair})
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        found = dict(zip(people, pool.map(functools.partial(_find, base), people), strict=True))
     for row, (speaker, listener) in enumerate(lines):
-        roles = {"speaker": speaker, "listener": listener}
-        missing = [f"{role} has {lacking}" for role, person in roles.items() if (lacking := _missing(base, person))]
-        if missing:
-            split.left_out.append(LeftOut(row, speaker, listener, ", ".join(missing)))
-        else:
-            split.pairs.append((_person(base, speaker), _person(base, listener)))
+        one, other = found[speaker], found[listener]
+        if isinstance(one, Person) and isinstance(other, Person):
+            split.pairs.append((one, other))
             split.rows.append(row)
+        else:
+            roles = {"speaker": one, "listener": other}
+            missing = [f"{role} has {lacking}" for role, lacking in roles.items() if isinstance(lacking, str)]
+            split.left_out.append(LeftOut(row, speaker, listener, ", ".join(missing)))
     if not split.pairs:
         why = f": in the first, the {split.left_out[0].reason}" if split.left_out else ""
         raise UserError(f"{path} has {len(lines)} rows and none can be used{why}; check that {base} is complete")
     return Split(name, split.pairs, split.rows, len(lines), split.left_out)
 
 
-def _read_pairs(path: Path) -> list[tuple[str, str]]:
+def _read_pairs(path: AnyPath) -> list[tuple[str, str]]:
     """The (speaker, listener) columns of a csv, by name, with or without the running index before them."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            if missing := {"speaker_path", "listener_path"} - set(columns):
-                raise UserError(
-                    f"{path} has no column {' and no column '.join(sorted(missing))}; its header must name "
-                    "speaker_path and listener_path"
-                )
-            pairs = [(row["speaker_path"], row["listener_path"]) for row in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} is not a csv file ({error}); copy it again") from error
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        columns = reader.fieldnames or []
+        if missing := {"speaker_path", "listener_path"} - set(columns):
+            raise UserError(
+                f"{path} has no column {' and no column '.join(sorted(missing))}; its header must name "
+                "speaker_path and listener_path"
+            )
+        pairs = [(row["speaker_path"], row["listener_path"]) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a csv file ({error}); copy it again") from error
     for number, pair in enumerate(pairs):
         if not all(pair):
             raise UserError(f"{path}, row {number}, lacks the speaker's or the listener's path; complete or remove it")
@@ -135,61 +143,52 @@ def site_of(person: str) -> str:
 
 
 @functools.lru_cache
-def _site_folders(folder: Path) -> dict[str, str]:
+def _site_folders(folder: AnyPath) -> dict[str, str]:
     """Names of a folder's children by their lower-case spelling."""
     return {child.name.lower(): child.name for child in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _place(base: Path, kind: str, person: str) -> Path:
+def _place(base: AnyPath, kind: str, person: str) -> AnyPath:
     """Where a person's file of a kind lies, without its suffix; the site's folder may be spelt in any case."""
     folder = base / _FOLDERS[kind]
     site, _, rest = person.partition("/")
     return folder / _site_folders(folder).get(site.lower(), site) / rest
 
 
-def _video(base: Path, person: str) -> Path | None:
+def _video(base: AnyPath, person: str) -> AnyPath | None:
     place = _place(base, "video", person)
     if (mp4 := _suffixed(place, ".mp4")).is_file():
         return mp4
     return place if place.is_dir() else None
 
 
-def _suffixed(place: Path, suffix: str) -> Path:
+def _suffixed(place: AnyPath, suffix: str) -> AnyPath:
     return place.with_name(place.name + suffix)  # with_suffix would eat what follows a dot in the name
 
 
-def _missing(base: Path, person: str) -> str:
-    """What lacks for using a person's clip, in words; empty when nothing does."""
-    lacking = [] if _video(base, person) else ["video"]
-    for kind, suffix in (("audio", ".wav"), ("coefficients", ".npy")):
-        if not _suffixed(_place(base, kind, person), suffix).is_file():
-            lacking.append(kind)
-    return " and ".join(f"no {kind}" for kind in lacking)
-
-
-def _person(base: Path, person: str) -> Person:
+def _find(base: AnyPath, person: str) -> Person | str:
+    """The files of a person's clip; or what lacks for using it, in words."""
     video = _video(base, person)
-    assert video is not None, "only called where nothing is missing"
+    audio = _suffixed(_place(base, "audio", person), ".wav")
+    coefficients = _suffixed(_place(base, "coefficients", person), ".npy")
     attributes = _suffixed(_place(base, "attributes", person), ".csv")
-    return Person(
-        id=person,
-        video=video,
-        audio=_suffixed(_place(base, "audio", person), ".wav"),
-        coefficients=_suffixed(_place(base, "coefficients", person), ".npy"),
-        attributes=attributes if attributes.is_file() else None,
-    )
+    there = {"video": video is not None, "audio": audio.is_file(), "coefficients": coefficients.is_file()}
+    if video is None or not all(there.values()):
+        return " and ".join(f"no {kind}" for kind, is_there in there.items() if not is_there)
+    return Person(person, video, audio, coefficients, attributes if attributes.is_file() else None)
 
 
-def _first_file(root: Path, split: str, *names: str) -> Path | None:
+def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:
     """The first of some files that exists, in the root or in the challenge's folder of the split."""
     places = [folder / name for name in names for folder in (root, root / split)]
     return next((place for place in places if place.is_file()), None)
 
 
-def read_array(path: Path) -> np.ndarray:
+def read_array(path: AnyPath) -> np.ndarray:
     """Reads an .npy file of numbers. Raises `UserError` when it is none, or holds pickled objects."""
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise UserError(f"{path} can't be read as an array of numbers; copy it again") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
@@ -197,7 +196,7 @@ def read_array(path: Path) -> np.ndarray:
     return array
 
 
-def read_coefficients(path: Path) -> Float[np.ndarray, "T 58"]:
+def read_coefficients(path: AnyPath) -> Float[np.ndarray, "T 58"]:
     """Reads a clip's 3DMM coefficients, raw: 52 expressions, 3 rotations (rad), 3 translations.
 
     Raises:
@@ -217,10 +216,10 @@ def read_coefficients(path: Path) -> Float[np.ndarray, "T 58"]:
     return squeezed.astype(np.float32)
 
 
-def read_attributes(path: Path) -> Float[np.ndarray, "T 25"]:
+def read_attributes(path: AnyPath) -> Float[np.ndarray, "T 25"]:
     """Reads a clip's 25 attributes. Raises `UserError` unless the csv has a header and rows of 25 numbers."""
     try:
-        array = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
+        array = np.loadtxt(io.StringIO(path.read_text()), delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
     except ValueError as error:
         raise UserError(f"{path} is not a header and rows of {NUM_ATTRIBUTES} numbers; copy it again") from error
     if array.shape[1] != NUM_ATTRIBUTES or not len(array):
@@ -228,7 +227,7 @@ def read_attributes(path: Path) -> Float[np.ndarray, "T 25"]:
     return array
 
 
-def read_appropriateness(root: Path, split: Split) -> tuple[Bool[np.ndarray, "N N"], Path] | None:
+def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], AnyPath] | None:
     """Reads which listeners are appropriate reactions to which speakers of a split, in the order of its directions.
 
     The matrix may be that of all rows of the csv, from which the usable rows are cut, or that of just the usable ones.
@@ -260,7 +259,18 @@ def read_appropriateness(root: Path, split: Split) -> tuple[Bool[np.ndarray, "N 
     return matrix.astype(bool) | np.eye(usable, dtype=bool), path
 
 
-def read_statistics(root: Path) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"]] | None:
+def neighbours(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], str]:
+    """The split's matrix as `read_appropriateness` reads it, and where it is from.
+
+    Without one a clip's only known appropriate reaction is its own listener's.
+    """
+    found = read_appropriateness(root, split)
+    if found is None:
+        return np.eye(2 * len(split.pairs), dtype=bool), "no matrix: each clip's own listener only"
+    return found[0], found[1].name
+
+
+def read_statistics(root: AnyPath) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"]] | None:
     """Reads mean_face.npy and std_face.npy; None unless both are there. Raises `UserError` unless 58 numbers each."""
     paths = [root / "mean_face.npy", root / "std_face.npy"]
     if not all(path.is_file() for path in paths):
@@ -269,14 +279,14 @@ def read_statistics(root: Path) -> tuple[Float[np.ndarray, "58"], Float[np.ndarr
     return mean, std
 
 
-def _vector(path: Path) -> Float[np.ndarray, "58"]:
+def _vector(path: AnyPath) -> Float[np.ndarray, "58"]:
     array = read_array(path).squeeze()
     if array.shape != (NUM_COEFFICIENTS,) or not np.isfinite(array).all():
         raise UserError(f"{path} has shape {array.shape}, not {NUM_COEFFICIENTS} finite numbers; copy it again")
     return array.astype(np.float32)
 
 
-def read_coefficient_names(root: Path) -> list[str]:
+def read_coefficient_names(root: AnyPath) -> list[str]:
     """Names of the 58 coefficients: the tree's own, else expression_00 ... and the six of the pose.
 
     FaceVerse publishes the order of its expressions only in its licensed model file, so names travel with the data.
@@ -286,7 +296,7 @@ def read_coefficient_names(root: Path) -> list[str]:
     if not path.is_file():
         return [f"expression_{i:02d}" for i in range(NUM_EXPRESSION)] + pose
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = json.loads(path.read_bytes())
     except ValueError as error:
         raise UserError(f"{path} is not JSON; write a list of {NUM_COEFFICIENTS} names") from error
     if isinstance(names, list) and len(names) == NUM_EXPRESSION:

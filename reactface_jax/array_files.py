@@ -1,6 +1,7 @@
 """Anyone's reactions as arrays: the .npy files of a command line, checked and described."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,11 @@ def read_array(path: str | Path, flag: str) -> Shaped[np.ndarray, "..."]:
 
 
 def read_clips(
-    speaker: str | Path, listener: str | Path, neighbours: str | Path, clip_ids: str | Path | None = None
+    speaker: str | Path,
+    listener: str | Path,
+    neighbours: str | Path,
+    clip_ids: str | Path | None = None,
+    coefficient_names: str | Path | None = None,
 ) -> Clips:
     """The real people of a split.
 
@@ -49,6 +54,7 @@ def read_clips(
       listener: the same of the listeners, in the same order.
       neighbours: .npy of [N, N], 0 and 1.
       clip_ids: a text file with a name a line, for messages and the page.
+      coefficient_names: a JSON list of the channels' names, for smiles and the page's heads.
 
     Raises:
       UserError: a file can't be used, or shapes disagree.
@@ -70,7 +76,30 @@ def read_clips(
         names = Path(clip_ids).read_text(encoding="utf-8").splitlines()
     if len(names) != count:
         raise UserError(f"--clip-ids {clip_ids} has {len(names)} names for {count} clips; give one a line")
-    return Clips(people[0], people[1], matrix.astype(bool), names, ())
+    channels = () if coefficient_names is None else read_names(coefficient_names, people[0].shape[-1])
+    return Clips(people[0], people[1], matrix.astype(bool), names, channels)
+
+
+def read_names(path: str | Path, count: int) -> tuple[str, ...]:
+    """Names of the channels. Raises `UserError` unless the file is a JSON list of that many."""
+    if not Path(path).is_file():
+        raise UserError(f"--coefficient-names {path} does not exist; give a JSON list such as coefficient_names.json")
+    try:
+        names = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"--coefficient-names {path} is no JSON; give a list of names") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != count:
+        raise UserError(f"--coefficient-names {path} must be a JSON list of {count} names, one a channel")
+    return tuple(names)
+
+
+def read_training(path: str | Path, clips: Clips) -> Shaped[np.ndarray, "M T2 C"]:
+    """Listeners of the training split, mapped. Raises `UserError` if the file can't be used or has other channels."""
+    array = read_array(path, "--train-listeners")
+    channels = clips.speaker.shape[-1]
+    if array.ndim != 3 or array.shape[-1] != channels or 0 in array.shape:
+        raise UserError(f"--train-listeners {path} has shape {array.shape}; [M, T, {channels}] is needed")
+    return array
 
 
 def read_predictions(words: Sequence[str], clips: Clips) -> dict[str, np.ndarray]:

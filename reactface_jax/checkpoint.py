@@ -6,26 +6,36 @@ import difflib
 import functools
 import importlib.metadata
 import logging
+import math
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jaxtyping import Float
+from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from reactface_jax import hosts
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder
 from reactface_jax.train_state import TrainState
 
 FOLDER = "checkpoints"  # inside a run's directory
+DAMAGED_FOLDER = "damaged_checkpoints"  # beside it: what a resumed run could not read
 PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 _SLICED_FROM = 16 * 2**20  # bytes
+_NO_SCORE = -math.inf
+
+log = logging.getLogger(__name__)
 
 # A resumed run may change these: they do not enter the numbers of a step.
 FREE_FIELDS = (
@@ -33,10 +43,14 @@ FREE_FIELDS = (
     "train.steps",
     "train.log_every",
     "train.eval_every",
+    "train.eval_clips",
+    "train.patience",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.pretrained_audio",
     "eval.",
+    "mesh.",  # exact on the same devices; elsewhere sums run in another order
+    "hosts.",
 )
 
 
@@ -65,12 +79,29 @@ class Run:
     versions: Mapping[str, str]
 
 
+class DamagedError(UserError):
+    """A checkpoint that can't be read."""
+
+
 class Checkpoints:
-    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk."""
+    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk.
+
+    The newest `keep` stay, and the one with the highest score if scores are given. On several hosts all processes call
+    the same methods; each writes what its devices hold.
+    """
 
     def __init__(self, run_dir: Path, keep: int):
         self._run_dir = run_dir
-        self._manager = _manager(run_dir, ocp.CheckpointManagerOptions(max_to_keep=keep, create=True))
+        kept = preservation_policy.AnyPreservationPolicy(
+            [
+                preservation_policy.LatestN(n=keep),
+                preservation_policy.BestN(n=1, get_metric_fn=_score),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept, best_fn=_score, best_mode="max", create=True, cleanup_tmp_directories=True
+        )
+        self._manager = _manager(run_dir, options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -84,16 +115,32 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, step: int, state: TrainState, about: About) -> None:
-        """Writes in the background; the state's buffers may be donated as soon as this returns."""
-        progress = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and score of the checkpoint with the highest score; None if none has one."""
+        step = self._manager.best_step()
+        score = _NO_SCORE if step is None else _score(self._manager.metrics(step))
+        return None if step is None or score == _NO_SCORE else (step, score)
+
+    def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
+        """Writes in the background; the state's buffers may be donated as soon as this returns.
+
+        Args:
+          step: its number.
+          state: all of it is written.
+          about: what it belongs to.
+          score: of a validation, the more the better: the checkpoint with the highest one is kept.
+        """
+        average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardSave(state.params),
-                progress=ocp.args.StandardSave(progress),
+                progress=ocp.args.StandardSave(_progress(state)),
                 about=ocp.args.JsonSave(_to_json(about)),
+                **average,
             ),
+            metrics={"score": _NO_SCORE if score is None else float(score)},
         )
 
     def about(self, step: int) -> About:
@@ -101,28 +148,82 @@ class Checkpoints:
         return _read_about(self._manager, self._run_dir, step)
 
     def restore(self, step: int, abstract: TrainState) -> TrainState:
-        """Reads a checkpoint into the shapes, types and shardings of `abstract`.
+        """Reads a checkpoint into the shapes, types and shardings of `abstract`, on whichever devices these are.
 
         Raises:
           UserError: the checkpoint is damaged.
         """
-        progress = {"step": abstract.step, "opt_state": abstract.opt_state, "key": abstract.key}
         with _damage_reported(self._run_dir, step):
             restored = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
-                    params=ocp.args.StandardRestore(abstract.params), progress=ocp.args.StandardRestore(progress)
+                    params=ocp.args.StandardRestore(abstract.params),
+                    progress=ocp.args.StandardRestore(_progress(abstract)),
+                    **({} if abstract.average is None else {"average": ocp.args.StandardRestore(abstract.average)}),
                 ),
             )
-        return TrainState(params=restored["params"], **restored["progress"])
+        progress = restored["progress"]
+        progress["key"] = jax.random.wrap_key_data(progress["key"])
+        return dataclasses.replace(abstract, params=restored["params"], average=restored.get("average"), **progress)
+
+    def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
+        """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
+
+        Damaged ones that are newer are told aloud and moved to `DAMAGED_FOLDER`, since their steps will come again.
+
+        Args:
+          abstract: as in `restore`.
+          check: raises `UserError` if the run can't go on from such a checkpoint.
+
+        Raises:
+          UserError: what `check` raises, or no checkpoint can be read; then all stay where they are.
+        """
+        damaged: dict[int, DamagedError] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state = None
+            try:
+                check(self.about(step))
+                state = self.restore(step, abstract)
+            except DamagedError as error:
+                damaged[step] = error
+            if _everywhere(state is not None):
+                assert state is not None
+                self._set_aside(damaged, step)
+                return step, state
+            elsewhere = DamagedError(f"checkpoint of step {step} is damaged for another process")
+            log.warning(str(damaged.setdefault(step, elsewhere)).split(";")[0])
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self._run_dir / FOLDER} can be read ({len(damaged)} tried); restore a "
+                "copy, or start again with --overwrite"
+            )
+        return None
+
+    def _set_aside(self, damaged: Mapping[int, DamagedError], instead: int) -> None:
+        for step in damaged:
+            log.warning(
+                "going on from step %d instead; what is left of step %d is now in %s",
+                instead,
+                step,
+                self._run_dir / DAMAGED_FOLDER,
+            )
+            if hosts.is_first():
+                make_folder(self._run_dir / DAMAGED_FOLDER)
+                goal = self._run_dir / DAMAGED_FOLDER / str(step)
+                shutil.rmtree(goal, ignore_errors=True)
+                (self._run_dir / FOLDER / str(step)).rename(goal)
+        if damaged:
+            hosts.wait_for_all("damaged checkpoints are aside")
+            self._manager.reload()
 
 
-def load_run(run_dir: str | Path, step: int | None = None) -> Run:
+def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, average: bool = True) -> Run:
     """Reads a trained model, without its optimiser, onto this machine's first device.
 
     Args:
       run_dir: the `--workdir` of a training run.
-      step: which checkpoint; the newest by default.
+      step: which checkpoint; `best` is that of the highest validation score; the newest by default.
+      average: take the moving average of the parameters, if the run has one, instead of the parameters themselves.
 
     Raises:
       UserError: there is no such run or checkpoint, it is damaged, or another version of this package wrote it.
@@ -132,22 +233,28 @@ def load_run(run_dir: str | Path, step: int | None = None) -> Run:
         raise UserError(f"run {run_dir} does not exist; give the --workdir of a training run")
     if not (run_dir / FOLDER).is_dir():
         raise UserError(f"{run_dir} holds no checkpoints; give the --workdir of a training run")
-    options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(best_fn=_score, create=False, enable_async_checkpointing=False)
     with _manager(run_dir, options) as manager:
         steps = sorted(manager.all_steps())
         if not steps:
             raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
+        if step == "best":
+            best = manager.best_step()
+            if best is None or not manager.metrics(best):
+                raise UserError(f"{run_dir} has no validation score yet, so no best checkpoint; give a step or none")
+            step = int(best)
         if step is not None and step not in steps:
             raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
         step = steps[-1] if step is None else step
         about = _read_about(manager, run_dir, step)
         with _damage_reported(run_dir, step):
             device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            item = "average" if average and about.config.train.ema > 0 else "params"
             abstract = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)["params"]
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)[item]
             )
-            restored = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract)))
-    return Run(about.config, restored["params"], step, about.mean_face, about.coefficient_names, about.versions)
+            restored = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}))
+    return Run(about.config, restored[item], step, about.mean_face, about.coefficient_names, about.versions)
 
 
 def check_resumable(saved: About, current: About) -> None:
@@ -203,6 +310,30 @@ def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = ""
     )
 
 
+def _progress(state: TrainState) -> dict[str, Any]:
+    """All of a state but parameters and their average, which users of the model read alone."""
+    apart = ("params", "average", "key")
+    rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state) if field.name not in apart}
+    return {**rest, "key": _key_data(state.key)}
+
+
+def _key_data(key: Any) -> Any:
+    """A key as the numbers that it is, since orbax gives a key back as these; a shape where `key` is one."""
+    if isinstance(key, jax.ShapeDtypeStruct):
+        data = jax.eval_shape(jax.random.key_data, key)
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
+    return jax.random.key_data(key)
+
+
+def _score(metrics: Mapping[str, float] | None) -> float:
+    return metrics["score"] if metrics else _NO_SCORE  # an older run has none
+
+
+def _everywhere(fine: bool) -> bool:
+    """Whether all processes say so: what one can't read, none goes on from."""
+    return fine if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(fine)).all())
+
+
 def _to_json(about: About) -> dict[str, Any]:
     return dataclasses.asdict(about) | {
         "mean_face": np.asarray(about.mean_face, np.float64).tolist(),
@@ -228,6 +359,7 @@ def _manager(run_dir: Path, options: ocp.CheckpointManagerOptions) -> ocp.Checkp
     _save_small_arrays_whole()
     handlers = {
         "params": ocp.StandardCheckpointHandler(),
+        "average": ocp.StandardCheckpointHandler(),
         "progress": ocp.StandardCheckpointHandler(),
         "about": ocp.JsonCheckpointHandler(),
     }
@@ -255,6 +387,6 @@ def _damage_reported(run_dir: Path, step: int) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"checkpoint {folder}: {error}") from error
     except Exception as error:
-        raise UserError(
+        raise DamagedError(
             f"checkpoint {folder} is damaged ({type(error).__name__}); remove this folder to use the one before"
         ) from error

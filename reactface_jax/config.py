@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,9 +134,18 @@ class OptimizerConfig:
     b1: float = 0.9
     b2: float = 0.999
     weight_decay: float = 5e-4
+    decayed: str = ".*"  # regular expression of the parameter paths that weight decay pulls at; `kernel$`: no biases
+    frozen: str = ""  # regular expression of parameter paths that stay as they are, besides the feature extractor's
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine"] = "constant"  # after the warm-up, over train.steps
     clip_norm: float = 0.0  # of the global gradient; 0 turns it off
+
+    def __post_init__(self) -> None:
+        for name, pattern in {"decayed": self.decayed, "frozen": self.frozen}.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise UserError(f"optimizer.{name} {pattern!r} is no regular expression: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -145,10 +155,14 @@ class TrainConfig:
     steps: int = 65_800  # 200 epochs of 2634 clips at batch 8
     batch_size: int = 8
     num_reactions: int = 3
+    accumulate: int = 1  # parts into which a batch is cut; their gradients are averaged, for a part's memory
     window: int = 64  # w in training; parameters do not depend on it
+    ema: float = 0.0  # decay of the parameters' moving average, which validation and use then take; 0: none
     seed: int = 0
     log_every: int = 20
     eval_every: int = 1000
+    eval_clips: int = 32  # validation clips that are answered, by the protocol of `eval`; 0: all
+    patience: int = 0  # validations without a better FRCorr after which the run ends; 0: never
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
     pretrained_audio: str = ""  # folder that `python -m reactface_jax.convert wav2vec2` wrote
@@ -156,6 +170,42 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.steps > 0, f"train.steps {self.steps} must be positive")
         _require(self.batch_size > 0, f"train.batch_size {self.batch_size} must be positive")
+        _require(
+            self.accumulate > 0 and self.batch_size % self.accumulate == 0,
+            f"train.batch_size {self.batch_size} must be a multiple of train.accumulate {self.accumulate}",
+        )
+        _require(0 <= self.ema < 1, f"train.ema {self.ema} must be in [0, 1)")
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """How the devices are arranged; their product is the number of devices. docs/scaling.md says when to use which."""
+
+    data: int = -1  # whole parameters on each, clips dealt; -1 on one of the three axes: all devices that are left
+    fsdp: int = 1  # clips dealt, parameters and optimiser state split
+    model: int = 1  # wav2vec 2.0's heads and hidden units split, the same clips on each
+
+    def __post_init__(self) -> None:
+        sizes = {"data": self.data, "fsdp": self.fsdp, "model": self.model}
+        for name, size in sizes.items():
+            _require(
+                size > 0 or size == -1, f"mesh.{name} {size} must be positive, or -1 for the devices that are left"
+            )
+        _require(list(sizes.values()).count(-1) <= 1, "only one of mesh.data, mesh.fsdp and mesh.model can be -1")
+
+
+@dataclass(frozen=True)
+class HostsConfig:
+    """The processes of a job on several hosts; the defaults ask the environment (docs/scaling.md)."""
+
+    count: int = 0  # processes; 0: what JAX_NUM_PROCESSES, SLURM, Open MPI or a TPU pod slice say, else this one alone
+    index: int = -1  # this process's number, from 0; -1: what the environment says
+    coordinator: str = ""  # HOST:PORT of process 0; "": what JAX_COORDINATOR_ADDRESS or the cluster says
+    timeout: int = 60  # seconds without a sign of life after which a process counts as dead, and the job ends
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 0, f"hosts.count {self.count} must be positive, or 0 to ask the environment")
+        _require(self.timeout > 0, f"hosts.timeout {self.timeout} must be positive")
 
 
 @dataclass(frozen=True)
@@ -179,6 +229,8 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    hosts: HostsConfig = field(default_factory=HostsConfig)
 
     def __post_init__(self) -> None:
         self.model.check_window("train.window", self.train.window)

@@ -18,6 +18,7 @@ from reactface_jax.generation import generate
 from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
 from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
+from reactface_jax.metrics.video_distance import VideoDistance
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch
 
@@ -54,7 +55,7 @@ class Row:
     smile: ChannelLag | None
     """When its smiles follow the speaker's; None if the data does not say which channels are smiles."""
     frames_per_second: float | None = None
-    realism: float | None = None
+    realism: Mapping[metrics.Mode, VideoDistance] | None = None
     """FRRea; None where no videos were compared."""
     draws: Mapping[metrics.Mode, Mapping[str, Float[np.ndarray, " R"]]] = field(default_factory=dict)
     """The figures of resampled clips, the same ones for all rows: intervals, and differences between rows."""
@@ -157,19 +158,30 @@ def evaluate_baselines(
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> Iterator[Row]:
-    """The rows that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr.
+    """The rows of `baselines`. `seed` is also of the random-neighbour control; `advance` is called after every clip."""
+    for name, prediction in baselines(clips, training, num_reactions, seed):
+        yield evaluate(name, prediction, clips, seed, advance=advance)
+
+
+def baselines(
+    clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, num_reactions: int, seed: int = 0
+) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
+    """Names and reactions of `baseline_methods`; `num_reactions` is K, `seed` Random's."""
+    for method in baseline_methods(clips, training):
+        yield method.name, method.generate(clips.speaker, num_reactions, jax.random.key(seed))
+
+
+def baseline_methods(clips: Clips, training: Float[np.ndarray, "M T2 C"] | None) -> list[Method]:
+    """Methods that need no training to speak of, ready: GT, Mirror, Random, MeanSeq, MeanFr.
 
     Args:
       clips: the split.
-      training: the training split's listeners, raw.
-      num_reactions: K; methods with one answer repeat it.
-      seed: of Random and of the random-neighbour control.
-      advance: called after every clip of every row.
+      training: the training split's listeners, raw; None leaves out those that learn from them.
     """
-    methods: list[Method] = [GroundTruth(clips.listener), Mirror(), RandomDraws(), MeanSequence(), MeanFrame()]
-    for method in methods:
-        prediction = method.fit(training).generate(clips.speaker, num_reactions, jax.random.key(seed))
-        yield evaluate(method.name, prediction, clips, seed, advance=advance)
+    methods: list[Method] = [GroundTruth(clips.listener), Mirror()]
+    if training is not None:
+        methods += [method.fit(training) for method in (RandomDraws(), MeanSequence(), MeanFrame())]
+    return methods
 
 
 def _answer(
@@ -183,13 +195,13 @@ def _answer(
         batch.audio,
         protocol=config.protocol,
         num_reactions=config.num_reactions,
-        noise=_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
+        noise=clip_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
     )
     return np.asarray(reactions, np.float32)
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
+def clip_noise(root: Key[Array, ""], clip: Int[AnyArray, " B"], shape: tuple[int, ...]) -> Float[Array, "B K N D"]:
     """A clip's own noise."""
     return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(root, row), shape))(jnp.asarray(clip))
 

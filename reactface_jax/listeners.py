@@ -1,6 +1,5 @@
 """What draws the listener: the 3-D head, FaceVerse or a portrait photo; K pictures a frame, one frame at a time."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,7 +11,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.layouts import CELL
 from reactface_jax.params_file import load_params
 from reactface_jax.photo import cut_portrait, read_photo
-from reactface_jax.rendering.faceverse import FaceVerseRenderer, load_faceverse
+from reactface_jax.rendering.faceverse import FaceVerseRenderer, channel_order, load_faceverse
 from reactface_jax.rendering.head import HeadRenderer
 from reactface_jax.rendering.portrait import PortraitRenderer
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
@@ -50,16 +49,7 @@ class FaceVerseListeners:
 
     def __init__(self, model_file: Path, names: Sequence[str]):
         model = load_faceverse(model_file)
-        names = list(names[:NUM_EXPRESSION])
-        if set(names) == set(model.names):
-            expressions = [names.index(name) for name in model.names]
-        elif all(re.fullmatch(r"expression_\d+", name) for name in names):  # data without names is FaceVerse's
-            expressions = list(range(NUM_EXPRESSION))
-        else:
-            raise UserError(
-                f"{model_file} can't draw these reactions: the data calls its expressions {names[0]!r} …, "
-                f"FaceVerse {model.names[0]!r} …; use --renderer head"
-            )
+        expressions = channel_order(model, names[:NUM_EXPRESSION], str(model_file))
         self._order = [*expressions, *range(NUM_EXPRESSION, NUM_COEFFICIENTS)]
         self._renderer = FaceVerseRenderer(model)
 

@@ -8,13 +8,15 @@ import jax
 import optax
 
 from reactface_jax.config import ModelConfig, OptimizerConfig
+from reactface_jax.errors import UserError
 
 FEATURE_EXTRACTOR = r"speaker_encoder/audio_encoder/feature_extractor/"
 
 
-def frozen_patterns(model: ModelConfig) -> tuple[str, ...]:
-    """Regular expressions of the parameter paths that training leaves as they are."""
-    return (FEATURE_EXTRACTOR,) if model.use_audio and model.audio.freeze_feature_extractor else ()
+def frozen_patterns(model: ModelConfig, more: str = "") -> tuple[str, ...]:
+    """Regular expressions of the parameter paths that training leaves as they are; `more` is `optimizer.frozen`."""
+    extractor = (FEATURE_EXTRACTOR,) if model.use_audio and model.audio.freeze_feature_extractor else ()
+    return (*extractor, more) if more else extractor
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -36,24 +38,47 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The optimiser of a run.
 
-    Weight decay covers every trained parameter, biases and norms too, as PyTorch's AdamW does in the reference.
+    Weight decay covers every trained parameter whose path `config.decayed` matches: by default all, biases and norms
+    too, as PyTorch's AdamW does in the reference.
     Parameters whose path matches one of `frozen` get no update, no decay and no moments, and do not count in the
     norm that clipping sees.
     """
-    adamw = optax.adamw(learning_rate(config, steps), b1=config.b1, b2=config.b2, weight_decay=config.weight_decay)
+    adamw = optax.adamw(
+        learning_rate(config, steps),
+        b1=config.b1,
+        b2=config.b2,
+        weight_decay=config.weight_decay,
+        mask=None if config.decayed == ".*" else lambda params: path_mask(params, (config.decayed,)),
+    )
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm > 0 else optax.identity()
 
     def labels(params: Any) -> Any:
-        return jax.tree.map(lambda is_frozen: "frozen" if is_frozen else "trained", frozen_mask(params, frozen))
+        return jax.tree.map(lambda is_frozen: "frozen" if is_frozen else "trained", path_mask(params, frozen))
 
     return optax.multi_transform({"trained": optax.chain(clip, adamw), "frozen": optax.set_to_zero()}, labels)
 
 
-def frozen_mask(params: Any, frozen: Sequence[str]) -> Any:
+def check_patterns(params: Any, config: OptimizerConfig) -> None:
+    """Raises `UserError` unless each pattern of the configuration matches a parameter, and one is left to train."""
+    for name, pattern in {"decayed": config.decayed, "frozen": config.frozen}.items():
+        if pattern and not any(jax.tree.leaves(path_mask(params, (pattern,)))):
+            raise UserError(
+                f"--optimizer.{name} {pattern} matches no parameter; a path is such as {_some_path(params)}"
+            )
+    if config.frozen and all(jax.tree.leaves(path_mask(params, (config.frozen,)))):
+        raise UserError(f"--optimizer.frozen {config.frozen} matches every parameter; nothing would be trained")
+
+
+def _some_path(params: Any) -> str:
+    path, _ = jax.tree_util.tree_leaves_with_path(params)[0]
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def path_mask(params: Any, patterns: Sequence[str]) -> Any:
     """A tree of booleans like `params`: which leaves' paths, such as `a/b/kernel`, match one of the patterns."""
 
     def matches(path: Any, _: Any) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        return any(re.search(pattern, name) for pattern in frozen)
+        return any(re.search(pattern, name) for pattern in patterns)
 
     return jax.tree_util.tree_map_with_path(matches, params)

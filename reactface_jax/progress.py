@@ -2,22 +2,19 @@
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tensorboardX
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.config import Config
-from reactface_jax.errors import UserError
-from reactface_jax.optimizer import frozen_mask, frozen_patterns, learning_rate
+from reactface_jax.optimizer import frozen_patterns, learning_rate, path_mask
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +34,8 @@ def what_runs(
         f"batch: {train.batch_size} clips of {config.data.clip_frames} frames at {config.data.image_size}x"
         f"{config.data.image_size}, {train.num_reactions} reactions in windows of {train.window}, {config.model.dtype}"
     )
-    sizes = jax.tree.map(jnp.size, params)
-    frozen = jax.tree.leaves(frozen_mask(params, frozen_patterns(config.model)))
+    sizes = jax.tree.map(lambda x: x.size, params)  # of arrays or of shapes
+    frozen = jax.tree.leaves(path_mask(params, frozen_patterns(config.model, config.optimizer.frozen)))
     num_frozen = sum(size for size, is_frozen in zip(jax.tree.leaves(sizes), frozen, strict=True) if is_frozen)
     yield f"parameters: {sum(jax.tree.leaves(sizes)):,} ({num_frozen:,} frozen)"
     for outer, group in sizes.items():
@@ -48,7 +45,7 @@ def what_runs(
 
 
 class Progress:
-    """Collects metrics on the device; `report` fetches, checks, logs and writes them, so that steps need no sync."""
+    """Collects metrics on the device; `report` fetches, logs and writes them, so that steps need no sync."""
 
     def __init__(self, config: Config, writer: tensorboardX.SummaryWriter):
         self._steps = config.train.steps
@@ -70,18 +67,12 @@ class Progress:
             self._timed_steps += 1
 
     def report(self) -> None:
-        """Tells the means since the last report.
-
-        Raises:
-          UserError: a loss is not finite; names the first such step.
-        """
+        """Tells the means since the last report."""
         if not self._pending:
             return
         steps = [step for step, _ in self._pending]
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         self._pending.clear()
-        for step, metrics in zip(steps, fetched, strict=True):
-            _require_finite(step, metrics)
         means = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]}
         means["learning_rate"] = float(self._learning_rate(steps[-1] - 1))
         speed = self._steps_per_second()
@@ -93,9 +84,19 @@ class Progress:
         shown = {name: value for name, value in means.items() if name not in ("learning_rate", "steps_per_second")}
         log.info("step %d/%d  %s%s", steps[-1], self._steps, _listed(shown), left)
 
-    def report_validation(self, step: int, means: Mapping[str, float], num_clips: int) -> None:
-        self._write("validation", step, means)
-        log.info("step %d/%d  validation on %d clips: %s", step, self._steps, num_clips, _listed(means))
+    def report_validation(
+        self, step: int, losses: Mapping[str, float], scores: Mapping[str, float], num_clips: int
+    ) -> None:
+        """Tells the losses and the measures of docs/metrics.md; the log leaves out those that only explain others."""
+        self._write("validation", step, {**losses, **scores})
+        shown = {name: value for name, value in scores.items() if name.startswith("FR") and "_" not in name}
+        listed = _listed({**losses, **shown})
+        log.info("step %d/%d  validation on %d clips: %s", step, self._steps, num_clips, listed)
+
+    def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Writes a picture to TensorBoard."""
+        self._writer.add_image(name, picture, step, dataformats="HWC")
+        self._writer.flush()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -114,16 +115,6 @@ class Progress:
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
         self._writer.flush()
-
-
-def _require_finite(step: int, metrics: Mapping[str, Any]) -> None:
-    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if "loss" in bad or "gradient_norm" in bad:
-        values = ", ".join(f"{name} is {float(metrics[name])}" for name in bad)
-        raise UserError(
-            f"training diverged at step {step}: {values}; start again with a lower --optimizer.learning-rate "
-            "or with --optimizer.clip-norm 1"
-        )
 
 
 def _listed(values: Mapping[str, float]) -> str:

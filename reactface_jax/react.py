@@ -4,7 +4,8 @@
     python -m reactface_jax.react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
         --renderer-weights weights/pirender --portrait me.jpg
 
-Frames of the video are decoded three times (faces, model input, answer) and never held all at once.
+Frames of the video are decoded three times (faces, model input, answer) and never held all at once; but a model that is
+not causal takes the clip as a whole, at the model's picture size.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from reactface_jax.face import (
     model_frame,
     steady_crops,
 )
-from reactface_jax.generation import Protocol, generate, protocol_of
+from reactface_jax.generation import Protocol, check_protocol, generate, generate_online, protocol_of
 from reactface_jax.layouts import arrange, layout_size
 from reactface_jax.listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
 from reactface_jax.models import build_model
@@ -68,6 +69,8 @@ def react(
     portrait_size: int = 224,
     faceverse: Path | None = None,
     layouts: tuple[Layout, ...] | None = None,
+    step: int | Literal["best"] | None = None,
+    average: bool = True,
 ) -> list[Path]:
     """Answers a speaker's video with listener faces.
 
@@ -90,6 +93,8 @@ def react(
       faceverse: the .npz that `reactface_jax.convert faceverse` wrote.
       layouts: grid (speaker and all reactions), listener (a file a reaction, the listener alone), authors (a file a
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
+      step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
+      average: take the moving average of the parameters, if the run has one.
 
     Returns:
       The files: for an mp4 that and the .npy.
@@ -98,7 +103,7 @@ def react(
       UserError: the video, the checkpoint or an option is unusable. Nothing is written then.
     """
     chosen = _check(speaker, out, num_reactions, face, renderer, portrait, renderer_weights, faceverse, layouts)
-    run = load_run(checkpoint)
+    run = load_run(checkpoint, step, average=average)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
@@ -230,19 +235,31 @@ def _generate(
     protocol = protocol or protocol_of(config)
     if protocol == "prefix" and len(squares) > _LONG:
         print("protocol prefix: the time grows with the square of the length; --protocol window is for long videos")
-    crops = _progress(_crops(speaker, squares), "cropping", len(squares))
-    video = np.stack([model_frame(picture, config.data.image_size) for picture in crops])
+    model, key = build_model(config.model), jax.random.key(seed)
+    what = "reacting" if protocol == "stream" else "cropping"
+    crops = _progress(_crops(speaker, squares), what, len(squares))
+    frames = (model_frame(picture, config.data.image_size) for picture in crops)
     start = time.perf_counter()
-    reactions = generate(
-        build_model(config.model),
-        run.params,
-        jnp.asarray(video)[None] / 127.5 - 1.0,
-        normalise(audio)[None],
-        protocol=protocol,
-        num_reactions=num_reactions,
-        key=jax.random.key(seed),
-    )
-    coefficients = np.asarray(reactions[0], np.float32) + run.mean_face
+    if protocol == "stream":
+        check_protocol(model, protocol)
+        reactions = generate_online(
+            model, run.params, frames, normalise(audio), len(squares), num_reactions=num_reactions, key=key
+        )
+    else:
+        video = jnp.asarray(np.stack(list(frames)))[None] / 127.5 - 1.0
+        reactions = np.asarray(
+            generate(
+                model,
+                run.params,
+                video,
+                normalise(audio)[None],
+                protocol=protocol,
+                num_reactions=num_reactions,
+                key=key,
+            )[0],
+            np.float32,
+        )
+    coefficients = reactions + run.mean_face
     seconds = time.perf_counter() - start
     print(f"{num_reactions} reaction(s) by step {run.step}, protocol {protocol}, in {seconds:.1f} s with compilation")
     return coefficients

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -15,7 +15,7 @@ from reactface_jax.config import Config
 from reactface_jax.evaluation import Row
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.metrics import MODES, Mode
-from reactface_jax.metrics.bootstrap import differ, interval
+from reactface_jax.metrics.bootstrap import Interval, differ, interval
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
@@ -61,13 +61,21 @@ class _Column:
         return format(value, self.form) + mark
 
     def interval_cell(self, row: Row, mode: Mode) -> str:
-        drawn = row.draws.get(mode, {}).get(self.name)
-        ends = (math.nan, math.nan) if drawn is None else interval(drawn)
-        return "-" if math.isnan(ends[0]) else " to ".join(format(end, self.form) for end in ends)
+        ends = _realism_interval(row, mode) if self is _REALISM else _interval(row, mode, self.name)
+        return "-" if ends is None or math.isnan(ends[0]) else " to ".join(format(end, self.form) for end in ends)
 
 
 def _score(name: str, form: str, heading: str | None = None) -> _Column:
     return _Column(heading or name, lambda row, mode: row.scores[mode][name], form, name)
+
+
+def _interval(row: Row, mode: Mode, name: str) -> Interval | None:
+    drawn = row.draws.get(mode, {}).get(name)
+    return None if drawn is None else interval(drawn)
+
+
+def _realism_interval(row: Row, mode: Mode) -> Interval | None:
+    return None if row.realism is None else row.realism[mode].interval
 
 
 def same(row: Row, reference: Row, mode: Mode, name: str) -> bool:
@@ -78,11 +86,14 @@ def same(row: Row, reference: Row, mode: Mode, name: str) -> bool:
     return one is not None and other is not None and not differ(one, other)
 
 
+_REALISM = _Column("FRRea", lambda row, mode: None if row.realism is None else row.realism[mode].distance, ".2f")
+"""Left out where no videos were compared."""
 # The paper's Table II has this order.
 _SCORES = (
     _score("FRDvs", ".4f"),
     _score("FRVar", ".4f"),
     _score("FRDiv", ".4f"),
+    _REALISM,
     _score("FRCorr", ".3f"),
     _score("FRDist", ".2f"),
     _score("FRSyn", ".2f"),
@@ -114,16 +125,53 @@ _LEGEND = (
 )
 
 
+class Cell(NamedTuple):
+    """A figure of a row."""
+
+    text: str
+    """With `SAME` where it does not differ significantly from the reference's."""
+    value: float | None
+    interval: str
+    """`-` where there is none."""
+
+
+class Figures(NamedTuple):
+    """One table."""
+
+    title: str
+    headings: list[str]
+    rows: list[tuple[str, list[Cell]]]
+    """Names of methods, and a cell a heading."""
+
+
+def figures(report: Report) -> list[Figures]:
+    """The tables that every form of the report shows."""
+    measured = any(row.realism is not None for row in report.rows)
+    made = []
+    for title, mode, all_columns in _TABLES:
+        columns = [column for column in all_columns if column is not _REALISM or measured]
+        rows = []
+        for row in report.rows:
+            cells = []
+            for column in columns:
+                value = column.value(row, mode)
+                value = None if value is None or math.isnan(value) else value
+                cells.append(Cell(column.cell(row, mode, report.reference), value, column.interval_cell(row, mode)))
+            rows.append((row.name, cells))
+        made.append(Figures(title, [column.heading for column in columns], rows))
+    return made
+
+
 def tables(report: Report) -> list[Table]:
     """For the console; each fits 80 columns."""
     made = []
-    for title, mode, columns in _TABLES:
+    for title, headings, rows in figures(report):
         table = Table(title=title, title_justify="left")
         table.add_column("method", no_wrap=True)
-        for column in columns:
-            table.add_column(column.heading, justify="right")
-        for row in report.rows:
-            table.add_row(row.name, *(column.cell(row, mode, report.reference) for column in columns))
+        for heading in headings:
+            table.add_column(heading, justify="right")
+        for name, cells in rows:
+            table.add_row(name, *(cell.text for cell in cells))
         made.append(table)
     if any(row.draws for row in report.rows):
         table = Table(title=_INTERVALS_TITLE, title_justify="left")
@@ -131,10 +179,11 @@ def tables(report: Report) -> list[Table]:
         table.add_column("method", no_wrap=True)
         table.add_column("value", justify="right")
         table.add_column("interval", justify="right", no_wrap=True)
-        for column in _SCORES[:-1]:
-            for row in report.rows:
-                cells = (column.cell(row, "clean", report.reference), column.interval_cell(row, "clean"))
-                table.add_row(column.heading if row is report.rows[0] else "", row.name, *cells)
+        _, headings, rows = figures(report)[0]
+        for index, heading in enumerate(headings[:-1]):
+            for name, cells in rows:
+                cell = cells[index]
+                table.add_row(heading if name == rows[0][0] else "", name, cell.text, cell.interval)
             table.add_section()
         made.append(table)
     return made
@@ -185,10 +234,7 @@ def to_latex(report: Report) -> str:
     for mode in MODES:
         lines.append(f"% {mode} mode")
         for row in report.rows:
-            cells = [
-                columns[name].cell(row, mode, report.reference) if name in columns else _realism(row)
-                for name in published.COLUMNS
-            ]
+            cells = [columns[name].cell(row, mode, report.reference) for name in published.COLUMNS]
             lines.append(line(row.name, cells))
         if mode == "paper" and is_published_split(report):
             lines.append("% published, Table II")
@@ -199,10 +245,6 @@ def to_latex(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _realism(row: Row) -> str:
-    return "-" if row.realism is None else f"{row.realism:.2f}"
-
-
 def to_json(report: Report) -> str:
     """Machine-readable: all figures of both modes; undefined ones are null."""
     rows = [
@@ -211,7 +253,7 @@ def to_json(report: Report) -> str:
             "scores": {mode: dict(scores) for mode, scores in row.scores.items()},
             "smile": row.smile and row.smile._asdict(),
             "frames_per_second": row.frames_per_second,
-            "realism": row.realism,
+            "realism": row.realism and {mode: found._asdict() for mode, found in row.realism.items()},
             "intervals": {
                 mode: {name: list(interval(drawn)) for name, drawn in drawn_of_mode.items()}
                 for mode, drawn_of_mode in row.draws.items()
@@ -241,37 +283,42 @@ def to_markdown(report: Report) -> str:
     if report.config is not None:
         facts["protocol"] = report.config.eval.protocol
     lines = ["# Evaluation", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
-    for title, mode, columns in _TABLES:
-        lines += [f"## {title}", ""]
-        lines.append("| method | " + " | ".join(column.heading for column in columns) + " |")
-        lines.append("|---|" + "---:|" * len(columns))
-        for row in report.rows:
-            cells = (column.cell(row, mode, report.reference) for column in columns)
-            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-        lines.append("")
+    made = figures(report)
+    for title, headings, rows in made:
+        lines += [
+            f"## {title}",
+            "",
+            *_markdown(headings, [(name, [cell.text for cell in cells]) for name, cells in rows]),
+        ]
     if any(row.draws for row in report.rows):
+        _, headings, rows = made[0]
         lines += [f"## {_INTERVALS_TITLE}", ""]
-        lines.append("| method | " + " | ".join(column.heading for column in _SCORES[:-1]) + " |")
-        lines.append("|---|" + "---:|" * len(_SCORES[:-1]))
-        for row in report.rows:
-            cells = (column.interval_cell(row, "clean") for column in _SCORES[:-1])
-            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-        lines.append("")
+        lines += _markdown(headings[:-1], [(name, [cell.interval for cell in cells[:-1]]) for name, cells in rows])
     if is_published_split(report):
-        lines += ["## Published: Table II of the paper", "", "| method | " + " | ".join(published.COLUMNS) + " |"]
-        lines.append("|---|" + "---:|" * len(published.COLUMNS))
-        for name, values in published.TABLE_II.items():
-            lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:g}" for v in values) + " |")
-        lines.append("")
+        lines += ["## Published: Table II of the paper", ""]
+        rows_of_paper = [
+            (name, ["-" if v is None else f"{v:g}" for v in row]) for name, row in published.TABLE_II.items()
+        ]
+        lines += _markdown(published.COLUMNS, rows_of_paper)
     told = [f"- {row.name}: {sentence}." for row in report.rows for sentence in mode_differences(row)]
     if told:
         lines += ["## What depends on the mode", "", *told, ""]
     lines += [
-        _LEGEND.format(reference=report.reference.name),
+        legend(report),
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    lines = ["| method | " + " | ".join(headings) + " |", "|---|" + "---:|" * len(headings)]
+    return [*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows), ""]
+
+
+def legend(report: Report) -> str:
+    """What headings and marks mean."""
+    return _LEGEND.format(reference=report.reference.name)
 
 
 def write(report: Report, folder: str | Path) -> None:

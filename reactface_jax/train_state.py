@@ -1,5 +1,6 @@
 """What a training run carries from step to step: data alone, and the random streams derived from it."""
 
+import dataclasses
 import zlib
 from typing import Any
 
@@ -18,15 +19,40 @@ class TrainState:
     """
 
     step: Any
-    """Int[Array, ""]: updates made so far."""
+    """Int[Array, ""]: updates made so far. Where update n was not finite, -1 - n: from then on nothing changes."""
     params: Any
     opt_state: Any
     key: Any
     """PRNGKeyArray: root of all randomness; `stream` derives from it, nothing replaces it."""
+    average: Any = None
+    """Like `params`: their moving average; None in a run without."""
 
     @classmethod
-    def create(cls, params: Any, optimizer: optax.GradientTransformation, key: PRNGKeyArray) -> "TrainState":
-        return cls(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), key=key)
+    def create(
+        cls, params: Any, optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, average: bool = False
+    ) -> "TrainState":
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=optimizer.init(params),
+            key=key,
+            average=_copy(params) if average else None,
+        )
+
+    def with_params(self, params: Any) -> "TrainState":
+        """The state with other initial parameters, from which the average, if there is one, starts as well."""
+        average = None if self.average is None else _copy(params)
+        return dataclasses.replace(self, params=params, average=average)
+
+    @property
+    def best_params(self) -> Any:
+        """What validation and use take: the average, where there is one."""
+        return self.params if self.average is None else self.average
+
+
+def _copy(params: Any) -> Any:
+    """Buffers of their own: what a step is donated may not be the same buffer twice."""
+    return jax.tree.map(jnp.copy, params)
 
 
 def stream(key: PRNGKeyArray, name: str, step: Int[Array, ""] | int) -> PRNGKeyArray:

@@ -1,42 +1,45 @@
 """The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
 
-import contextlib
 import dataclasses
-import itertools
 import logging
+import math
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tensorboardX
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Float, PRNGKeyArray
 
-from reactface_jax import losses
-from reactface_jax.checkpoint import FOLDER, About, Checkpoints, check_resumable
+from reactface_jax import hosts, termination
+from reactface_jax.checkpoint import DAMAGED_FOLDER, FOLDER, About, Checkpoints, check_resumable
 from reactface_jax.config import Config
+from reactface_jax.divergence import Launched, diverged, first_not_finite
+from reactface_jax.dry_run import batch_shapes, what_would_run
 from reactface_jax.errors import UserError
+from reactface_jax.evaluation import Clips
 from reactface_jax.models.build import build_model
-from reactface_jax.optimizer import frozen_patterns, make_optimizer
+from reactface_jax.neighbours import NeighbourTable
+from reactface_jax.optimizer import check_patterns, frozen_patterns, make_optimizer
 from reactface_jax.params_file import load_params
-from reactface_jax.progress import Metrics, Progress, what_runs
-from reactface_jax.sharding import check_batch_size, make_mesh, place_batch, shardings
+from reactface_jax.progress import Progress, what_runs
+from reactface_jax.sample_figures import draw_reactions
+from reactface_jax.sharding import abstract, check_mesh, make_mesh, on_mesh, place_batch, shardings
 from reactface_jax.train_state import TrainState, stream
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch, Reactions
+from reactface_jax.train_step import make_train_step
+from reactface_jax.types import SAMPLES_PER_FRAME, Batch
+from reactface_jax.validation import SCORE, Validated, make_validation_step, score, validate
 
 log = logging.getLogger(__name__)
 
 TENSORBOARD = "tensorboard"  # folder inside a run's directory
-VALIDATION_BATCHES = 8
-QUEUED_STEPS = 2  # dispatched and not finished: the device never waits, and few batches wait in its memory
+QUEUED_STEPS = 1  # dispatched behind the one that runs: the device never waits, and few batches wait in its memory
+DRAWN_CLIPS = 3  # of a validation
 
 _ONE_USE = {"cpu": {"xla_backend_optimization_level": 0}}
 """By backend, for a program that runs once: optimising 300 random draws takes longer than drawing them."""
@@ -51,13 +54,28 @@ class TrainingData:
     mean_face: Float[np.ndarray, " C"]
     coefficient_names: tuple[str, ...]
     train_batches: Callable[[int], Iterator[Batch]]
-    """From a step number: endless batches from there on, the same whenever asked."""
+    """From a step number: endless batches from there on, the same whenever asked.
+
+    Where several processes train together, each gets the rows that `sharding.host_rows` says, here and below."""
     validation_batches: Callable[[], Iterator[Batch]]
     """Clips of the validation split in order; clip = -1 marks padding."""
+    listeners: Float[np.ndarray, "N T C"] | None = None
+    """Of the training split, relative to mean_face, for batches that say where their neighbours are; None: they bring
+    them along."""
+    validation_clips: Callable[[], Clips] | None = None
+    """The same split's people, with whom answers are compared; None: losses are all that is measured."""
+    clip_ids: Sequence[str] = ()
+    """Names of the training split's clips by row, for messages."""
 
 
 def train(
-    config: Config, workdir: str | Path, data: TrainingData, *, resume: bool = False, overwrite: bool = False
+    config: Config,
+    workdir: str | Path,
+    data: TrainingData,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
 ) -> TrainState:
     """Trains a model and leaves checkpoints and TensorBoard files in `workdir`.
 
@@ -67,81 +85,138 @@ def train(
       data: the batches.
       resume: go on from the newest checkpoint, bit for bit as if never stopped (on CPU).
       overwrite: remove the old run's checkpoints and curves first.
+      dry_run: compile the step, tell shapes and memory, write nothing.
 
     Returns:
-      The state after `config.train.steps` updates, or after fewer if SIGTERM came: it is saved then.
+      The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
+      then. On several hosts each process holds its part. Its shapes, if this is a dry run.
 
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
         not finite.
     """
     workdir = Path(workdir)
-    check_workdir(workdir, resume=resume, overwrite=overwrite)
+    if not dry_run:
+        check_workdir(workdir, resume=resume, overwrite=overwrite)
 
     # ---- Mesh
-    mesh = make_mesh()
-    check_batch_size(config.train.batch_size, mesh)
+    mesh = make_mesh(config=config.mesh)
+    check_mesh(config, mesh)
 
     # ---- Model and optimiser
     model = build_model(dataclasses.replace(config.model, window=config.train.window))
-    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen_patterns(config.model))
+    frozen = frozen_patterns(config.model, config.optimizer.frozen)
+    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen)
 
     # ---- Shardings: shapes first, then parameters are made where they live
     def init() -> TrainState:
         root = jax.random.key(config.train.seed)
-        return TrainState.create(init_params(model, config, stream(root, "params", 0)), optimizer, root)
+        params = init_params(model, config, stream(root, "params", 0))
+        return TrainState.create(params, optimizer, root, average=config.train.ema > 0)
 
     shapes = jax.eval_shape(init)
+    check_patterns(shapes.params, config.optimizer)
     placement = shardings(shapes, mesh)
-    step_fn = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0, out_shardings=(placement, None))
-    validation_fn = jax.jit(make_validation_step(config))
+    train_step = on_mesh(make_train_step(model, optimizer, config), mesh)
+    step_fn = jax.jit(train_step, donate_argnums=0, out_shardings=(placement, None))
+    validation_fn = make_validation_step(build_model(config.model), config, mesh)
 
-    if overwrite:
-        remove_run(workdir)
     about = About(config, data.mean_face, data.coefficient_names)
+    if dry_run:
+        for line in what_runs(config, mesh, about.versions, data.description, shapes.params, 0):
+            log.info(line)
+        for line in what_would_run(step_fn, abstract(shapes, placement), batch_shapes(config, mesh)):
+            log.info(line)
+        return shapes
+
+    hosts.wait_for_all("the run's directory is checked")
+    if overwrite and hosts.is_first():
+        remove_run(workdir)
+    hosts.wait_for_all("the old run is removed")
     with (
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
-        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD)) as writer,
-        _termination() as terminated,
+        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
+        termination.listening() as terminated,
+        hosts.ending_together(),  # innermost: closing checkpoints would wait for a process that is gone
     ):
         # ---- Restore, or start
-        start = (checkpoints.latest_step or 0) if resume else 0
-        if start:
-            check_resumable(checkpoints.about(start), about)
-            abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placement)
-            state = checkpoints.restore(start, abstract)
+        saved = checkpoints.restore_newest(abstract(shapes, placement), lambda old: check_resumable(old, about))
+        if saved:
+            start, state = saved
         else:
+            start = 0
             state = jax.jit(init, out_shardings=placement, compiler_options=_ONE_USE.get(jax.default_backend()))()
             if config.train.pretrained_audio:
                 params = with_pretrained_audio(state.params, config.train.pretrained_audio)
-                state = dataclasses.replace(state, params=jax.device_put(params, placement.params))
+                state = state.with_params(jax.device_put(params, placement.params))
         for line in what_runs(config, mesh, about.versions, data.description, state.params, start):
             log.info(line)
 
         # ---- Loop
+        table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
         progress = Progress(config, writer)
-        queue: list[Metrics] = []
+        launched: list[Launched] = []
         batches = data.train_batches(start)
+        best_step, best_score = checkpoints.best or (start, -math.inf)
         for step in range(start + 1, config.train.steps + 1):
-            state, metrics = step_fn(state, place_batch(next(batches), mesh))
-            queue = [*queue, metrics][-QUEUED_STEPS:]
-            jax.block_until_ready(queue[0])
+            batch = next(batches)
+            on_devices = place_batch(batch, mesh)
+            state, metrics = step_fn(state, on_devices if table is None else table.filled(on_devices))
             progress.add(step, metrics)
+            launched.append(Launched(step, batch, metrics))
 
-            last = step == config.train.steps or terminated.is_set()
+            ending = terminated.reached(step)
+            last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
-            validating = not terminated.is_set() and (last or step % config.train.eval_every == 0)
-            if saving or validating or step % config.train.log_every == 0:
-                progress.report()  # also refuses to save a state whose loss is not finite
+            validating = not ending and (last or step % config.train.eval_every == 0)
+            telling = saving or validating or step % config.train.log_every == 0
+            if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
+                bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
+                raise diverged(bad, state, config, data.clip_ids, workdir)
+            if telling:
+                progress.report()
+            scored = None
             if validating:
                 with progress.paused():
-                    progress.report_validation(step, *_validate(validation_fn, state, data, mesh))
+                    batches_to_answer = data.validation_batches()
+                    found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
+                    scored = _report_validation(progress, step, found, data)
+            if scored is not None and scored > best_score:
+                best_step, best_score = step, scored
+                saving = True
+            elif scored is not None and config.train.patience and not last:
+                if (step - best_step) // config.train.eval_every >= config.train.patience:
+                    log.info(f"{SCORE} has not risen since step {best_step}: stopped, as train.patience says")
+                    saving = last = True
             if saving:
-                checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
-            if terminated.is_set():
+                checkpoints.save(step, state, dataclasses.replace(about, data_step=step), scored)
+            if ending:
                 log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
+            if last:
                 break
     return state
+
+
+def _report_validation(progress: Progress, step: int, found: Validated | None, data: TrainingData) -> float | None:
+    """Tells losses, measures and a picture of a validation. Returns its score; None if there is none."""
+    if found is None:
+        return None
+    if data.validation_clips is None:
+        progress.report_validation(step, found.losses, {}, len(found.rows))
+        return None
+    clips = data.validation_clips()
+    scores = score(found, clips, data.mean_face)
+    progress.report_validation(step, found.losses, scores, len(found.rows))
+    drawn, frames = found.rows[:DRAWN_CLIPS], found.prediction.shape[2]
+    picture = draw_reactions(
+        found.prediction[:DRAWN_CLIPS] + data.mean_face,
+        clips.speaker[drawn, :frames],
+        clips.listener[drawn, :frames],
+        data.coefficient_names,
+        [clips.clip_ids[row] for row in drawn],
+    )
+    progress.show(step, "validation/reactions", picture)
+    return scores[SCORE] if math.isfinite(scores[SCORE]) else None
 
 
 def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None:
@@ -160,7 +235,7 @@ def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None
 
 def remove_run(workdir: Path) -> None:
     """Removes what `train` writes, and nothing else that may lie there."""
-    for name in (FOLDER, TENSORBOARD):
+    for name in (FOLDER, DAMAGED_FOLDER, TENSORBOARD):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
@@ -181,81 +256,3 @@ def with_pretrained_audio(params: Any, folder: str) -> Any:
         raise UserError(f"--train.pretrained-audio {folder} does not fit the sizes of model.audio; convert it again")
     speaker_encoder = {**params["speaker_encoder"], "audio_encoder": theirs}
     return {**params, "speaker_encoder": speaker_encoder}
-
-
-def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Config
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """One update: K reactions from one encoding, the five losses, AdamW."""
-
-    def loss_fn(params: Any, batch: Batch, rngs: dict[str, PRNGKeyArray]) -> tuple[Array, Metrics]:
-        reactions = model.apply(
-            {"params": params},
-            to_unit_range(batch.video),
-            batch.audio,
-            num_reactions=config.train.num_reactions,
-            deterministic=False,
-            rngs=rngs,
-        )
-        return losses.total(
-            cast(Reactions, reactions), batch.speaker, batch.neighbours, batch.neighbour_mask, weights=config.loss
-        )
-
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        rngs = {name: stream(state.key, name, state.step) for name in ("dropout", "sample")}
-        (loss, parts), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, rngs)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}
-        return dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state), metrics
-
-    return train_step
-
-
-def make_validation_step(config: Config) -> Callable[[TrainState, Batch], tuple[Metrics, Array]]:
-    """Losses against the one real listener with the window of evaluation, and the number of clips that counted."""
-    model = build_model(config.model)
-
-    def validation_step(state: TrainState, batch: Batch) -> tuple[Metrics, Array]:
-        # Step 0's key at every step, so that two validations differ by the parameters alone.
-        rngs = {"sample": stream(state.key, "validation", 0)}
-        reactions = model.apply({"params": state.params}, to_unit_range(batch.video), batch.audio, rngs=rngs)
-        valid = batch.clip >= 0
-        loss, parts = losses.validation(cast(Reactions, reactions), batch.listener, valid, weights=config.loss)
-        return {"loss": loss, **parts}, valid.sum()
-
-    return validation_step
-
-
-def to_unit_range(video: UInt8[AnyArray, "..."]) -> Float[Array, "..."]:
-    """0..255 to [-1, 1], on the device: bytes travel there, not floats."""
-    return jnp.asarray(video, jnp.float32) / 127.5 - 1
-
-
-def _validate(
-    validation_fn: Callable[[TrainState, Batch], tuple[Metrics, Array]],
-    state: TrainState,
-    data: TrainingData,
-    mesh: jax.sharding.Mesh,
-) -> tuple[dict[str, float], int]:
-    """Means over a few batches of validation clips, and how many clips they were."""
-    batches = itertools.islice(data.validation_batches(), VALIDATION_BATCHES)
-    results = jax.device_get([validation_fn(state, place_batch(batch, mesh)) for batch in batches])
-    results = [(parts, int(count)) for parts, count in results if count]
-    num_clips = sum(count for _, count in results)
-    names = results[0][0] if results else ()
-    return {name: float(sum(parts[name] * count for parts, count in results) / num_clips) for name in names}, num_clips
-
-
-@contextlib.contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM (preemption) sets, instead of ending the process. Threads can't listen: never set there."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -34,9 +34,11 @@ class Batch(NamedTuple):
     speaker: Float[AnyArray, "B T C"]
     listener: Float[AnyArray, "B T C"]
     """The one real listener of the clip."""
-    neighbours: Float[AnyArray, "B M T C"]
-    """Appropriate reactions; rows beyond a clip's own number are zero and masked out."""
+    neighbours: Float[AnyArray, "B M T C"] | Int[AnyArray, "B M 2"]
+    """Appropriate reactions; or, as they come from the loader, row and first frame of each in the table of the split's
+    listeners (reactface_jax/neighbours.py)."""
     neighbour_mask: Bool[AnyArray, "B M"]
+    """Which of them are real: a clip may have fewer than M."""
     clip: Int[AnyArray, " B"]
     """Row of the clip in its split's order (csv pairs, then roles swapped); -1 pads a last batch."""
 

@@ -30,6 +30,8 @@ class Concordance(NamedTuple):
     """Constant channels count as 0: the reference."""
     varying_channels: Float[np.ndarray, "N K"]
     """Channels in which the neighbour is constant are left out: no prediction can correlate with them."""
+    by_channel: Float[np.ndarray, "N K C"]
+    """Of `varying_channels`' neighbour; NaN in channels in which it is constant."""
 
 
 def moments(sequences: Float[np.ndarray, "A T C"]) -> Moments:
@@ -63,13 +65,18 @@ def best_concordance(
       listener: moments of real listeners.
       neighbours: row i marks those who are appropriate reactions to speaker i; no row is empty.
     """
-    best = Concordance(*np.empty((2, *prediction.shape[:2])))
+    shape = prediction.shape[:2]
+    best = Concordance(np.empty(shape), np.empty(shape), np.empty((*shape, prediction.shape[-1])))
     for i, row in enumerate(neighbours):
         appropriate = listener.take(row)
         ccc = concordance(moments(prediction[i]), appropriate)  # C K M
         best.every_channel[i] = ccc.mean(0).max(-1)
         counted = np.maximum(appropriate.varies.sum(0), 1)  # a neighbour constant in every channel scores 0
-        best.varying_channels[i] = ((ccc * appropriate.varies[:, None]).sum(0) / counted).max(-1)
+        counting = (ccc * appropriate.varies[:, None]).sum(0) / counted  # K M
+        nearest = counting.argmax(-1)
+        best.varying_channels[i] = counting.max(-1)
+        chosen = np.take_along_axis(ccc, nearest[None, :, None], -1)[..., 0]  # C K
+        best.by_channel[i] = np.where(appropriate.varies[:, nearest], chosen, np.nan).T
     return best
 
 

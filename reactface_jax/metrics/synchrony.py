@@ -25,6 +25,8 @@ class Synchrony(NamedTuple):
     """Frames, from the channels in which both vary; NaN if there are none."""
     peak: Float[np.ndarray, "N K"]
     """The correlation at that offset."""
+    lag: Float[np.ndarray, "N K"]
+    """The offset with its sign: positive where the reaction follows."""
 
 
 def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarray, "N T C"]) -> Synchrony:
@@ -32,7 +34,7 @@ def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarra
 
     The latter looks no further than half the clip, so that a few overlapping frames don't make the peak.
     """
-    found = Synchrony(*np.empty((4, *prediction.shape[:2])))
+    found = Synchrony(*np.empty((5, *prediction.shape[:2])))
     reach = min(MAX_LAG, prediction.shape[2] // 2)
     for i, (reactions, person) in enumerate(zip(prediction, speaker, strict=True)):
         correlation = lagged_correlation(reactions, person)  # K L C
@@ -42,9 +44,9 @@ def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarra
         near = _mean_of_defined(correlation[:, MAX_LAG - reach : MAX_LAG + reach + 1], axis=-1)  # K L
         defined = ~np.isnan(near).all(-1)
         near = np.where(np.isnan(near), -np.inf, near)
-        found.offset[i] = np.where(defined, np.abs(near.argmax(-1) - reach), np.nan)
+        found.lag[i] = np.where(defined, near.argmax(-1) - reach, np.nan)
         found.peak[i] = np.where(defined, near.max(-1), np.nan)
-    return found._replace(reference_nan=found.reference_nan.astype(bool))
+    return found._replace(reference_nan=found.reference_nan.astype(bool), offset=np.abs(found.lag))
 
 
 class ChannelLag(NamedTuple):

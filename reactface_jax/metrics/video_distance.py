@@ -127,14 +127,23 @@ def compare_folders(
         if not 2 <= pairs <= len(names):
             raise UserError(f"{pairs} pairs are asked for, but the folders share {len(names)}; ask for 2 to that many")
         names = [names[i] for i in np.sort(np.random.default_rng(seed).permutation(len(names))[:pairs])]
-    layer: Layer = "logits" if mode == "paper" else "pooled"
     read = functools.partial(_read, num_frames=num_frames)
-    first, second = (
-        activations(params, (read(folder[name]) for name in names), layer, mode == "paper") for folder in folders
-    )
-    colours = "BGR" if mode == "paper" else "RGB"
-    interval = resampled_interval(first, second, seed)
-    return VideoDistance(frechet(first, second), interval, len(names), layer, colours)
+    first, second = (activations(params, (read(folder[name]) for name in names), *layer_of(mode)) for folder in folders)
+    return distance_between(first, second, mode, seed)
+
+
+def layer_of(mode: Literal["clean", "paper"]) -> tuple[Layer, bool]:
+    """The layer that a mode reads, and whether it swaps red and blue."""
+    return ("logits", True) if mode == "paper" else ("pooled", False)
+
+
+def distance_between(
+    real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], mode: Literal["clean", "paper"], seed: int = 0
+) -> VideoDistance:
+    """The distance of two sets of activations of a mode, pair by pair."""
+    layer, bgr = layer_of(mode)
+    interval = resampled_interval(real, generated, seed)
+    return VideoDistance(frechet(real, generated), interval, len(real), layer, "BGR" if bgr else "RGB")
 
 
 def _videos(folder: Path) -> dict[str, Path]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from reactface_jax.config import ModelConfig
+from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal_interaction import CausalInteractionEncoder, InteractionRings
 from reactface_jax.models.listener import Reaction, Speaker
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
@@ -81,4 +82,4 @@ class CausalListener(nn.Module):
         queries = self.reaction_decoder(tokens, number, deterministic=deterministic)
         coefficients = self.synchroniser(queries, speaker.speech, speaker.motion, visible, deterministic=deterministic)
         after = ListenerState(coefficients, speaker.speech, speaker.motion, latent, rings)
-        return after, Reaction(coefficients, mean, std)
+        return after, Reaction(at_boundary(coefficients), mean, std)

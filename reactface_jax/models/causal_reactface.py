@@ -14,7 +14,7 @@ from reactface_jax.models.causal_listener import CausalListener, ListenerState
 from reactface_jax.models.causal_speaker import CausalSpeakerEncoder, SpeakerState, start_speaker
 from reactface_jax.models.interaction_encoder import _ENCODER_HEADS
 from reactface_jax.models.listener import Reaction, Speaker
-from reactface_jax.models.reactface import ReactFace
+from reactface_jax.models.reactface import SCAN, ReactFace
 from reactface_jax.models.ring import Place, empty_ring, ring_size
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerFeatures
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
@@ -139,7 +139,7 @@ class CausalReactFace(ReactFace):
             carry, reaction = step(self, carry, jax.tree.map(lambda x: x[0], xs))
             out = jax.tree.map(lambda x: x[None], reaction)
         else:
-            scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False, "dropout": True})
+            scan = nn.scan(step, **SCAN)
             carry, out = scan(self, carry, xs)
         listener, mean, std = (jnp.moveaxis(x, 0, 2) for x in out)
         listener = listener.reshape(*listener.shape[:2], -1, NUM_COEFFICIENTS)[:, :, :num_frames]

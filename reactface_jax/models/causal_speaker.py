@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
+from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal_attention import (
     NO_RINGS,
     CausalDecoderLayer,
@@ -93,6 +94,7 @@ class CausalSpeakerEncoder(nn.Module):
             speech = self.audio_feature_map(wav2vec2)
         if c.use_video:
             frames, video_state = self.video_encoder(video, state and state.video, place)
+            frames = at_boundary(frames)
         f = frames if frames is not None else _mean_of_pairs(speech)
         f = self.drop(f + self._positions(num_frames, place), deterministic=deterministic)
 
@@ -112,7 +114,7 @@ class CausalSpeakerEncoder(nn.Module):
             motion, others = self.motion_decoder(
                 vector, speech, fading, own_speech, _look_back(state and state.motion), deterministic=deterministic
             )
-        features = SpeakerFeatures(frames, wav2vec2, speech, vector, motion)
+        features = SpeakerFeatures(frames, wav2vec2, speech, at_boundary(vector), at_boundary(motion))
         if state is None or place is None:
             return features, None
         after = SpeakerState(

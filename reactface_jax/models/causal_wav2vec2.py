@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import AudioConfig
+from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal_attention import Mask, attend, fading, join_heads, split_heads, with_ring
 from reactface_jax.models.causal_video import unless_fresh
 from reactface_jax.models.positions import MASKED
@@ -235,7 +236,7 @@ class CausalWav2Vec2Encoder(nn.Module):
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer
-            x = y
+            x = at_boundary(y)
             news.append(new)
         return x.astype(jnp.float32), after, tuple(news)
 

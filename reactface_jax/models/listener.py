@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
+from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.interaction_encoder import InteractionEncoder
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
 from reactface_jax.models.synchroniser import Synchroniser
@@ -143,4 +144,4 @@ class Listener(nn.Module):
         coefficients = self.synchroniser(
             queries, speaker.speech, speaker.motion, speaker.visible_frames, deterministic=deterministic
         )
-        return Carry(carry.past, latent, carry.window + 1), Reaction(coefficients, mean, std)
+        return Carry(carry.past, at_boundary(latent), carry.window + 1), Reaction(at_boundary(coefficients), mean, std)

@@ -1,6 +1,7 @@
 """ReactFace: speaker encoder and listener joined; the clip, prefix and window protocols as scans of one window step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,13 @@ from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerEncoder, SpeakerFeatures
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Reactions
+
+SCAN: dict[str, Any] = {
+    "variable_broadcast": "params",
+    "variable_axes": {"intermediates": 0},  # attention weights of every window, for those who ask for them
+    "split_rngs": {"params": False, "dropout": True},
+}
+"""How a window step is repeated."""
 
 
 class ReactFace(nn.Module):
@@ -168,7 +176,7 @@ class ReactFace(nn.Module):
         self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object, num_frames: int
     ) -> tuple[Array, Array, Array]:
         """`lax.scan` of a window step; windows joined and cut to the clip's frames."""
-        scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False, "dropout": True})
+        scan = nn.scan(step, **SCAN)
         _, out = scan(self, carry, xs)
         listener = jnp.moveaxis(out.coefficients, 0, 2)  # B K N w C
         batch, num_reactions = listener.shape[:2]

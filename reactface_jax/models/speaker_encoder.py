@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.attention import DecoderLayer
+from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import alignment_bias, hide_beyond, periodic, temporal_bias
 from reactface_jax.models.video_encoder import VideoEncoder
@@ -90,10 +91,10 @@ class SpeakerEncoder(nn.Module):
         num_frames = video.shape[1]
         frames = speech = wav2vec2 = None
         if self.use_audio:
-            wav2vec2 = self._encode_audio(audio, num_frames, lengths, deterministic)
+            wav2vec2 = at_boundary(self._encode_audio(audio, num_frames, lengths, deterministic))
             speech = self.audio_feature_map(wav2vec2)
         if self.use_video:
-            frames = self.video_encoder(video, lengths)
+            frames = at_boundary(self.video_encoder(video, lengths))
         f = frames if frames is not None else _mean_of_pairs(speech)
         f = f + periodic(num_frames, self.feature_dim, self.period).astype(self.dtype)[None]
         f = self.drop(f, deterministic=deterministic)
@@ -113,7 +114,7 @@ class SpeakerEncoder(nn.Module):
             )
             vector = self.speech_decoder(vector, speech, bias, own_speech, deterministic=deterministic)
             motion = self.motion_decoder(vector, speech, bias, own_speech, deterministic=deterministic)
-        return SpeakerFeatures(frames, wav2vec2, speech, vector, motion)
+        return SpeakerFeatures(frames, wav2vec2, speech, at_boundary(vector), at_boundary(motion))
 
     def reconstruct(self, vector: Float[Array, "B T D"], *, deterministic: bool = True) -> Float[Array, "B T C"]:
         """The speaker's own coefficients, a training signal."""

@@ -5,6 +5,7 @@ transformers' `Wav2Vec2Model`, except that padding is exact too: with `lengths`,
 what it would give alone (there, group norm's statistics run over the padding).
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reactface_jax.config import AudioConfig
+from reactface_jax.models.boundary import at_boundary, row_by_row
+from reactface_jax.models.grouped_convolution import grouped_conv
 from reactface_jax.types import AnyArray
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
@@ -132,15 +135,11 @@ class PositionalConvolution(nn.Module):
         norm = jnp.sqrt(jnp.square(weight_v).sum(axis=(1, 2)))  # one a tap
         weight_g = self.param("weight_g", lambda _: norm)
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        x = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype),
-            window_strides=(1,),
-            # kernel // 2 on both sides, without the last frame that an even kernel then has too many
-            padding=[(self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)],
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            feature_group_count=self.groups,
-        )
+        kernel = (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype)
+        # kernel // 2 on both sides, without the last frame that an even kernel then has too many
+        padding = (self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)
+        convolve = functools.partial(grouped_conv, padding=padding, groups=self.groups)
+        x = row_by_row(convolve, x.astype(self.dtype), kernel)  # a kernel of groups has a gradient that is not split
         return _gelu(x + bias[None, None].astype(self.dtype))
 
 
@@ -230,7 +229,7 @@ class Wav2Vec2Encoder(nn.Module):
         projection = FeatureProjection(
             config.hidden_size, config.feature_dropout, self.dtype, name="feature_projection"
         )
-        x = projection(x, deterministic)
+        x = at_boundary(projection(x, deterministic))
 
         masked_spec_embed = self.param("masked_spec_embed", nn.initializers.uniform(1.0), (config.hidden_size,))
         if not deterministic and config.mask_time_prob > 0:
@@ -268,7 +267,7 @@ class Wav2Vec2Encoder(nn.Module):
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer
-            x = y
+            x = at_boundary(y)
         x = x.astype(jnp.float32)
         return x if valid is None else jnp.where(valid[..., None], x, 0)
 

@@ -6,7 +6,9 @@ expressions' names.
 """
 
 import pickle
+import re
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,18 @@ class FaceVerse:
     def face(self, expression: Float[np.ndarray, " 52"]) -> Float[np.ndarray, "V 3"]:
         """meanshape + idBase id + exBase exp."""
         return self.vertices + self.identity_directions @ self.identity + self.expression_directions @ expression
+
+
+def channel_order(model: FaceVerse, names: Sequence[str], source: str) -> list[int]:
+    """Where the data keeps each of the model's expressions. Raises `UserError` if its names are not FaceVerse's."""
+    if set(names) == set(model.names):
+        return [list(names).index(name) for name in model.names]
+    if all(re.fullmatch(r"expression_\d+", name) for name in names):  # data without names is FaceVerse's
+        return list(range(NUM_EXPRESSION))
+    raise UserError(
+        f"{source} can't draw these reactions: the data calls its expressions {names[0]!r} …, "
+        f"FaceVerse {model.names[0]!r} …; use --renderer head"
+    )
 
 
 class FaceVerseRenderer:

@@ -58,7 +58,7 @@ class HeadRenderer:
         """
         self.size = size
         self.look = look or Look()
-        self._order = _channel_order(names)
+        self._order = channel_order(names)
         mesh = head_mesh()
         stretch = self.look.scale * np.array([self.look.width, 1.0, 1.0], np.float32)
         # Vertices and normals side by side, so that one product moves both. [2, V, 3] and [52, 2 * V * 3]
@@ -134,8 +134,8 @@ class HeadRenderer:
         self._pixels = vtkUnsignedCharArray()
 
 
-def _channel_order(names: Sequence[str]) -> np.ndarray:
-    """Where the data keeps each of the head's channels."""
+def channel_order(names: Sequence[str]) -> np.ndarray:
+    """Where the data keeps each of the head's channels. Raises `UserError` if the names are not the 52 of ARKit."""
     position = {name: index for index, name in enumerate(names)}
     missing = [name for name in ARKIT_NAMES if name not in position]
     if missing or len(names) != NUM_EXPRESSION:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -50,8 +51,12 @@ def config(shards) -> Config:
 
 @pytest.fixture(scope="module")
 def run(shards, config, tmp_path_factory) -> Path:
+    return save_run(tmp_path_factory.mktemp("run"), config, shards)
+
+
+def save_run(folder: Path, config: Config, shards: Path) -> Path:
     """What a training would leave."""
-    folder, data = tmp_path_factory.mktemp("run"), open_shards(shards)
+    data = open_shards(shards)
     about = About(config, data.mean_face, tuple(data.description["coefficient_names"]))
     state = TrainState.create(small_model.random_params(build_model(config.model)), optax.sgd(0), jax.random.key(0))
     with Checkpoints(folder, keep=1) as checkpoints:
@@ -69,8 +74,8 @@ def message(capsys, *words: str) -> str:
 def test_report_of_a_run(run, shards, capsys):
     command.main(["--checkpoint", str(run)])
     out = run / "evaluation-test"
-    expected = ["listener.npy", "neighbours.npy", "prediction.npy", "report.json", "report.md", "report.tex"]
-    expected.append("speaker.npy")
+    expected = ["listener.npy", "neighbours.npy", "prediction.npy"]
+    expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
@@ -84,6 +89,23 @@ def test_report_of_a_run(run, shards, capsys):
     data = open_shards(shards)
     np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
     assert "Clean mode" in capsys.readouterr().out
+    text = (out / "report.html").read_text()
+    shown = json.loads(re.search(r'id="page">(.*?)</script>', text)[1])
+    assert len(shown["clips"]) == 4
+    assert all(clip["recorded"] for clip in shown["clips"])
+    assert [each["shape"] for each in shown["maps"]] == [[8, 8], [8, 16], [50, 50], [50, 100]]
+
+
+def test_a_causal_model_streams(config, shards, tmp_path):
+    """Its report says so; the same weights' clip protocol gives the same reactions (tests/unit/test_causal.py)."""
+    causal = dataclasses.replace(config.model, causal=True, block=4, max_context=64)
+    config = dataclasses.replace(config, model=causal, eval=dataclasses.replace(config.eval, protocol="prefix"))
+    save_run(tmp_path / "run", config, shards)
+    command.main(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert content["config"]["eval"]["protocol"] == "stream"
+    assert "protocol: stream" in (tmp_path / "out" / "report.md").read_text()
+    assert np.ptp(np.load(tmp_path / "out" / "prediction.npy"), axis=2).max() > 0.01  # it moves
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
@@ -91,10 +113,11 @@ def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tm
     save_params(tmp_path / "converted", params, {"model": dataclasses.asdict(config.model)})
     words = ["--converted", tmp_path / "converted", "--data", shards, "--out", tmp_path / "out"]
     words += ["--eval.protocol", "clip", "--eval.num-reactions", "2", "--eval.batch-size", "3"]
-    words += ["--data.image-size", SIZE, "--data.eval-frames", FRAMES]
+    words += ["--data.image-size", SIZE, "--data.eval-frames", FRAMES, "--page-clips", "0"]
     command.main([str(word) for word in words])
     expected = np.load(run / "evaluation-test" / "prediction.npy")
     np.testing.assert_allclose(np.load(tmp_path / "out" / "prediction.npy"), expected, atol=1e-4)
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_anyones_arrays(tmp_path, capsys):
@@ -108,6 +131,7 @@ def test_anyones_arrays(tmp_path, capsys):
         "longer": np.zeros((4, 3, 61, 6)),
         "broken": np.full((4, 3, 60, 6), np.nan),
         "objects": np.array([None]),
+        "training": generator.standard_normal((7, 20, 6)),
     }
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=name == "objects")
@@ -129,6 +153,17 @@ def test_anyones_arrays(tmp_path, capsys):
     assert "Ours: the released evaluate.py in several processes prints FRCorr" in capsys.readouterr().out.replace(
         "\n", " "
     )
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "these data have 6 channels" in page
+    assert "data-value=" in page
+
+    # With the training split's listeners, the rows that learn from them too.
+    (tmp_path / "channels.json").write_text(json.dumps([*(f"c{i}" for i in range(5)), "mouthSmileLeft"]))
+    more = ["--train-listeners", str(tmp_path / "training.npy"), "--coefficient-names", str(tmp_path / "channels.json")]
+    command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), *more, "--page-clips", "0"])
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "Ours"]
+    assert content["rows"][1]["smile"]["lag"] == 0
 
     out = tmp_path / "none"
     rest[-1] = out
@@ -140,6 +175,13 @@ def test_anyones_arrays(tmp_path, capsys):
     assert "--listener is missing" in message(capsys, "--predictions", tmp_path / "ours.npy", *people[:2])
     assert "is none of GT, Mirror, ours" in message(capsys, *words(str(tmp_path / "ours.npy")), "--compare-with", "x")
     assert "goes with --predictions" in message(capsys, "--checkpoint", tmp_path, *people[:2])
+    assert "--train-listeners" in message(capsys, "--checkpoint", tmp_path, *more[:2])
+    assert "[M, T, 6] is needed" in message(
+        capsys, *words(str(tmp_path / "ours.npy")), "--train-listeners", tmp_path / "ours.npy"
+    )
+    assert "a JSON list of 6 names" in message(
+        capsys, *words(str(tmp_path / "ours.npy")), "--coefficient-names", short_names(tmp_path)
+    )
     assert not out.exists()
 
 
@@ -154,6 +196,11 @@ def test_mistakes_are_told_in_one_sentence(run, shards, tmp_path, capsys):
     )
     assert "holds no ReactFace" in message(capsys, "--converted", audio_folder(tmp_path), "--data", shards)
     assert not (tmp_path / "out").exists()
+
+
+def short_names(folder: Path) -> Path:
+    (folder / "short.json").write_text('["a"]')
+    return folder / "short.json"
 
 
 def audio_folder(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from oracle.weights import randomise
 from torch import nn
 from torch.nn import functional as F
 
-from reactface_jax.models import convolution
+from reactface_jax.models import convolution, grouped_convolution
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
 from reactface_jax.models.positions import MASKED, alignment_bias, periodic, sinusoidal, temporal_bias
 from reactface_jax.models.reaction_decoder import interpolate_latents
@@ -197,6 +197,25 @@ def test_interpolate_latents(frames: int):
 
 def channels_first(x: np.ndarray) -> torch.Tensor:
     return torch.tensor(x).movedim(-1, 1)
+
+
+@pytest.mark.parametrize("padding", [(4, 3), (0, 3)])
+@pytest.mark.parametrize("conv", [grouped_convolution.native, grouped_convolution.grouped_conv])
+def test_grouped_convolution_and_its_gradients(conv, padding):
+    x, weight = normal(2, 12, 6), normal(8, 2, 9, seed=1)
+    theirs = [torch.tensor(x, requires_grad=True), torch.tensor(weight, requires_grad=True)]
+    padded = F.pad(theirs[0], (0, 0, *padding)).transpose(1, 2)
+    y = F.conv1d(padded, theirs[1].permute(2, 1, 0), groups=3).transpose(1, 2)
+    weights = normal(*y.shape, seed=2)
+    (y * torch.tensor(weights)).sum().backward()
+
+    def loss(x, weight):
+        ours = conv(x, weight, padding, 3)
+        return (ours * weights).sum(), ours
+
+    gradients, ours = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(x, weight)
+    assert_close(ours, array(y))
+    assert_close(gradients, tuple(each.grad.numpy() for each in theirs), atol=2e-5)
 
 
 @pytest.mark.parametrize("form", [convolution.native, convolution.folded, convolution.summed, convolution.conv3d])

@@ -18,8 +18,8 @@ def person(split: str, number: int, role: str) -> str:
 
 def frame(identity: int, t: int) -> np.ndarray:
     """A picture that tells whose it is by its colour, and which by its brightness."""
-    picture = np.full((SIZE, SIZE, 3), 40 + 4 * t, np.uint8)
-    picture[..., identity % 3] = 20 + 20 * (identity // 3)
+    picture = np.full((SIZE, SIZE, 3), (40 + 4 * t) % 256, np.uint8)
+    picture[..., identity % 3] = (20 + 20 * (identity // 3)) % 256
     return picture
 
 

@@ -1,9 +1,11 @@
-"""The causal model: the past never moves, a stream is the clip, the state has one shape.
+"""The causal model: the past never moves, a stream is the clip, the state has one shape, hours leave it alive.
 
 Values are of order 1. Two blocks make a window, and the context is 12 of 32 frames, so most windows are past it.
 """
 
 import dataclasses
+import resource
+import weakref
 
 import chex
 import jax
@@ -15,6 +17,7 @@ from small_model import CONFIG, clip, random_params
 import reactface_jax as rf
 from reactface_jax import stream
 from reactface_jax.errors import UserError
+from reactface_jax.generation import generate_online
 from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.running_statistics import accumulate
 
@@ -117,6 +120,23 @@ def test_generate_streams_a_clip_whose_last_window_is_not_full(model, params):
         rf.generate(model, params, video, audio, protocol="prefix", num_reactions=K, noise=eps)
 
 
+def test_a_video_read_as_it_goes_gives_the_same_reactions(model, params):
+    pictures = np.random.default_rng(3).integers(0, 256, (102, SIZE, SIZE, 3), np.uint8)
+    audio, key, held = clip(102)[1], jax.random.key(4), []
+
+    def frames():
+        for picture in pictures:
+            held.append(weakref.ref(copy := picture.copy()))
+            yield copy
+            del copy
+            assert sum(ref() is not None for ref in held) <= 64  # two steps of 32
+
+    online = generate_online(model, params, frames(), audio[0], 102, num_reactions=K, key=key)
+    video = jnp.asarray(pictures)[None] / 127.5 - 1.0
+    whole = rf.generate(model, params, video, audio, protocol="stream", num_reactions=K, key=key)
+    np.testing.assert_allclose(online, whole[0], rtol=0, atol=1e-6)
+
+
 def test_state_keeps_its_shapes_and_one_program_serves_every_window(model, params):
     video, audio = clip(WIDTH)
     state = stream.start(model, params, 1, K, image_size=SIZE)
@@ -175,6 +195,31 @@ def test_files_that_are_no_saved_conversation(model, params, tmp_path):
         stream.save(tmp_path / "nowhere" / "conversation.npz", state)
 
 
+def test_two_hours_leave_the_stream_alive_in_constant_memory():
+    """Windows of 80 frames, so that two hours are 2,250 of them; a loop of 16 s of speaker."""
+    model = rf.build_model(dataclasses.replace(CAUSAL, window=80, block=80, max_context=160, video_grid=2))
+    params = random_params(model)
+    video, audio = clip(5 * 80, size=8)
+    eps = noise(1, 5)
+    state = stream.start(model, params, 1, 1, image_size=8)
+    early, late, memory = [], [], 0
+    for n in range(2250):
+        first = n % 5 * 80
+        window = frames(video, audio, first, first + 80)
+        state, y = rf.stream.step(model, params, state, *window, noise=eps[:, :, n % 5])
+        if 10 <= n < 15:
+            early.append(np.asarray(y))
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if n >= 2245:
+            late.append(np.asarray(y))
+    assert int(state.frame[0]) == 2 * 3600 * 25
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20 * 1024  # KiB
+    spreads = [np.concatenate(part, axis=2).std(axis=2).mean() for part in (early, late)]
+    assert spreads[1] > 0.5 * spreads[0] > 0.01  # it still moves with the speaker
+    assert np.abs(late[1] - late[0]).max() > 0.01
+
+
 @pytest.mark.parametrize(("channels", "stride", "size"), [(3, 2, 5), (8, 2, 5), (8, 1, 3)])
 def test_a_causal_convolution_is_the_whole_one_later(channels, stride, size):
     """Value and gradients; `conv3d` itself is held against PyTorch's."""
@@ -209,6 +254,49 @@ def test_running_statistics_after_hours_are_those_of_all_frames():
     np.testing.assert_allclose(variance[:, -1], spread.mean(axis=1) + x.var(axis=1), rtol=1e-5)
     long = jax.lax.fori_loop(0, 90_000, lambda n, s: accumulate(*rest, s, jnp.array([4 + 2 * n]))[2], after)
     np.testing.assert_allclose(long.mean, x[:, 4:].mean(axis=1), rtol=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"use_audio": False}, {"use_video": False}, {"past": "window"}], ids=str)
+def test_every_variant_streams(change):
+    config = dataclasses.replace(CAUSAL, **change)
+    model = rf.build_model(config)
+    video, audio = clip(T)
+
+    def run(video, audio, eps):
+        variables = model.init(jax.random.key(0), video[:, :4], audio[:, : 640 * 4], noise=eps[:, :1, :1])
+        state = stream.start(model, variables["params"], 1, K, image_size=SIZE)
+        whole = model.apply(variables, video, audio, num_reactions=K, noise=eps).listener
+        ys = []
+        for n in range(0, T, 8):
+            window = frames(video, audio, n, n + 8)
+            state, y = model.apply(variables, state, *window, eps[:, :, n // 4 : n // 4 + 2], method="step")
+            ys.append(y)
+        return whole, jnp.concatenate(ys, axis=2)
+
+    # Shapes alone: what the variants compute is the same code as above.
+    whole, streamed = jax.eval_shape(run, video, audio, noise())
+    assert whole.shape == streamed.shape == (1, K, T, 58)
+
+
+def test_gradients_reach_every_parameter_in_training(model, params):
+    """But those that reconstruct the speaker, and the audio's masked embedding: they are not in the listener."""
+    video, audio = clip(8)
+
+    def loss(params):
+        rngs = {"dropout": jax.random.key(0)}
+        out = model.apply(
+            {"params": params}, video, audio, num_reactions=1, noise=noise(1, 2), deterministic=False, rngs=rngs
+        )
+        return jnp.square(out.listener).mean()
+
+    gradients = jax.jit(jax.grad(loss))(params)
+    zero = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
+        if not np.abs(leaf).max() > 0
+    ]
+    allowed = ("speaker_decoder", "speaker_map", "feature_extractor", "masked_spec_embed", "key/bias")
+    assert not [name for name in zero if not any(part in name for part in allowed)]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from reactface_jax.checkpoint import (
 )
 from reactface_jax.config import Config, EvalConfig, ModelConfig, OptimizerConfig, TrainConfig
 from reactface_jax.errors import UserError
-from reactface_jax.optimizer import frozen_mask, learning_rate, make_optimizer
-from reactface_jax.sharding import make_mesh, shardings
+from reactface_jax.optimizer import learning_rate, make_optimizer, path_mask
+from reactface_jax.sharding import abstract, make_mesh, shardings
 from reactface_jax.train_state import TrainState, stream
 
 NAMES = tuple(f"c{i}" for i in range(58))
@@ -58,6 +58,7 @@ def save(run_dir, steps=(1,), config=None, keep=3) -> TrainState:
 
 def assert_same(a: TrainState, b: TrainState) -> None:
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             x, y = jax.random.key_data(x), jax.random.key_data(y)
         np.testing.assert_array_equal(x, y)
@@ -66,11 +67,7 @@ def assert_same(a: TrainState, b: TrainState) -> None:
 def test_a_state_is_restored_whole_and_placed(tmp_path):
     saved = save(tmp_path)
     mesh = make_mesh()
-    placed = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-        jax.eval_shape(make_state),
-        shardings(jax.eval_shape(make_state), mesh),
-    )
+    placed = abstract(jax.eval_shape(make_state), shardings(jax.eval_shape(make_state), mesh))
     with Checkpoints(tmp_path, 3) as checkpoints:
         assert checkpoints.latest_step == 1
         restored = checkpoints.restore(1, placed)
@@ -109,6 +106,74 @@ def test_a_run_holds_what_its_user_needs(tmp_path):
     assert run.versions == versions()
     jax.tree.map(np.testing.assert_array_equal, run.params, saved.params)
     assert len(run.params["layer"]["kernel"].devices()) == 1
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    state = make_state()
+    with Checkpoints(tmp_path, 2) as checkpoints:
+        assert checkpoints.best is None
+        for step, score in enumerate([0.1, 0.7, None, 0.3, 0.5, None], start=1):
+            checkpoints.save(step, state, make_about(), score)
+    with Checkpoints(tmp_path, 2) as checkpoints:
+        assert checkpoints.best == (2, 0.7)
+        assert checkpoints.latest_step == 6
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [2, 5, 6]
+
+
+def test_every_field_of_a_state_is_saved(tmp_path):
+    state = dataclasses.replace(make_state(), average={"layer": {"kernel": jnp.full(3, 0.5)}})
+    with Checkpoints(tmp_path, 1) as checkpoints:
+        checkpoints.save(1, state, make_about())
+        restored = checkpoints.restore(1, jax.tree.map(jnp.zeros_like, state))
+    assert_same(state, restored)
+
+
+def damage(run_dir, step) -> None:
+    for path in (run_dir / "checkpoints" / str(step) / "params").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_it_is_said(tmp_path, caplog):
+    save(tmp_path, steps=(1, 2, 3))
+    damage(tmp_path, 3)
+    expected = update(update(make_state()))
+    state = jax.eval_shape(make_state)
+    placed = abstract(state, shardings(state, make_mesh()))
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        found = checkpoints.restore_newest(placed, lambda about: None)
+        assert found is not None
+        step, state = found
+        assert step == 2
+        assert_same(state, expected)
+        assert "3 is damaged" in caplog.text
+        assert "going on from step 2" in caplog.text
+        assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
+        checkpoints.save(3, update(state), make_about())  # its step comes again
+    assert load_run(tmp_path).step == 3
+
+
+def test_where_all_checkpoints_are_damaged_none_is_moved(tmp_path):
+    save(tmp_path, steps=(1, 2))
+    damage(tmp_path, 1)
+    damage(tmp_path, 2)
+    with (
+        Checkpoints(tmp_path, 3) as checkpoints,
+        pytest.raises(UserError, match=r"no checkpoint in .* can be read \(2 tried\)"),
+    ):
+        checkpoints.restore_newest(make_state(), lambda about: None)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+
+
+def test_a_run_that_does_not_fit_is_no_damage(tmp_path):
+    def refuse(about):
+        raise UserError("another configuration")
+
+    save(tmp_path, steps=(1, 2))
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        with pytest.raises(UserError, match="another configuration"):
+            checkpoints.restore_newest(make_state(), refuse)
+        assert checkpoints.latest_step == 2
 
 
 @pytest.mark.parametrize(
@@ -191,7 +256,7 @@ def test_frozen_parameters_keep_their_values_and_have_no_moments():
     assert np.all(after.params["layer"]["bias"] != state.params["layer"]["bias"])
     moments = [leaf.shape for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
     assert sorted(moments) == [(2, 3), (2, 3), (3,), (3,)]
-    assert frozen_mask(state.params, ()) == jax.tree.map(lambda _: False, state.params)
+    assert path_mask(state.params, ()) == jax.tree.map(lambda _: False, state.params)
 
 
 def test_adamw_is_that_of_pytorch_on_biases_too():

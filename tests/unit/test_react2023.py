@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from raw_tree import coefficients, person, write_csv, write_names, write_person, write_split, write_wav
 
-from data_pipeline.clips import clip_reader, iterate_frames, read_clip, read_clips
+from data_pipeline.clips import iterate_frames, read_clip
 from data_pipeline.react2023 import (
     list_splits,
     read_appropriateness,
@@ -187,15 +187,6 @@ class TestClip:
         write_wav(speaker.audio, 0.1)
         with pytest.raises(UserError, match=r"1\.wav lasts 0\.10 s, but its clip 1\.60 s"):
             read_clip(speaker, listener)
-
-    def test_processes_change_nothing(self, tree: Path) -> None:
-        directions = list_splits(tree)[0].directions
-        expected = [(clip.speaker_id, clip.frames) for clip in read_clips(directions)]
-        with clip_reader(workers=2) as read:
-            assert [(clip.speaker_id, clip.frames) for clip in read(directions)] == expected
-            directions[4][0].video.write_text("not a video")
-            with pytest.raises(UserError, match=r"train_001/Novice_video/1\.mp4 is not a video"):
-                list(read(directions))
 
     def test_without_attributes(self, tree: Path) -> None:
         (tree / "Emotion" / f"{person('train', 0, 'Expert')}.csv").unlink()

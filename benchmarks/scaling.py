@@ -1,0 +1,171 @@
+"""What a training step costs on more and more devices: `python benchmarks/scaling.py [--devices 1,2,4,8,16,32,64]`.
+
+Compiles the full-size train step (configs/reference.py, one clip a device by default) for fake CPU devices, runs
+nothing, and prints a device's memory, FLOPs and the bytes of its collectives. F-Enc has the form that accelerators use.
+The memory is what XLA's CPU compiler plans: an accelerator's lays out and fuses otherwise.
+
+From FLOPs and bytes follows an expectation on named machines, up to 256 chips: compute at a share of the peak, and each
+collective at its ring's bandwidth, hidden behind the compute (best) or not at all (worst).
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+# Compiling for more devices than there are costs most of the time: plain code is enough, since it never runs.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+
+import jax
+
+from reactface_jax.collectives import Collective, collectives
+from reactface_jax.config import Config, MeshConfig, load_config
+from reactface_jax.files import replacing
+from reactface_jax.lowering import train_step
+from reactface_jax.models import convolution, video_encoder
+from reactface_jax.sharding import make_mesh
+
+MIB = 2**20
+REFERENCE = Path(__file__).parents[1] / "configs" / "reference.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Of one chip: bfloat16 peak in FLOP/s, and bytes/s that a ring moves through it, among neighbours and beyond."""
+
+    peak: float
+    near: float
+    """Within `island` chips."""
+    far: float
+    island: int
+
+
+# Sources are in docs/scaling.md.
+MACHINES = {
+    "TPU v5e, ICI": Machine(197e12, 100e9, 100e9, 256),
+    "TPU v6e, ICI": Machine(918e12, 200e9, 200e9, 256),
+    # A ring crosses nodes on all eight adapters at once.
+    "8xA100, NVLink + 8 HDR InfiniBand": Machine(312e12, 300e9, 200e9, 8),
+    "8xH100, NVLink + 8 NDR InfiniBand": Machine(989e12, 450e9, 400e9, 8),
+    "8xH100, NVLink + 100 Gb/s Ethernet": Machine(989e12, 450e9, 12.5e9, 8),
+}
+LAYOUTS = {
+    "data": lambda count: MeshConfig(data=count),
+    "fsdp": lambda count: MeshConfig(data=1, fsdp=count),
+    "fsdp, model 2": lambda count: MeshConfig(data=1, fsdp=count // 2, model=2),
+    "fsdp, model 4": lambda count: MeshConfig(data=1, fsdp=count // 4, model=4),
+}
+
+
+def cost(config: Config, layout: str, count: int, clips: int) -> dict:
+    """Figures of one device's program."""
+    mesh_config = LAYOUTS[layout](count)
+    rows = clips * count // mesh_config.model  # the devices of "model" have the same clips
+    config = dataclasses.replace(config, mesh=mesh_config, train=dataclasses.replace(config.train, batch_size=rows))
+    clock = time.perf_counter()
+    step, state, batch = train_step(config, make_mesh(jax.devices()[:count], mesh_config))
+    compiled = step.lower(state, batch).compile()
+    seconds = time.perf_counter() - clock
+    memory = compiled.memory_analysis()
+    found = collectives(compiled.as_text())
+    sent: defaultdict[str, int] = defaultdict(int)
+    for one in found:
+        sent[f"{one.kind} of {one.group}"] += one.bytes * one.times
+    return {
+        "layout": layout,
+        "devices": count,
+        "clips": rows,
+        "state_bytes": memory.argument_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "flops": compiled.cost_analysis()["flops"],
+        "collective_bytes": dict(sent),
+        "ring_bytes": sum(ring_bytes(one) for one in found),
+        "messages": sum(one.times for one in found),
+        "seconds": seconds,
+    }
+
+
+def ring_bytes(one: Collective) -> float:
+    """Bytes that a device sends in a ring, the usual algorithm for large arrays."""
+    share = (one.group - 1) / max(one.group, 1)
+    whole = {"all-reduce": 2.0, "reduce-scatter": float(one.group)}.get(one.kind, 1.0)
+    return one.times * one.bytes * share * whole
+
+
+def without_dropout(config: Config) -> Config:
+    names = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
+    audio = dataclasses.replace(config.model.audio, **dict.fromkeys(names, 0.0))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=0.0, audio=audio))
+
+
+def accelerator_form(x: jax.Array, kernel: jax.Array, *, stride: int, margin: int | None = None) -> jax.Array:
+    return convolution.native(x, kernel, stride, margin)
+
+
+def expectation(flops: float, ring: float, machine: Machine, count: int, share: float) -> tuple[float, float]:
+    """Seconds of a step, collectives hidden and not."""
+    compute = flops / (share * machine.peak)
+    if count == 1:
+        return compute, compute
+    bandwidth = machine.near if count <= machine.island else machine.far
+    sending = ring / bandwidth
+    return max(compute, sending), compute + sending
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--config", default=str(REFERENCE))
+    parser.add_argument("--devices", default="1,2,4,8,16,32,64")
+    parser.add_argument("--layouts", default="data;fsdp", help="; between: " + "; ".join(LAYOUTS))
+    parser.add_argument("--clips", type=int, default=1, help="clips a device")
+    parser.add_argument("--share", type=float, default=0.3, help="of the peak, that the compute is assumed to reach")
+    parser.add_argument("--without-dropout", action="store_true", help="compiles in half the time; little less memory")
+    parser.add_argument("--json", default="", help="file for the figures")
+    arguments, overrides = parser.parse_known_args()
+    counts = [int(word) for word in arguments.devices.split(",")]
+    jax.config.update("jax_num_cpu_devices", max(counts))
+    video_encoder.conv3d = accelerator_form
+    config = load_config(arguments.config, overrides)
+    if arguments.without_dropout:
+        config = without_dropout(config)
+
+    rows = []
+    print(f"{'layout':14}{'devices':>8}{'clips':>7}{'state MiB':>11}{'temp MiB':>10}{'TFLOP':>8}  collectives, MiB")
+    for layout in arguments.layouts.split(";"):
+        for count in counts:
+            if LAYOUTS[layout](count).fsdp == 0:
+                continue
+            row = cost(config, layout, count, arguments.clips)
+            rows.append(row)
+            sent = ", ".join(f"{kind}: {size / MIB:.1f}" for kind, size in row["collective_bytes"].items()) or "none"
+            print(
+                f"{layout:14}{count:8}{row['clips']:7}{row['state_bytes'] / MIB:11.0f}"
+                f"{row['temporary_bytes'] / MIB:10.0f}{row['flops'] / 1e12:8.2f}  {sent}  ({row['messages']} messages, "
+                f"compiled in {row['seconds']:.0f} s)",
+                flush=True,
+            )
+            if arguments.json:
+                with replacing(arguments.json) as file:
+                    file.write(json.dumps(rows, indent=1).encode())
+
+    # A device's program sends as much on 256 chips as on the largest mesh that was compiled, to (n - 1) / n.
+    print(f"\nexpected clips/s at {arguments.share:.0%} of the peak: collectives hidden / not hidden")
+    for layout in arguments.layouts.split(";"):
+        largest = [row for row in rows if row["layout"] == layout][-1]
+        if largest["devices"] == 1:
+            continue
+        for name, machine in MACHINES.items():
+            words = []
+            for count in (8, 16, 32, 64, 128, 256):
+                times = expectation(largest["flops"], largest["ring_bytes"], machine, count, arguments.share)
+                clips = largest["clips"] / largest["devices"] * count
+                words.append(f"{count}: {clips / times[0]:.0f} / {clips / times[1]:.0f}")
+            print(f"{layout:14}{name:36}{'   '.join(words)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Who does the work of writing shards: processes of this machine, or Apache Beam's workers."""
+
+import importlib.util
+import os
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from typing import Protocol, TypeVar, runtime_checkable
+
+from reactface_jax.errors import UserError
+
+
+@runtime_checkable  # Beam looks at types
+class Job(Protocol):
+    """Work whose result is a file; so it can be done anywhere, and again."""
+
+    def run(self) -> None: ...
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Runner(Protocol):
+    """Does jobs in any order, and yields each when it is done."""
+
+    def run(self, jobs: Sequence[J]) -> Generator[J, None, None]: ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Processes of this machine; with one worker, this process alone."""
+
+    workers: int = 1
+
+    def run(self, jobs: Sequence[J]) -> Generator[J, None, None]:
+        """Raises `UserError` when a process was ended from outside, and whatever a job raises."""
+        if self.workers > 1 and len(jobs) > 1:
+            yield from self._run_side_by_side(jobs)
+            return
+        for job in jobs:
+            job.run()
+            yield job
+
+    def _run_side_by_side(self, jobs: Sequence[J]) -> Generator[J, None, None]:
+        # Spawned, because a fork of a process that runs TensorFlow's threads may hang.
+        pool = ProcessPoolExecutor(
+            min(self.workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
+        )
+        waiting = iter(jobs)
+        running: dict[Future[None], J] = {}
+        try:
+            while True:
+                while len(running) < 2 * self.workers and (job := next(waiting, None)) is not None:
+                    running[pool.submit(job.run)] = job
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    yield running.pop(future)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process was ended from outside, perhaps for lack of memory; start again with fewer "
+                "--workers, what is done already is kept"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker ends when its parent was killed, instead of waiting for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@dataclass(frozen=True)
+class Beam:
+    """An Apache Beam pipeline.
+
+    Raises:
+      UserError: Apache Beam is not installed, an option has no "=", or the pipeline fails.
+    """
+
+    runner: str  # of Beam: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner, ...
+    options: Sequence[str] = ()  # of the runner, as name=value, such as project=my-project
+
+    def __post_init__(self) -> None:
+        for option in self.options:
+            if "=" not in option:
+                raise UserError(
+                    f"--beam-options {option} is not of the form name=value; write for example project=NAME"
+                )
+        if importlib.util.find_spec("apache_beam") is None:
+            raise UserError(
+                "--beam needs Apache Beam, which is not installed; install it as docs/data.md says, or leave --beam out"
+            )
+
+    def run(self, jobs: Sequence[J]) -> Generator[J, None, None]:
+        """Waits for the pipeline, then yields all jobs at once."""
+        import apache_beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        if not jobs:
+            return
+        flags = [f"--runner={self.runner}", *(f"--{option.removeprefix('--')}" for option in self.options)]
+        try:
+            with apache_beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+                _ = pipeline | apache_beam.Create(jobs) | apache_beam.Reshuffle() | apache_beam.Map(_run)
+        except Exception as error:  # what a worker raises arrives as RuntimeError, or as the runner's own
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise UserError(
+                f"the Beam pipeline on {self.runner} failed ({lines[0]}); mend that and start again, what is done "
+                "already is kept"
+            ) from error
+        yield from jobs
+
+
+def _run(job: Job) -> None:
+    job.run()

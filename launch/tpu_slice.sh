@@ -1,0 +1,20 @@
+#!/bin/bash
+# A TPU slice (v5e or v6e), a process a host. From where gcloud is set up:
+#   launch/tpu_slice.sh NAME ZONE HOSTS CONFIG WORKDIR SHARDS [FIELD ...]
+# HOSTS is the number of the slice's VMs, which have 4 chips each: 4 for v5litepod-16 and v6e-16. The project is
+# installed on all in ~/reactface_jax with its "tpu" extra; WORKDIR and SHARDS are mounted on all (NFS, gcsfuse).
+set -euo pipefail
+
+if [ $# -lt 6 ]; then
+    echo "usage: $0 NAME ZONE HOSTS CONFIG WORKDIR SHARDS [FIELD ...]" >&2
+    exit 2
+fi
+name=$1 zone=$2 hosts=$3 config=$4 workdir=$5 shards=$6
+shift 6
+
+# jax asks the slice's metadata for the first host and for each one's number; the count says that there are others.
+words=(--config "$config" --workdir "$workdir" --data.dir "$shards" --resume --hosts.count "$hosts" "$@")
+cache=JAX_COMPILATION_CACHE_DIR=$(printf '%q' "$workdir/compiled")
+train="mkdir -p $(printf '%q' "$workdir") && cd ~/reactface_jax &&"
+train="$train $cache .venv/bin/python train.py$(printf ' %q' "${words[@]}")"
+exec gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "$train"

@@ -1,0 +1,65 @@
+"""SIGTERM, which machines that can be taken away send first: the run saves and ends, all its processes at one step."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+log = logging.getLogger(__name__)
+
+
+class Termination:
+    """Asked after every step whether to save and end; see `listening`."""
+
+    def __init__(self) -> None:
+        self._came = threading.Event()
+        self._computing = False
+
+    def reached(self, step: int) -> bool:
+        """Whether the run ends after this step. Several processes agree on the step: every one has to ask at each."""
+        self._computing = True
+        if jax.process_count() > 1:
+            return bool(multihost_utils.reached_preemption_sync_point(step))
+        return self._came.is_set()
+
+    def _listen(self, wakeup: socket.socket) -> None:
+        """Before the first step is done nothing is lost by leaving at once, and compiling it may take minutes.
+
+        Python's own handler would run after the compilation only.
+        """
+        while signals := wakeup.recv(1):
+            if signals[0] == signal.SIGTERM and not self._computing:
+                log.info("SIGTERM before the first step: nothing to save; the same command goes on from here")
+                os._exit(0)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Termination]:
+    """Takes SIGTERM while inside. Threads can't, so there it never comes.
+
+    Where several processes run, `jax.distributed` listens: whichever gets the signal tells the others.
+    """
+    termination = Termination()
+    if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
+        yield termination
+        return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    listener = threading.Thread(target=termination._listen, args=(ours,), daemon=True)
+    previous = signal.signal(signal.SIGTERM, lambda *_: termination._came.set())
+    previous_wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    listener.start()
+    try:
+        yield termination
+    finally:
+        signal.set_wakeup_fd(previous_wakeup)
+        signal.signal(signal.SIGTERM, previous)
+        theirs.close()  # ends the thread
+        listener.join()
+        ours.close()

@@ -1,0 +1,46 @@
+"""One process of a job, for test_host_jobs.py: `host_job.py WORKDIR DEVICES [FIELD ...]`, resuming if it can."""
+
+import dataclasses
+import logging
+import pathlib
+import sys
+import time
+
+import jax
+from e2e.test_training import StandIn, configure, make_batch, make_data
+from jax.sharding import PartitionSpec
+
+from reactface_jax import hosts, sharding, training
+from reactface_jax.sharding import host_rows, make_mesh
+from reactface_jax.training import train
+
+ROWS = 8
+
+
+def main(workdir: str, devices: str, *words: str) -> None:
+    jax.config.update("jax_num_cpu_devices", int(devices))
+    config = configure(
+        "--train.batch-size", str(ROWS), "--train.log-every", "1", "--train.checkpoint-every", "4", *words
+    )
+    training.build_model = StandIn
+    sharding.RULES = ((r"kernel$", PartitionSpec("fsdp")), *sharding.RULES)  # so that checkpoints are in parts
+    logging.basicConfig(stream=sys.stdout, format="%(message)s")
+    hosts.join(config.hosts)
+    with hosts.ending_together():
+        logging.getLogger("reactface_jax").setLevel(logging.INFO if hosts.is_first() else logging.WARNING)
+        rows = host_rows(make_mesh(config=config.mesh), ROWS)
+
+        def own(step: int):
+            return jax.tree.map(lambda x: x[rows], make_batch(step, ROWS))
+
+        def slowly(step: int):
+            time.sleep(0.1)  # so that a test can act between steps
+            return own(step)
+
+        data = dataclasses.replace(make_data(slowly), validation_batches=lambda: iter([own(1000)]))
+        pathlib.Path(workdir).mkdir(exist_ok=True)
+        train(config, workdir, data, resume=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

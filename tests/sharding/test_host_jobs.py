@@ -1,0 +1,129 @@
+"""Jobs of two real processes over loopback: they train, are preempted, lose one of them, and go on elsewhere."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from reactface_jax import hosts
+from reactface_jax.checkpoint import load_run
+
+JOB = pathlib.Path(__file__).with_name("host_job.py")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{JOB.parents[2]}:{JOB.parents[1]}"}
+BOUND = 180  # seconds; each ends within a few, on a machine with nothing else to do
+MESH = ("--mesh.data", "2", "--mesh.fsdp", "-1")
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("localhost", 0))
+        return opened.getsockname()[1]
+
+
+class Process:
+    """A process of a job, and what it has said so far."""
+
+    def __init__(self, workdir, devices: int, *words: str):
+        self.path = workdir.with_name(f"{workdir.name}-{time.monotonic_ns()}.log")
+        with self.path.open("w") as log:
+            command = [sys.executable, str(JOB), str(workdir), str(devices), *MESH, *words]
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+
+    @property
+    def said(self) -> str:
+        return self.path.read_text()
+
+    @property
+    def losses(self) -> dict[int, float]:
+        return {int(step): float(loss) for step, loss in re.findall(r"step (\d+)/\d+  loss (\S+)", self.said)}
+
+    def wait_for_step(self, step: int) -> None:
+        end = time.monotonic() + 4 * BOUND
+        while max(self.losses, default=0) < step:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < end, self.said
+            time.sleep(0.05)
+
+    def end(self) -> int:
+        return self.process.wait(4 * BOUND)
+
+
+@pytest.fixture
+def started():
+    """Whatever a test starts is gone after it."""
+    processes: list[Process] = []
+    yield processes
+    for one in processes:
+        one.process.kill()
+        one.process.wait()
+
+
+def job(started, workdir, *words: str) -> list[Process]:
+    where = ("--hosts.coordinator", f"localhost:{free_port()}", "--hosts.count", "2", "--hosts.timeout", "30")
+    pair = [Process(workdir, 4, *where, "--hosts.index", str(index), *words) for index in (0, 1)]
+    started += pair
+    return pair
+
+
+def alone(started, workdir, devices: int, *words: str) -> Process:
+    one = Process(workdir, devices, *words)
+    started.append(one)
+    return one
+
+
+def newest(workdir) -> int:
+    return load_run(workdir).step
+
+
+def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path, started):
+    workdir = tmp_path / "run"
+
+    # SIGTERM to one: both save at one step and end well.
+    pair = job(started, workdir, "--train.steps", "1000")
+    pair[0].wait_for_step(3)
+    pair[1].process.send_signal(signal.SIGTERM)
+    assert [one.end() for one in pair] == [0, 0], pair[0].said + pair[1].said
+    stopped = newest(workdir)
+    assert f"SIGTERM: saved at step {stopped}" in pair[0].said
+    assert "8 x cpu" in pair[0].said
+    assert "2 process(es); data 2, fsdp 4, model 1" in pair[0].said
+    assert "step 1/" not in pair[1].said  # the first process speaks
+    assert len(list((workdir / "tensorboard").iterdir())) == 1
+
+    # One is killed: the other says so and ends, soon.
+    pair = job(started, workdir, "--train.steps", "1000")
+    pair[0].wait_for_step(stopped + 7)
+    pair[1].process.kill()
+    killed = time.monotonic()
+    assert pair[0].end() == hosts.LOST, pair[0].said
+    assert time.monotonic() - killed < BOUND
+    assert re.search(r"error: process 0 of 2 has lost another one .* start the job again with --resume", pair[0].said)
+
+    # Elsewhere the job goes on, with the losses that it had.
+    saved, last = newest(workdir), max(pair[0].losses)
+    assert stopped <= saved < last
+    for devices in (8, 4):
+        mesh = () if devices == 8 else ("--mesh.data", "-1", "--mesh.fsdp", "2")
+        copy = tmp_path / f"on-{devices}"
+        shutil.copytree(workdir, copy)
+        one = alone(started, copy, devices, "--train.steps", str(last), *mesh)
+        assert one.end() == 0, one.said
+        assert f"steps: {saved} to {last}, resumed" in one.said
+        assert sorted(one.losses) == list(range(saved + 1, last + 1))
+        for step, loss in one.losses.items():
+            assert loss == pytest.approx(pair[0].losses[step], rel=1e-3)
+
+
+def test_where_the_first_process_is_killed_the_other_ends_too(tmp_path, started):
+    pair = job(started, tmp_path / "run", "--train.steps", "1000")
+    pair[0].wait_for_step(2)
+    os.kill(pair[0].process.pid, signal.SIGKILL)
+    assert pair[1].end() != 0
+    assert re.search(r"lost another one|another task died|coordination service", pair[1].said), pair[1].said

@@ -1,0 +1,123 @@
+"""Meshes, and the table that says which device holds what: cheap, nothing is compiled."""
+
+import logging
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from reactface_jax import sharding
+from reactface_jax.config import Config, MeshConfig, ModelConfig, TrainConfig
+from reactface_jax.errors import UserError
+from reactface_jax.lowering import state_shapes
+
+GOLDEN = Path(__file__).parent / "golden" / "specs.txt"
+
+
+@pytest.mark.parametrize(
+    ("config", "devices", "sizes"),
+    [
+        (MeshConfig(), 8, (8, 1, 1)),
+        (MeshConfig(data=1, fsdp=-1), 8, (1, 8, 1)),
+        (MeshConfig(fsdp=2, model=2), 8, (2, 2, 2)),
+        (MeshConfig(data=2, fsdp=2, model=-1), 16, (2, 2, 4)),
+        (MeshConfig(data=1), 1, (1, 1, 1)),
+    ],
+)
+def test_axes_take_the_devices_that_are_left(config, devices, sizes):
+    assert sharding.axis_sizes(devices, config) == sizes
+
+
+@pytest.mark.parametrize("config", [MeshConfig(fsdp=3), MeshConfig(data=4), MeshConfig(data=16)])
+def test_a_mesh_that_is_not_the_devices_is_refused(config):
+    with pytest.raises(UserError, match=rf"--mesh.fsdp {config.fsdp} .* does not fit 8 device"):
+        sharding.make_mesh(config=config)
+
+
+def test_contradictions_of_a_mesh_are_refused():
+    with pytest.raises(UserError, match=r"only one of mesh.data"):
+        MeshConfig(fsdp=-1)
+    with pytest.raises(UserError, match=r"mesh.model 0 must be positive"):
+        MeshConfig(model=0)
+    mesh = sharding.make_mesh(config=MeshConfig(model=8))
+    with pytest.raises(UserError, match=r"--mesh.model 8 must divide the heads .*num_heads 12"):
+        sharding.check_mesh(Config(), mesh)
+    sharding.check_mesh(Config(model=ModelConfig(use_audio=False)), mesh)
+
+
+def test_a_batch_that_can_not_be_dealt_is_refused():
+    with pytest.raises(UserError, match=r"--train.batch-size 6 can't be dealt to 8 devices; take a multiple of 8"):
+        sharding.check_batch_size(6, sharding.make_mesh())
+    sharding.check_batch_size(6, sharding.make_mesh(config=MeshConfig(fsdp=2, model=4, data=1)))
+    with pytest.raises(UserError, match=r"can't be dealt to 4 devices"):
+        sharding.check_mesh(Config(train=TrainConfig(batch_size=6)), sharding.make_mesh(config=MeshConfig(model=2)))
+
+
+def test_the_first_matching_rule_counts_and_no_match_is_an_error(monkeypatch):
+    rules = ((r"embed/kernel$", PartitionSpec("fsdp")), (r"kernel$", PartitionSpec(None, "fsdp")))
+    monkeypatch.setattr(sharding, "RULES", rules)
+    assert sharding.spec("params/embed/kernel") == PartitionSpec("fsdp")
+    assert sharding.spec("params/dense/kernel") == PartitionSpec(None, "fsdp")
+    with pytest.raises(ValueError, match=r"no rule .* matches params/dense/bias"):
+        sharding.spec("params/dense/bias")
+
+
+def test_a_spec_for_more_axes_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match=r"video_encoder/conv1/kernel has 2 axes, too few"):
+        sharding.specs({"video_encoder": {"conv1": {"kernel": np.zeros((2, 2))}}}, sharding.make_mesh())
+
+
+def test_what_an_axis_does_not_divide_is_whole_and_logged(caplog):
+    mesh = sharding.make_mesh(config=MeshConfig(fsdp=4))
+    layer = {"audio_encoder": {"layer_0": {"linear1": {"kernel": np.zeros((6, 8)), "bias": np.zeros(8)}}}}
+    with caplog.at_level(logging.WARNING):
+        placed = sharding.shardings({"params": layer, "step": np.zeros(())}, mesh)
+    kernel = placed["params"]["audio_encoder"]["layer_0"]["linear1"]["kernel"]
+    assert kernel == NamedSharding(mesh, PartitionSpec(None, "model"))
+    assert placed["step"] == NamedSharding(mesh, PartitionSpec())
+    [message] = [record.getMessage() for record in caplog.records]
+    assert re.search(r"layer_0/linear1/kernel \(6, 8\): 6 is no multiple of the 4 devices of fsdp", message)
+
+
+def test_rows_of_a_process_are_all_rows_where_there_is_one_process():
+    for config in (MeshConfig(), MeshConfig(fsdp=2, model=2), MeshConfig(data=1, model=8)):
+        assert sharding.host_rows(sharding.make_mesh(config=config), 8) == list(range(8))
+
+
+def table(specs: dict[str, PartitionSpec]) -> str:
+    """A line a parameter; the twelve layers of wav2vec 2.0 as one, if they agree."""
+    lines = {(re.sub(r"(audio_encoder/layer)_\d+", r"\1_*", path), words(spec)): None for path, spec in specs.items()}
+    return "".join(f"{path}: {spec}\n" for path, spec in lines)
+
+
+def words(spec: PartitionSpec) -> str:
+    return ", ".join(axis or "-" for axis in spec) or "whole"
+
+
+def test_the_full_size_model_lies_as_the_golden_table_says(caplog):
+    """To accept a change: write `table(params)` to tests/sharding/golden/specs.txt, and read the difference."""
+    mesh = sharding.make_mesh(config=MeshConfig(fsdp=2, model=2))
+    state = state_shapes(Config())
+    specs = sharding.specs(state, mesh)
+    assert "no multiple" not in caplog.text
+    params = {p.removeprefix("params/"): s for p, s in specs.items() if p.startswith("params/")}
+    assert table(params) == GOLDEN.read_text()
+
+    # Each moment lies where its parameter does; there are none of the frozen convolutions; the rest has no axes.
+    rest = {p: s for p, s in specs.items() if not p.startswith("params/")}
+    trained = {p: s for p, s in params.items() if "/feature_extractor/" not in p}
+    for moment in ("mu", "nu"):
+        found = {p.split(f"/{moment}/")[1]: s for p, s in rest.items() if f"/{moment}/" in p}
+        assert found == trained
+    assert all(s == PartitionSpec() for p, s in rest.items() if "/mu/" not in p and "/nu/" not in p)
+
+    # FSDP's purpose: split over 8, a device holds little more than an eighth.
+    sizes = {
+        jax.tree_util.keystr(k, simple=True, separator="/"): x.size
+        for k, x in jax.tree_util.tree_leaves_with_path(state)
+    }
+    whole = sum(sizes[p] for p, s in specs.items() if "fsdp" not in str(s))
+    assert whole < 0.04 * sum(sizes.values())

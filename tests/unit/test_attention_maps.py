@@ -1,0 +1,60 @@
+"""Attention maps come from the model's own weights, in windows of any length."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import small_model
+
+from reactface_jax.attention_maps import attention_maps, windows_of
+from reactface_jax.models import build_model
+
+FRAMES = 20
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["reference", "causal"])
+def maps(request) -> dict:
+    model = build_model(dataclasses.replace(small_model.CONFIG, causal=request.param, block=4))
+    video, audio = small_model.clip(FRAMES, batch_size=2)
+    found = attention_maps(model, small_model.random_params(model), video, audio, jax.random.key(0), windows=(4, 32))
+    return {(each.interaction, each.window): each.weights for each in found}
+
+
+def test_rows_are_distributions_over_what_a_frame_may_see(maps):
+    shapes = {name: weights.shape for name, weights in maps.items()}
+    # The window of 32 frames is filled by 20.
+    assert shapes == {("VIM", 4): (4, 4), ("MIM", 4): (4, 8), ("VIM", 32): (20, 20), ("MIM", 32): (20, 40)}
+    for weights in maps.values():
+        np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+    for window in (4, 32):  # the listener's frame sees no later frame of the face
+        assert np.triu(maps["VIM", window], 1).max() == 0
+    assert maps["VIM", 32][0, 0] == 1
+    assert np.ptp(maps["VIM", 32][-1]) > 0
+
+
+def test_the_maps_of_one_window_are_the_mean_of_its_heads():
+    model = build_model(small_model.CONFIG)
+    params, (video, audio) = small_model.random_params(model), small_model.clip(4)
+    noise = np.asarray(jax.random.normal(jax.random.key(3), (1, 1, 1, model.config.feature_dim)))
+    _, sown = model.apply({"params": params}, video, audio, noise=noise, mutable=["intermediates"])
+    layer = sown["intermediates"]["listener"]["synchroniser"]["motion_decoder"]
+    expected = np.asarray(layer["cross_attention"]["attention"][0])  # 1 1 1 h 4 4
+    (vim, _) = attention_maps(model, params, video, audio, jax.random.key(3), windows=(4,))
+    np.testing.assert_allclose(vim.weights, expected[0, 0, 0].mean(0), atol=1e-6)
+
+
+def test_windows_are_whole_periods_or_blocks():
+    assert windows_of(build_model(dataclasses.replace(small_model.CONFIG, period=8, window=8))) == [8, 64]
+    assert windows_of(build_model(dataclasses.replace(small_model.CONFIG, period=16, window=16))) == [16, 64]
+    assert windows_of(build_model(dataclasses.replace(small_model.CONFIG, causal=True, block=24, window=24))) == [
+        24,
+        48,
+    ]
+
+
+def test_interactions_that_a_model_lacks_have_no_map():
+    model = build_model(dataclasses.replace(small_model.CONFIG, use_vim=False))
+    params, (video, audio) = small_model.random_params(model), small_model.clip(4)
+    found = list(attention_maps(model, params, video, audio, jax.random.key(0), windows=(4,)))
+    assert [each.interaction for each in found] == ["MIM"]
