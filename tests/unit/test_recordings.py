@@ -100,7 +100,7 @@ def test_who_speaks_and_where_it_is_cut(conversation: Conversation) -> None:
 def test_tree_is_react2023s(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = tmp_path / "tree"
     import_pairs(pairs_csv(films, "both.mp4,"), tree, min_seconds=1)
-    prepare.check(tree)
+    prepare.check(str(tree), rows=str(tmp_path / "left_out.csv"))
     (split,) = list_splits(tree)
     ((speaker, listener),) = split.pairs
     assert (speaker.id, listener.id) == ("Own/both/speaker/1", "Own/both/listener/1")
