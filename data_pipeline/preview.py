@@ -61,6 +61,11 @@ class Preview:
         self._head.close()
 
 
+def check_previews() -> None:
+    """Raises `UserError` if this machine can't draw the head: better before people are measured than after."""
+    HeadRenderer((64, 64)).close()
+
+
 def jaw_figure(jaws: Mapping[str, Float[np.ndarray, " T"]], loudness: Float[np.ndarray, " T"], title: str) -> bytes:
     """A PNG: each person's jawOpen over the sound's envelope."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

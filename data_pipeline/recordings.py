@@ -28,7 +28,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from data_pipeline.clip_files import COEFFICIENT_NAMES, Places, Recorded, write_clips
 from data_pipeline.conversation_video import OnFrame, read_conversation
 from data_pipeline.extract import find_people, measure, segments
-from data_pipeline.pairs import Pair, read_pairs
+from data_pipeline.pairs import SILENT, Pair, read_pairs
+from data_pipeline.preview import check_previews
 from data_pipeline.react2023 import SPLITS
 from reactface_jax.audio import read_audio_or_none
 from reactface_jax.errors import UserError
@@ -41,6 +42,7 @@ SITE = "Own"
 _RECORDS = "recordings"
 _PARTIAL = ".partial-"
 _FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files"}
+_SHORT_SOUND = 0.5  # s
 _UNSURE = 0.2  # a speaker's mouth that follows the sound less than this is worth a word
 
 
@@ -84,6 +86,8 @@ def import_pairs(
     listed = read_pairs(pairs)
     _claim(out)
     todo = [pair for pair in listed if not _is_there(out, pair, settings, overwrite)]
+    if todo and previews:
+        check_previews()
     if len(todo) < len(listed):
         print(f"{out}: {len(listed) - len(todo)} of {len(listed)} recordings are there already")
     failed = {}
@@ -246,6 +250,10 @@ def _told(pair: Pair, record: dict[str, Any]) -> str:
         f"{sound['speaker']:.2f}; listener {std['listener']:.3f}, {sound['listener']:.2f}; frames without face: "
         f"{lost['speaker']}, {lost['listener']}"
     ]
+    for role, seconds in record["sound_seconds"].items():
+        silent = record["seconds"][role] - seconds
+        if record["recipe"][role]["audio"] != SILENT and silent > _SHORT_SOUND:
+            lines.append(f"{pair.name}: the {role}'s sound ends {silent:.1f} s before the picture: silence from there")
     if sound["speaker"] < max(_UNSURE, sound["listener"]):
         lines.append(
             f"{pair.name}: the speaker's mouth hardly follows the sound: see the preview; is it the other face?"
@@ -276,6 +284,8 @@ def extract(
     """
     settings = Settings(clip_seconds, min_seconds, previews)
     check_choice(face)
+    if previews:
+        check_previews()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} already exists; remove it or give another folder")
     sound = read_audio_or_none(video)

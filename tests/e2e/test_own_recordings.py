@@ -53,7 +53,7 @@ def test_check_and_shards_take_it(tree: Path, tmp_path: Path, capsys: pytest.Cap
     from data_pipeline.loader import open_shards
     from data_pipeline.shards import write_shards
 
-    prepare.check(tree)
+    prepare.check(str(tree), rows=str(tmp_path / "left_out.csv"))
     write_shards(tree, tmp_path / "shards", workers=1, overwrite=False)
     shard_set = open_shards(tmp_path / "shards")
     assert shard_set.clip_ids("train") == ["Own/talk/speaker/1", "Own/talk/listener/1"]

@@ -100,7 +100,7 @@ def test_who_speaks_and_where_it_is_cut(conversation: Conversation) -> None:
 def test_tree_is_react2023s(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = tmp_path / "tree"
     import_pairs(pairs_csv(films, "both.mp4,"), tree, min_seconds=1)
-    prepare.check(tree)
+    prepare.check(str(tree), rows=str(tmp_path / "left_out.csv"))
     (split,) = list_splits(tree)
     ((speaker, listener),) = split.pairs
     assert (speaker.id, listener.id) == ("Own/both/speaker/1", "Own/both/listener/1")
@@ -234,6 +234,59 @@ def test_videos_that_cannot_be_a_conversation(films: Path, tmp_path: Path, row: 
     with pytest.raises(UserError, match=message):
         import_pairs(pairs_csv(films, f"x,{row}", header=header), tmp_path / "tree", min_seconds=1, previews=False)
     assert files_of(tmp_path / "tree").keys() == {"coefficient_names.json"}
+
+
+def test_several_processes(films: Path, tmp_path: Path, conversation: Conversation) -> None:
+    """As in one; what goes wrong in a process comes out as its sentence."""
+    listed = pairs_csv(films, "bad,nobody.mp4,", "good,both.mp4,", header="name,speaker,listener")
+    with pytest.raises(UserError, match="1 of 2 recordings could not be imported, such as bad: no face was found in"):
+        import_pairs(listed, tmp_path / "tree", min_seconds=1, previews=False, workers=2)
+    ((speaker, _),) = list_splits(tmp_path / "tree")[0].pairs
+    found, (stop,) = read_coefficients(speaker.coefficients), [stop for _, stop in conversation.clips]
+    assert len(found) == stop
+    np.testing.assert_allclose(found, conversation.people["speaker"].measured.coefficients[:stop], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["import", "--pairs", "no.csv", "--out", "tree"], "--pairs no.csv does not exist"),
+        (["extract", "no.mp4", "--out", "clips"], "no.mp4 does not exist; give a video or sound file"),
+    ],
+)
+def test_command_line_ends_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["prepare", *words])
+    with pytest.raises(SystemExit) as end:
+        prepare.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_worth_a_word(films: Path, tmp_path: Path) -> None:
+    recordings._claim(tmp_path)
+    (pair,) = read_pairs(pairs_csv(films, "both.mp4,"))
+    settings = recordings.Settings(min_seconds=1, previews=False)
+    record = recordings._import(tmp_path, pair, settings, lambda: None)
+    assert "\n" not in recordings._told(pair, record)
+    record["sound_seconds"]["listener"] -= 2
+    record["jaw_open_follows_speaker_sound"]["speaker"] = 0.1
+    _, short, unsure = recordings._told(pair, record).splitlines()
+    assert short.endswith("the listener's sound ends 2.0 s before the picture: silence from there")
+    assert "the speaker's mouth hardly follows the sound" in unsure
+
+
+def test_a_machine_that_cannot_draw_says_so_first(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise UserError("this machine has no OpenGL")
+
+    monkeypatch.setattr(recordings, "check_previews", fail)
+    with pytest.raises(UserError, match="no OpenGL"):
+        import_pairs(pairs_csv(films, "both.mp4,"), tmp_path / "tree")
+    with pytest.raises(UserError, match="no OpenGL"):
+        extract(films / "both.mp4", tmp_path / "out")
 
 
 def test_two_videos_and_a_sound_file(films: Path, tmp_path: Path) -> None:
