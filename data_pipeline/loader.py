@@ -178,7 +178,7 @@ class ShardSet:
 
         steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
         positions = steps.flat_map(
-            lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + tf.constant(own, tf.int64))
+            lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + tf.constant(list(own), tf.int64))
         )
         places = positions.map(place)
         return self._batches(split, places, len(own), num_frames, image_size, num_neighbours)
