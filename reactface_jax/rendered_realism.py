@@ -46,7 +46,7 @@ class RealListeners:
     """Real listeners in I3D's eyes, ready for comparison with any method's reactions to the same clips."""
 
     watching: Watching
-    real: Mapping[Mode, Float[np.ndarray, "P D"]]
+    real: Mapping[Mode, Float[np.ndarray, "P _"]]
 
     def distance(
         self, prediction: Float[np.ndarray, "N K T C"], advance: Callable[[], None] | None = None
@@ -121,7 +121,7 @@ def draw(listeners: Listeners, coefficients: Float[np.ndarray, "T C"]) -> UInt8[
     return np.stack([pictures[0] for pictures in listeners.pictures(coefficients[None])])
 
 
-def _seen(params: PyTree, videos: Iterable[UInt8[np.ndarray, "T H W 3"]]) -> dict[Mode, Float[np.ndarray, "P D"]]:
+def _seen(params: PyTree, videos: Iterable[UInt8[np.ndarray, "T H W 3"]]) -> dict[Mode, Float[np.ndarray, "P _"]]:
     """Both modes' activations."""
     found: dict[Mode, list[np.ndarray]] = {mode: [] for mode in MODES}
     for video in videos:

@@ -27,7 +27,7 @@ NAMES = [*ARKIT_NAMES, *(f"{kind}_{axis}" for kind in ("rotation", "translation"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """Arrays of a few people; I3D looks at the mean colour of each half of the picture."""
+    """Arrays of a few people; I3D looks at the mean colours of the upper and the lower half."""
 
     def activations(params, video):
         halves = jnp.asarray(video, jnp.float32).reshape(*video.shape[:2], 2, -1, 3).mean(3)
@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     people[..., 0] += np.linspace(0, 0.1, FRAMES)
     near = people[1] + 0.01
     far = people[2].copy()
-    far[..., 55] += 0.4  # out of the picture's middle
+    far[..., 56] += 0.4  # lower in the picture
     for name, array in {"speaker": people[0], "listener": people[1], "near": near, "far": far}.items():
         np.save(tmp_path / f"{name}.npy", array)
     np.save(tmp_path / "neighbours.npy", np.eye(NUM_CLIPS))
