@@ -83,6 +83,8 @@ class ModelConfig:
     video_gain: float = 1.0  # initial gain of F-Enc's last layer; a short training from scratch wants it larger
     dropout: float = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of computation; parameters are float32
+    video_chunk: int = 0  # frames that F-Enc's convolutions take at once, computed again in training; 0: all, kept
+    remat: Literal["none", "dots", "layers"] = "none"  # what training computes again to save memory: docs/training.md
     audio: AudioConfig = field(default_factory=AudioConfig)
 
     def __post_init__(self) -> None:
@@ -92,8 +94,13 @@ class ModelConfig:
         )
         _require(self.window > 0, f"model.window {self.window} must be positive")
         _require(self.block > 0, f"model.block {self.block} must be positive")
+        _require(self.video_chunk >= 0, f"model.video_chunk {self.video_chunk} must be positive, or 0")
         _require(self.max_context > 0, f"model.max_context {self.max_context} must be positive")
         self.check_window("model.window", self.window)
+        _require(
+            not self.causal or (self.video_chunk == 0 and self.remat == "none"),
+            "model.video_chunk and model.remat are not for a causal model; use --train.accumulate",
+        )
         _require(0 <= self.momentum < 1, f"model.momentum {self.momentum} must be in [0, 1)")
         _require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
 

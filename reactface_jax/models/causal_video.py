@@ -12,7 +12,7 @@ from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.models.ring import Place
 from reactface_jax.models.running_statistics import Statistics, accumulate
-from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve
+from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve, max_pool
 
 
 class Layer(NamedTuple):
@@ -49,9 +49,9 @@ class CausalVideoEncoder(nn.Module):
         dim = self.feature_dim
         layers: dict[str, Layer] = {}
 
-        def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int) -> Array:
+        def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int, pool: bool) -> Array:
             before = None if state is None else getattr(state, name)
-            x, layers[name] = _CausalConv(features, kernel, stride, self.dtype, name=name)(x, before, place)
+            x, layers[name] = _CausalConv(features, kernel, stride, pool, self.dtype, name=name)(x, before, place)
             return nn.relu(x)
 
         x = convolve(video, conv, dim, self.grid)
@@ -64,6 +64,7 @@ class _CausalConv(nn.Module):
     features: int
     kernel_size: tuple[int, int, int]
     stride: int
+    pool: bool
     dtype: DTypeLike
 
     @nn.compact
@@ -85,6 +86,7 @@ class _CausalConv(nn.Module):
             mean, variance, before and before.statistics, None if place is None else place.frame
         )
         gain = jax.lax.rsqrt(variance + INSTANCE_NORM_EPSILON)
+        y = max_pool(y) if self.pool else y  # before the norm and ReLU, which only rise: a quarter of the numbers
         y = (y - mean[:, :, None, None]) * gain[:, :, None, None]
         return y.astype(self.dtype), Layer(x[:, x.shape[1] - known :], statistics)
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
+from reactface_jax.models.recomputation import policy
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerEncoder, SpeakerFeatures
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Reactions
@@ -41,6 +42,8 @@ class ReactFace(nn.Module):
             c.video_gain,
             c.dropout,
             jnp.dtype(c.dtype),
+            c.video_chunk,
+            c.remat,
         )
         self.listener: nn.Module = Listener(c)
 
@@ -176,6 +179,8 @@ class ReactFace(nn.Module):
         self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object, num_frames: int
     ) -> tuple[Array, Array, Array]:
         """`lax.scan` of a window step; windows joined and cut to the clip's frames."""
+        if self.config.remat != "none":
+            step = nn.remat(step, prevent_cse=False, policy=policy(self.config.remat))
         scan = nn.scan(step, **SCAN)
         _, out = scan(self, carry, xs)
         listener = jnp.moveaxis(out.coefficients, 0, 2)  # B K N w C

@@ -16,6 +16,7 @@ from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import alignment_bias, hide_beyond, periodic, temporal_bias
+from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
@@ -52,12 +53,16 @@ class SpeakerEncoder(nn.Module):
     video_gain: float = 1.0
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
+    video_chunk: int = 0
+    remat: Remat = "none"
 
     def setup(self) -> None:
         if self.use_video:
-            self.video_encoder = VideoEncoder(self.feature_dim, self.video_grid, self.video_gain, self.dtype)
+            self.video_encoder = VideoEncoder(
+                self.feature_dim, self.video_grid, self.video_gain, self.dtype, self.video_chunk
+            )
         if self.use_audio:
-            self.audio_encoder = Wav2Vec2Encoder(self.audio, self.dtype)
+            self.audio_encoder = Wav2Vec2Encoder(self.audio, self.dtype, self.remat)
             self.audio_feature_map = dense(self.feature_dim, self.dtype)
             self.speech_decoder = self._decoder()
             self.motion_decoder = self._decoder()
@@ -69,7 +74,7 @@ class SpeakerEncoder(nn.Module):
         self.drop = nn.Dropout(self.dropout)
 
     def _decoder(self) -> DecoderLayer:
-        return DecoderLayer(self.num_heads, self.dropout, self.dtype)
+        return recomputed(DecoderLayer, self.remat)(self.num_heads, self.dropout, self.dtype)
 
     def __call__(
         self,

@@ -14,21 +14,50 @@ from reactface_jax.types import AnyArray
 
 INSTANCE_NORM_EPSILON = 1e-5
 
-ConvolveNormRelu = Callable[[str, Array, int, tuple[int, int, int], int], Array]
+ConvolveNormRelu = Callable[[str, Array, int, tuple[int, int, int], int, bool], Array]
 
 
-class Conv3d(nn.Module):
-    """A 3-D convolution without bias; see `conv3d`."""
+class ConvolutionAndMoments(nn.Module):
+    """A 3-D convolution without bias (see `conv3d`), each frame's mean and variance, and max-pooling if wanted.
+
+    Pooling comes before norm and ReLU, which only rise: the result is that of pooling after them, from a quarter of the
+    numbers. With `chunk`, so many frames pass at once and are computed again for the gradient: nothing of the
+    unpooled map's size is ever held for a whole clip. The moments are those of whole frames, so chunks change none.
+    """
 
     features: int
     kernel_size: tuple[int, int, int]
     stride: int
+    pool: bool = False
+    chunk: int = 0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B T H W c"]) -> Float[Array, "B T H2 W2 d"]:
+    def __call__(
+        self, x: Float[Array, "B T H W c"]
+    ) -> tuple[Float[Array, "B T H2 W2 d"], Float[Array, "B T d"], Float[Array, "B T d"]]:
         kernel = self.param("kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features))
-        return conv3d(x.astype(self.dtype), jnp.asarray(kernel, self.dtype), stride=self.stride)
+        kernel, x = jnp.asarray(kernel, self.dtype), x.astype(self.dtype)
+
+        def of_frames(x: Array, margin: int | None) -> tuple[Array, Array, Array]:
+            y = conv3d(x, kernel, stride=self.stride, margin=margin)
+            wide = y.astype(jnp.float32)
+            mean = wide.mean(axis=(2, 3))
+            variance = jnp.square(wide - mean[:, :, None, None]).mean(axis=(2, 3))
+            return max_pool(y) if self.pool else y, mean, variance
+
+        frames = x.shape[1]
+        if not 0 < self.chunk < frames:
+            return of_frames(x, None)
+        chunks = _overlapping(x, self.chunk, self.kernel_size[0] // 2)
+
+        @jax.checkpoint
+        def step(nothing: None, chunk: Array) -> tuple[None, tuple[Array, Array, Array]]:
+            return nothing, of_frames(chunk, 0)
+
+        _, found = jax.lax.scan(step, None, chunks)
+        y, mean, variance = (_joined(part)[:, :frames] for part in found)
+        return y, mean, variance
 
 
 class VideoEncoder(nn.Module):
@@ -41,6 +70,8 @@ class VideoEncoder(nn.Module):
     """Factor on the last layer's initial kernel. Time changes the mean of normalised maps little: at gain 1 the face
     starts far below the positional encoding that is added to it."""
     dtype: DTypeLike = jnp.float32
+    chunk: int = 0
+    """Frames that a convolution takes at once; 0: all."""
 
     @nn.compact
     def __call__(
@@ -56,32 +87,45 @@ class VideoEncoder(nn.Module):
         dim = self.feature_dim
         valid = None if lengths is None else jnp.arange(video.shape[1])[None, :] < lengths[:, None]
 
-        def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int) -> Array:
-            x = Conv3d(features, kernel, stride, self.dtype, name=name)(x)
-            return _hide(nn.relu(instance_norm(x, valid)), valid)
+        def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int, pool: bool) -> Array:
+            layer = ConvolutionAndMoments(features, kernel, stride, pool, self.chunk, self.dtype, name=name)
+            x, mean, variance = layer(x)
+            return _hide(nn.relu(instance_norm(x, mean, variance, valid)), valid)
 
         x = convolve(_hide(video, valid), conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x)
 
 
 def convolve(video: Float[Array, "B T H W 3"], conv: ConvolveNormRelu, dim: int, grid: int) -> Float[Array, "B T D"]:
-    """F-Enc's layers: five convolutions, each by `conv(name, x, features, kernel size, stride in space)`."""
-    x = conv("conv1", video, dim // 4, (5, 7, 7), 2)
-    x = nn.max_pool(x, (1, 3, 3), (1, 2, 2))
-    x = conv("conv2", x, dim, (5, 7, 7), 2)
+    """F-Enc's layers: five convolutions by `conv(name, x, features, kernel size, stride in space, max-pooled)`."""
+    x = conv("conv1", video, dim // 4, (5, 7, 7), 2, True)
+    x = conv("conv2", x, dim, (5, 7, 7), 2, False)
     x = resize_nearest(x, grid)
-    x = conv("conv3", x, dim, (3, 3, 3), 2)
-    x = x + conv("conv4", x, dim, (3, 3, 3), 1)
-    x = conv("conv5", x, dim, (3, 3, 3), 2)
+    x = conv("conv3", x, dim, (3, 3, 3), 2, False)
+    x = x + conv("conv4", x, dim, (3, 3, 3), 1, False)
+    x = conv("conv5", x, dim, (3, 3, 3), 2, False)
     return x.mean(axis=(2, 3))
 
 
-def instance_norm(x: Float[Array, "B T H W c"], valid: Array | None = None) -> Float[Array, "B T H W c"]:
-    """InstanceNorm3d without scale or shift: statistics over the valid frames and all pixels, in float32."""
-    y = x.astype(jnp.float32)
-    mean = _mean(y, valid)
-    variance = _mean(jnp.square(y - mean), valid)
-    return ((y - mean) * jax.lax.rsqrt(variance + INSTANCE_NORM_EPSILON)).astype(x.dtype)
+def max_pool(x: Float[Array, "B T H W c"]) -> Float[Array, "B T H2 W2 c"]:
+    """3x3 pixels, every second one, within a frame."""
+    return nn.max_pool(x, (1, 3, 3), (1, 2, 2))
+
+
+def instance_norm(
+    x: Float[Array, "B T H W c"],
+    mean: Float[Array, "B T c"],
+    variance: Float[Array, "B T c"],
+    valid: Array | None = None,
+) -> Float[Array, "B T H W c"]:
+    """InstanceNorm3d without scale or shift, from the moments of each frame, over the valid frames of a clip.
+
+    Statistics are float32. The variance is that within frames plus that of the frames' means.
+    """
+    clip_mean = _over_frames(mean, valid)
+    clip_variance = _over_frames(variance + jnp.square(mean - clip_mean), valid)
+    gain = jax.lax.rsqrt(clip_variance + INSTANCE_NORM_EPSILON)
+    return ((x.astype(jnp.float32) - clip_mean[:, :, None, None]) * gain[:, :, None, None]).astype(x.dtype)
 
 
 def resize_nearest(x: Float[Array, "B T H W c"], size: int) -> Float[Array, "B T size size c"]:
@@ -93,13 +137,24 @@ def resize_nearest(x: Float[Array, "B T H W c"], size: int) -> Float[Array, "B T
     return jnp.take(x, jnp.arange(size) * width // size, axis=3)
 
 
-def _mean(x: Array, valid: Array | None) -> Array:
+def _over_frames(x: Float[Array, "B T c"], valid: Array | None) -> Float[Array, "B 1 c"]:
     if valid is None:
-        return x.mean(axis=(1, 2, 3), keepdims=True)
-    total = _hide(x, valid).sum(axis=(1, 2, 3), keepdims=True)
-    count = valid.sum(axis=1) * x.shape[2] * x.shape[3]
-    return total / count[:, None, None, None, None]
+        return x.mean(axis=1, keepdims=True)
+    return jnp.where(valid[..., None], x, 0).sum(axis=1, keepdims=True) / valid.sum(axis=1)[:, None, None]
 
 
 def _hide(x: Array, valid: Array | None) -> Array:
     return x if valid is None else jnp.where(valid[:, :, None, None, None], x, 0)
+
+
+def _overlapping(x: Float[Array, "B T H W c"], size: int, margin: int) -> Float[Array, "n B t H W c"]:
+    """A clip in chunks of `size` frames, each with `margin` more on both sides; zeros stand around the clip."""
+    frames = x.shape[1]
+    count = -(-frames // size)
+    x = jnp.pad(x, [(0, 0), (margin, count * size - frames + margin), (0, 0), (0, 0), (0, 0)])
+    return jnp.stack([x[:, start : start + size + 2 * margin] for start in range(0, count * size, size)])
+
+
+def _joined(chunks: Float[Array, "n B t ..."]) -> Float[Array, "B T ..."]:
+    count, batch, size = chunks.shape[:3]
+    return jnp.moveaxis(chunks, 0, 1).reshape(batch, count * size, *chunks.shape[3:])

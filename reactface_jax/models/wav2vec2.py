@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.boundary import at_boundary, row_by_row
 from reactface_jax.models.grouped_convolution import grouped_conv
+from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.types import AnyArray
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
@@ -201,6 +202,7 @@ class Wav2Vec2Encoder(nn.Module):
 
     config: AudioConfig
     dtype: Dtype = jnp.float32  # of computation; parameters, statistics and softmax are float32
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -254,7 +256,7 @@ class Wav2Vec2Encoder(nn.Module):
 
         attention_mask = None if valid is None else valid[:, None, None, :]
         for index in range(config.num_layers):
-            layer = EncoderLayer(
+            layer = recomputed(EncoderLayer, self.remat)(
                 config.num_heads,
                 config.intermediate_size,
                 config.hidden_dropout,
@@ -263,7 +265,7 @@ class Wav2Vec2Encoder(nn.Module):
                 self.dtype,
                 name=f"layer_{index}",
             )
-            y = layer(x, attention_mask, deterministic)
+            y = layer(x, attention_mask, deterministic=deterministic)
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer

@@ -1,0 +1,193 @@
+"""One training step of a named case: `python benchmarks/train_step.py comparison [--steps 3] [--json FILE]`.
+
+Cases: `comparison`, the work that the authors' step was timed on (one clip of 64 frames of 224x224, wav2vec2-base,
+windows of 16, float32); `full`, the reference's batch (8 clips of 256 frames, windows of 64) in bfloat16; `demo` and
+`tiny`, the configurations of these names.
+`--plan` compiles, tells XLA's plan of memory and ends. Every field of the configuration is a flag too.
+
+Time on the wall means something on a machine with nothing beside it alone; CPU time is that of both cores together.
+Arithmetic is counted from the program before XLA sees it, with every turn of a loop and nothing twice: what the model
+needs, not what a backend makes of it. Utilisation compares it with `--peak` (TFLOP/s), by default with what a matrix
+product reaches here.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from reactface_jax.checkpoint import versions
+from reactface_jax.config import Config, load_config
+from reactface_jax.dry_run import batch_shapes, memory_of
+from reactface_jax.models import build_model
+from reactface_jax.optimizer import frozen_patterns, make_optimizer
+from reactface_jax.sharding import abstract, check_mesh, make_mesh, on_mesh, place_batch, shardings
+from reactface_jax.train_state import TrainState
+from reactface_jax.train_step import make_gradient, make_train_step
+from reactface_jax.training import init_params
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+CASES = {
+    "comparison": (
+        "reference.py",
+        ["--train.batch-size", "1", "--data.clip-frames", "64", "--train.window", "16", "--data.max-neighbours", "8"],
+    ),
+    "full": ("reference.py", ["--model.dtype", "bfloat16", "--model.video-chunk", "16", "--model.remat", "layers"]),
+    "demo": ("demo.py", []),
+    "tiny": ("tiny.py", []),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--steps", type=int, default=3, help="that are timed, after one that is not")
+    parser.add_argument("--plan", action="store_true", help="compile, tell the memory, and end")
+    parser.add_argument("--peak", type=float, help="TFLOP/s of the device; default: a matrix product's, measured")
+    parser.add_argument("--json", type=Path, help="where the figures go as JSON too")
+    arguments, words = parser.parse_known_args()
+    file, overrides = CASES[arguments.case]
+    config = load_config(CONFIGS / file, [*overrides, *words])
+    figures = measure(config, arguments.steps, arguments.peak, arguments.plan)
+    figures = {"case": arguments.case, "overrides": words, **figures, "versions": versions()}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measure(config: Config, steps: int, peak: float | None, plan: bool) -> dict[str, Any]:
+    mesh = make_mesh(config=config.mesh)
+    check_mesh(config, mesh)
+    device = mesh.devices.flat[0]
+    model = build_model(dataclasses.replace(config.model, window=config.train.window))
+    frozen = frozen_patterns(config.model, config.optimizer.frozen)
+    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen)
+
+    def init() -> TrainState:
+        params = init_params(model, config, jax.random.key(1))
+        return TrainState.create(params, optimizer, jax.random.key(0), average=config.train.ema > 0)
+
+    shapes = jax.eval_shape(init)
+    placement = shardings(shapes, mesh)
+    state, batch = abstract(shapes, placement), batch_shapes(config, mesh)
+    figures: dict[str, Any] = {"device": f"{mesh.size} x {device.device_kind}", "platform": device.platform}
+
+    def tell(name: str, value: Any, unit: str = "") -> None:
+        figures[name] = value
+        print(f"{name.replace('_', ' ')}: {value:.4g} {unit}" if isinstance(value, float) else f"{name}: {value}")
+
+    print(f"{figures['device']} ({device.platform})")
+    once = dataclasses.replace(config, model=dataclasses.replace(config.model, remat="none", video_chunk=0))
+    counted = make_gradient(build_model(dataclasses.replace(once.model, window=config.train.window)), once)
+    flops = count_flops(jax.make_jaxpr(counted)(state.params, batch, state.key, state.step).jaxpr)
+    tell("arithmetic_of_a_step", flops / 1e9, "GFLOP")
+    start, cpu = time.perf_counter(), time.process_time()
+    train_step = on_mesh(make_train_step(model, optimizer, config), mesh)
+    step_fn = jax.jit(train_step, donate_argnums=0, out_shardings=(placement, None))
+    compiled = step_fn.lower(state, batch).compile()
+    tell("compilation", time.perf_counter() - start, "s")
+    tell("compilation_CPU_time", time.process_time() - cpu, "s")
+    memory = memory_of(compiled)
+    tell("planned_memory_of_a_device", memory.peak / 2**30, f"GiB, by XLA's analysis for {device.platform}")
+    tell("of_which_temporary", memory.temporaries / 2**30, "GiB")
+    if plan:
+        return figures
+
+    rng = np.random.default_rng(0)
+    values = jax.device_put(jax.tree.map(lambda x: _random(x, rng), state), placement)
+    clips = jax.tree.map(lambda x: _random(x, rng), batch)
+    clips = place_batch(clips._replace(neighbour_mask=np.ones(batch.neighbour_mask.shape, bool)), mesh)
+    values, metrics = compiled(values, clips)
+    loss = float(metrics["loss"])
+    times, cpu_times = [], []
+    for _ in range(steps):
+        start, cpu = time.perf_counter(), time.process_time()
+        values, metrics = compiled(values, clips)
+        jax.block_until_ready((values, metrics))
+        times.append(time.perf_counter() - start)
+        cpu_times.append(time.process_time() - cpu)
+    assert math.isfinite(loss), "a benchmark of numbers that are not finite"
+    seconds = float(np.median(times))
+    frames = config.train.batch_size * config.data.clip_frames
+    tell("step", seconds, "s (median)")
+    tell("fastest_step", min(times), "s")
+    tell("CPU_time_of_a_step", float(np.median(cpu_times)), "s")
+    tell("clips_a_second", config.train.batch_size / seconds)
+    tell("frames_a_second", frames / seconds)
+    tell("speed", flops / seconds / 1e12, "TFLOP/s")
+    best = peak if peak is not None else mesh.size * matrix_product_speed(config.model.dtype) / 1e12
+    tell("peak_compared_with", best, "TFLOP/s" + ("" if peak else ", a matrix product's"))
+    tell("utilisation", flops / seconds / 1e12 / best)
+    stats = device.memory_stats() or {}
+    used = stats.get("peak_bytes_in_use", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    tell("peak_memory", used / 2**30, "GiB on the device" if stats else "GiB, the whole process")
+    return figures
+
+
+def _random(x: Any, rng: np.random.Generator) -> Any:
+    """Numbers of a harmless size without a program that draws them: what a step costs does not depend on them."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.key(0)
+    if x.dtype == np.uint8:
+        return rng.integers(0, 256, x.shape, np.uint8)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return np.zeros(x.shape, x.dtype)
+    if x.ndim < 2:
+        return np.full(x.shape, 0.1, x.dtype)
+    return rng.standard_normal(x.shape, np.float32) / np.float32(math.sqrt(math.prod(x.shape[:-1])))
+
+
+def matrix_product_speed(dtype: str, size: int = 4096) -> float:
+    """FLOP/s of a large matrix product on one device; on a CPU a smaller one."""
+    size = size // 2 if jax.default_backend() == "cpu" else size
+    x = jnp.ones((size, size), "float32" if jax.default_backend() == "cpu" else dtype)
+    product = jax.jit(lambda x: x @ x)
+    product(x).block_until_ready()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        product(x).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+def count_flops(jaxpr: Jaxpr) -> int:
+    """Multiplications and additions of matrix products and convolutions, loops multiplied by their turns.
+
+    Where a program chooses by platform, the last branch counts, which is the native form of convolutions.
+    """
+    total = 0
+    for equation in jaxpr.eqns:
+        name, parameters = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (contracted, _), _ = parameters["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[i] for i in contracted)
+        elif name == "conv_general_dilated":
+            kernel, spec = equation.invars[1].aval.shape, parameters["dimension_numbers"].rhs_spec
+            taps = math.prod(kernel) // kernel[spec[0]]  # a group's input channels times pixels
+            holes = math.prod(parameters["lhs_dilation"]) * parameters["batch_group_count"]
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * taps // holes
+        elif name == "cond":
+            total += count_flops(parameters["branches"][-1].jaxpr)
+        else:
+            turns = parameters["length"] if name == "scan" else 1
+            inner = [x for x in jax.tree.leaves(parameters, is_leaf=_is_jaxpr) if _is_jaxpr(x)]
+            total += turns * sum(count_flops(x.jaxpr if isinstance(x, ClosedJaxpr) else x) for x in inner)
+    return total
+
+
+def _is_jaxpr(x: Any) -> bool:
+    return isinstance(x, Jaxpr | ClosedJaxpr)
+
+
+if __name__ == "__main__":
+    main()
