@@ -1,0 +1,160 @@
+"""One device and eight fake ones compute the same, whatever the mesh.
+
+What the table splits are the encoders: their loss and gradients are compared on every mesh. The whole step, which takes
+much longer to compile, is compared on two.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reactface_jax import sharding
+from reactface_jax.config import MeshConfig, load_config
+from reactface_jax.lowering import _parts
+from reactface_jax.models.boundary import at_boundary
+from reactface_jax.models.video_encoder import VideoEncoder
+from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
+from reactface_jax.train_state import TrainState
+from reactface_jax.training import init_params, make_train_step
+from reactface_jax.types import SAMPLES_PER_FRAME, Batch
+
+FRAMES = 8
+FLAGS = (
+    "--train.batch-size 8 --train.num-reactions 2 --model.interaction-layers 1 --model.audio.num-heads 8 "
+    "--model.dropout 0"
+)
+CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", FLAGS.split())
+# Without dropout, so that what differs is the order of sums alone; sampling stays.
+NO_DROPOUT = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
+AUDIO = dataclasses.replace(CONFIG.model.audio, **dict.fromkeys(NO_DROPOUT, 0.0))
+CONFIG = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, audio=AUDIO))
+
+
+def make_batch(size: int = 8, neighbours: int = 3) -> Batch:
+    rng = np.random.default_rng(0)
+    side = CONFIG.data.image_size
+    return Batch(
+        video=rng.integers(0, 256, (size, FRAMES, side, side, 3), dtype=np.uint8),
+        audio=rng.standard_normal((size, FRAMES * SAMPLES_PER_FRAME)).astype(np.float32),
+        speaker=rng.standard_normal((size, FRAMES, 58)).astype(np.float32),
+        listener=rng.standard_normal((size, FRAMES, 58)).astype(np.float32),
+        neighbours=rng.standard_normal((size, neighbours, FRAMES, 58)).astype(np.float32),
+        neighbour_mask=rng.random((size, neighbours)) < [1.0, 0.7, 0.5],
+        clip=np.arange(size),
+    )
+
+
+def init() -> TrainState:
+    model, optimizer = _parts(CONFIG)
+    return TrainState.create(init_params(model, CONFIG, jax.random.key(1)), optimizer, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def start() -> TrainState:
+    return jax.device_get(jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})())
+
+
+def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The state after a step on these devices, and its metrics."""
+    mesh = sharding.make_mesh(devices, config)
+    placement = sharding.shardings(start, mesh)
+    step = sharding.on_mesh(make_train_step(*_parts(CONFIG), CONFIG), mesh)
+    step = jax.jit(step, donate_argnums=0, out_shardings=(placement, None))
+    start = dataclasses.replace(start, key=jax.random.key(0))  # a key stays on its device, and the step takes it
+    return step(jax.device_put(start, placement), sharding.place_batch(make_batch(), mesh))
+
+
+@pytest.fixture(scope="module")
+def alone(start) -> tuple[TrainState, dict[str, jax.Array]]:
+    return jax.device_get(one_step(start, jax.devices()[:1], MeshConfig()))
+
+
+class Encoders(nn.Module):
+    """F-Enc and wav2vec 2.0 under the names that the table knows, and a number made of all that they say."""
+
+    @nn.compact
+    def __call__(self, video, audio):
+        frames = at_boundary(VideoEncoder(32, 8, name="video_encoder")(video))
+        speech = at_boundary(Wav2Vec2Encoder(AUDIO, name="audio_encoder")(audio))
+        return jnp.sin(3 * frames).mean() + jnp.sin(3 * speech).mean()
+
+
+@functools.cache
+def encoders() -> tuple[dict, dict]:
+    """Parameters drawn without a compilation, and clips."""
+    rng = np.random.default_rng(0)
+    clips = {
+        "video": rng.uniform(-1, 1, (8, 4, 32, 32, 3)).astype(np.float32),
+        "audio": rng.standard_normal((8, 4 * SAMPLES_PER_FRAME)).astype(np.float32),
+    }
+    shapes = jax.eval_shape(lambda clips: Encoders().init(jax.random.key(0), **clips), clips)["params"]
+
+    def draw(path, leaf):
+        x = rng.standard_normal(leaf.shape).astype(np.float32)
+        if leaf.ndim > 1:
+            return x / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
+        return 1 + 0.1 * x if path[-1].key in ("scale", "weight_g") else 0.1 * x
+
+    return jax.tree_util.tree_map_with_path(draw, shapes), clips
+
+
+def loss_and_gradients(devices, config: MeshConfig):
+    mesh = sharding.make_mesh(devices, config)
+    params, clips = encoders()
+    placement = sharding.shardings({"params": params}, mesh)["params"]
+
+    def loss(params, clips):
+        return Encoders().apply({"params": sharding.gathered(params)}, **clips)
+
+    step = jax.jit(sharding.on_mesh(jax.value_and_grad(loss), mesh), out_shardings=(None, placement))
+    rows = jax.sharding.NamedSharding(mesh, sharding.BATCH_SPEC)
+    return step(jax.device_put(params, placement), jax.device_put(clips, rows))
+
+
+@functools.cache
+def encoded_alone():
+    return jax.device_get(loss_and_gradients(jax.devices()[:1], MeshConfig()))
+
+
+SHAPES = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (4, 2, 1), (2, 4, 1), (4, 1, 2), (2, 1, 4), (1, 4, 2), (1, 2, 4), (2, 2, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_on_every_mesh_eight_devices_encode_as_one_does(shape):
+    (loss, gradients), (loss_alone, gradients_alone) = (
+        loss_and_gradients(jax.devices(), MeshConfig(*shape)),
+        encoded_alone(),
+    )
+    np.testing.assert_allclose(loss, loss_alone, rtol=1e-5)
+    for path, x in jax.tree_util.tree_leaves_with_path(gradients):
+        y = functools.reduce(lambda tree, key: tree[key.key], path, gradients_alone)
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4 * np.abs(y).max() + 1e-8, err_msg=str(path))
+    # Parts are parts: of the hidden layer a device holds as much as the mesh says.
+    kernel = gradients["audio_encoder"]["layer_0"]["linear1"]["kernel"]
+    assert kernel.addressable_shards[0].data.shape == (32 // shape[1], 32 // shape[2])
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2)], ids=str)
+def test_eight_devices_compute_what_one_does(start, alone, shape):
+    (one, metrics_one), (eight, metrics_eight) = alone, one_step(start, jax.devices(), MeshConfig(*shape))
+    for name, value in metrics_one.items():
+        np.testing.assert_allclose(metrics_eight[name], value, rtol=2e-5, err_msg=name)
+    # The first moments are 0.1 times the gradients.
+    for x, y in zip(jax.tree.leaves(one.opt_state), jax.tree.leaves(eight.opt_state), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5 * max(np.abs(x).max(), 1.0))
+    for x, y in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params), strict=True):
+        assert len(y.devices()) == 8
+        np.testing.assert_allclose(x, y, atol=2.1 * CONFIG.optimizer.learning_rate)
+
+
+def test_a_batch_is_dealt_to_the_devices():
+    mesh = sharding.make_mesh(config=MeshConfig(fsdp=2, model=2))
+    batch = sharding.place_batch(make_batch(), mesh)
+    assert batch.video.addressable_shards[0].data.shape[0] == 2
+    np.testing.assert_array_equal(batch.clip, np.arange(8))
