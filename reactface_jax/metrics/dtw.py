@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 _CELLS = 2**20
 """Cells of a strip of rows that exist at once: 4 MiB in float32."""
-_LANES = 16
+LANES = 16
 """Neighbours that one sweep takes: two vectors of float32."""
 _FIRST = 4
 """Neighbours that are measured before the others' bounds are compared with the best of them."""
@@ -64,7 +64,7 @@ class Pool:
         assert self.components is not None
         centred = x - self.centre
         kept = centred @ self.components
-        left = np.maximum(_squares(centred) - _squares(kept), 0)
+        left = np.maximum(squares(centred) - squares(kept), 0)
         return np.concatenate([kept, np.sqrt(left)[..., None]], -1).astype(np.float32)
 
 
@@ -132,22 +132,22 @@ def _searched(
     num_rows, (num_columns, num_lanes, _) = x.shape[1], pair.columns.shape
     # What rounding can make of a cost: of its T + S sums, and of its cells, those of the bound and of x included.
     relative = 4 * (num_rows + num_columns) * float(np.finfo(np.float32).eps)
-    strip = _Strip(num_rows, num_columns, np.float32)
+    strip = Strip(num_rows, num_columns, np.float32)
     kept = []
     for rows, bound in zip(pair.rows, bounds, strict=True):
         found = np.full(num_lanes, np.inf)
         order, first = bound.argsort(), 0
         while first < num_lanes:
             limit = found.min() * (1 + relative) + 4 * pair.slack
-            lanes = order[first : first + (_LANES if first else _FIRST)]
+            lanes = order[first : first + (LANES if first else _FIRST)]
             first += len(lanes)
             lanes = lanes[bound[lanes] * (1 - relative) <= limit]
             if not len(lanes):
                 break  # the bounds behind are larger still
             columns = pair.columns[:, lanes]  # S b C+2
-            border = _border(num_columns, len(lanes), np.float32)
+            border = first_border(num_columns, len(lanes), np.float32)
             for start in range(0, num_rows, strip.height):
-                _sweep(strip.cells(rows[start : start + strip.height], columns), border)
+                sweep(strip.cells(rows[start : start + strip.height], columns), border)
                 if border.min() > limit:
                     break
             else:
@@ -173,7 +173,8 @@ def _components(listener: Float[np.ndarray, "A S C"], centre: Float[np.ndarray, 
     return np.ascontiguousarray(directions[:, ::-1][:, :count])
 
 
-def _squares(x: Float[np.ndarray, "*A C"]) -> Float[np.ndarray, "*A"]:
+def squares(x: Float[np.ndarray, "*A C"]) -> Float[np.ndarray, "*A"]:
+    """Squared lengths."""
     return np.einsum("...c,...c->...", x, x)
 
 
@@ -183,7 +184,7 @@ class _Extended:
     def __init__(self, x: np.ndarray, y: np.ndarray, dtype: type[np.floating], centre: np.ndarray | None = None):
         centre = y.mean((0, 1), dtype=np.float64) if centre is None else centre
         x, y = ((np.asarray(z, dtype) - centre.astype(dtype)) for z in (x, y))
-        x_norm, y_norm = _squares(x)[..., None], _squares(y)[..., None]
+        x_norm, y_norm = squares(x)[..., None], squares(y)[..., None]
         self.rows = np.concatenate([-2 * x, x_norm, np.ones_like(x_norm)], -1)  # A T C+2
         columns = np.concatenate([y, np.ones_like(y_norm), y_norm], -1)  # B S C+2
         self.columns = np.ascontiguousarray(columns.swapaxes(0, 1))  # S B C+2
@@ -200,27 +201,27 @@ def _costs(x: np.ndarray, y: np.ndarray, dtype: type[np.floating]) -> Float[np.n
         return _costs(y, x, dtype).T
     pair = _Extended(x, y, dtype)
     num_rows, (num_columns, num_lanes, _) = x.shape[1], pair.columns.shape
-    strip = _Strip(num_rows, num_columns, dtype)
+    strip = Strip(num_rows, num_columns, dtype)
     costs = np.empty((len(x), num_lanes))
-    for first in range(0, num_lanes, _LANES):
-        columns = np.ascontiguousarray(pair.columns[:, first : first + _LANES])
+    for first in range(0, num_lanes, LANES):
+        columns = np.ascontiguousarray(pair.columns[:, first : first + LANES])
         for a, rows in enumerate(pair.rows):
-            border = _border(num_columns, columns.shape[1], dtype)
+            border = first_border(num_columns, columns.shape[1], dtype)
             for start in range(0, num_rows, strip.height):
                 cells = strip.cells(rows[start : start + strip.height], columns)
                 if dtype is np.float64:
                     cells[cells < pair.noise] = 0
-                _sweep(cells, border)
-            costs[a, first : first + _LANES] = border[-1]
+                sweep(cells, border)
+            costs[a, first : first + LANES] = border[-1]
     return np.maximum(costs, 0)
 
 
-class _Strip:
+class Strip:
     """Room for the cells of some rows, used again and again: fresh memory would cost as much as the product."""
 
     def __init__(self, num_rows: int, num_columns: int, dtype: type[np.floating]):
-        self.height = max(1, min(num_rows, _CELLS // (num_columns * _LANES)))
-        self._room = np.empty(self.height * num_columns * _LANES, dtype)
+        self.height = max(1, min(num_rows, _CELLS // (num_columns * LANES)))
+        self._room = np.empty(self.height * num_columns * LANES, dtype)
 
     def cells(self, rows: Float[np.ndarray, "r E"], columns: Float[np.ndarray, "S b E"]) -> Float[np.ndarray, "r S b"]:
         """Squared distances, until the next call."""
@@ -230,7 +231,7 @@ class _Strip:
         return cells.reshape(shape)
 
 
-def _border(num_columns: int, num_lanes: int, dtype: type[np.floating]) -> Float[np.ndarray, "_ B"]:
+def first_border(num_columns: int, num_lanes: int, dtype: type[np.floating]) -> Float[np.ndarray, "_ B"]:
     """Costs in front of the first row: one entry left of the first column, where every path starts."""
     border = np.full((num_columns + 1, num_lanes), np.inf, dtype)
     border[0] = 0
@@ -239,7 +240,7 @@ def _border(num_columns: int, num_lanes: int, dtype: type[np.floating]) -> Float
 
 @no_type_check  # beartype's wrapper can't be compiled
 @numba.njit(nogil=True, cache=True)
-def _sweep(cells, border):
+def sweep(cells, border):
     """Carries the costs [S+1, B] of the row above a strip of cells [R, S, B] to the strip's last row, in place."""
     num_rows, num_columns, num_lanes = cells.shape
     diagonal = np.empty(num_lanes, cells.dtype)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from reactface_jax.metrics.dtw import _LANES, _border, _squares, _Strip, _sweep
+from reactface_jax.metrics.dtw import LANES, Strip, first_border, squares, sweep
 
 _SAMPLED = 4096
 """Pairs that are measured in full to find the limit from."""
@@ -36,7 +36,7 @@ class Term:
 
     def __post_init__(self) -> None:
         # The right side of |x - y|² as one product of extended vectors.
-        squares = [_squares(sequence)[:, None] for sequence in self.sequences]
+        squares = [squares(sequence)[:, None] for sequence in self.sequences]
         self.columns = [
             np.concatenate([sequence, np.ones_like(square), square], axis=1, dtype=np.float32)
             for sequence, square in zip(self.sequences, squares, strict=True)
@@ -45,7 +45,7 @@ class Term:
     def rows(self, i: int) -> Float[np.ndarray, "T C2"]:
         """A sequence as the product's left side."""
         sequence = self.sequences[i]
-        square = _squares(sequence)[:, None]
+        square = squares(sequence)[:, None]
         return np.concatenate([-2 * sequence, square, np.ones_like(square)], axis=1, dtype=np.float32)
 
 
@@ -127,9 +127,9 @@ def _sample(allowed: Bool[np.ndarray, "N N"], count: int, seed: int) -> list[Col
     """About so many pairs: some rows with a few columns each."""
     rng = np.random.default_rng(seed)
     chosen = []
-    for i in rng.permutation(np.flatnonzero(allowed.any(axis=1)))[: -(-count // _LANES)]:
+    for i in rng.permutation(np.flatnonzero(allowed.any(axis=1)))[: -(-count // LANES)]:
         others = np.flatnonzero(allowed[i])
-        chosen.append((int(i), rng.choice(others, min(_LANES, len(others)), replace=False)))
+        chosen.append((int(i), rng.choice(others, min(LANES, len(others)), replace=False)))
     return chosen
 
 
@@ -155,10 +155,10 @@ def _row(terms: Sequence[Term], i: int, others: Int[np.ndarray, " n"], limit: fl
         lengths = np.array([len(term.columns[j]) for j in others], np.int64)
         for length in np.unique(lengths[np.isfinite(total)]):
             longer = max(len(rows), int(length))
-            strip = _Strip(len(rows), int(length), np.float32)
+            strip = Strip(len(rows), int(length), np.float32)
             lanes = np.flatnonzero((lengths == length) & np.isfinite(total))
-            for first in range(0, len(lanes), _LANES):
-                block = lanes[first : first + _LANES]
+            for first in range(0, len(lanes), LANES):
+                block = lanes[first : first + LANES]
                 # The cost that takes the pair with most room left above the limit.
                 most = float(np.square((limit - total[block].min()) / term.weight)) * longer
                 columns = np.stack([term.columns[j] for j in others[block]], axis=1)  # S b C+2
@@ -168,12 +168,12 @@ def _row(terms: Sequence[Term], i: int, others: Int[np.ndarray, " n"], limit: fl
 
 
 def _costs(
-    strip: _Strip, rows: Float[np.ndarray, "T E"], columns: Float[np.ndarray, "S b E"], most: float
+    strip: Strip, rows: Float[np.ndarray, "T E"], columns: Float[np.ndarray, "S b E"], most: float
 ) -> Float[np.ndarray, " b"]:
     """Costs of the cheapest paths; infinite for all as soon as all are above `most`."""
-    border = _border(len(columns), columns.shape[1], np.float32)
+    border = first_border(len(columns), columns.shape[1], np.float32)
     for start in range(0, len(rows), strip.height):
-        _sweep(strip.cells(rows[start : start + strip.height], columns), border)
+        sweep(strip.cells(rows[start : start + strip.height], columns), border)
         if border.min() > most:
             return np.full(columns.shape[1], np.inf, np.float32)
     return np.maximum(border[-1], 0)

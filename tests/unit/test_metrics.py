@@ -172,8 +172,8 @@ def test_the_bound_is_below_every_distance_and_spares_most(monkeypatch):
     assert (bounds <= exact * (1 + 1e-5)).all()
     assert np.median(bounds / exact) > 0.9
     measured = []
-    cells = dtw._Strip.cells
-    monkeypatch.setattr(dtw._Strip, "cells", lambda s, rows, y: measured.append(y.shape[1:]) or cells(s, rows, y))
+    cells = dtw.Strip.cells
+    monkeypatch.setattr(dtw.Strip, "cells", lambda s, rows, y: measured.append(y.shape[1:]) or cells(s, rows, y))
     dtw.nearest_distance(prediction, pool, np.ones((1, 60), bool))
     assert sum(lanes for lanes, width in measured if width == 16 + 2) < 0.7 * 2 * 60
 
