@@ -89,10 +89,10 @@ def _encode(model: ReactFace, params: PyTree, video: Array, audio: Array) -> Any
 
 @functools.partial(jax.jit, static_argnums=0)
 def _weights(model: ReactFace, params: PyTree, features: Any, noise: Array) -> dict[Literal["VIM", "MIM"], Array]:
-    _, sown = model.apply({"params": params}, features, noise, method="react_to_clip", mutable=["intermediates"])
-    synchroniser = sown["intermediates"]["listener"]["synchroniser"]
+    _, sown = model.apply({"params": params}, features, noise, method="react_to_clip", mutable=["attention"])
+    synchroniser = sown["attention"]["listener"]["synchroniser"]
     found = {
-        name: synchroniser[layer]["cross_attention"]["attention"][0]
+        name: synchroniser[layer]["cross_attention"]["weights"][0]
         for name, layer in _LAYERS.items()
         if layer in synchroniser
     }

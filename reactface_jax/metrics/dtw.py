@@ -64,7 +64,7 @@ class Pool:
         assert self.components is not None
         centred = x - self.centre
         kept = centred @ self.components
-        left = np.maximum(squares(centred) - squares(kept), 0)
+        left = np.maximum(squared_lengths(centred) - squared_lengths(kept), 0)
         return np.concatenate([kept, np.sqrt(left)[..., None]], -1).astype(np.float32)
 
 
@@ -173,7 +173,7 @@ def _components(listener: Float[np.ndarray, "A S C"], centre: Float[np.ndarray, 
     return np.ascontiguousarray(directions[:, ::-1][:, :count])
 
 
-def squares(x: Float[np.ndarray, "*A C"]) -> Float[np.ndarray, "*A"]:
+def squared_lengths(x: Float[np.ndarray, "*A C"]) -> Float[np.ndarray, "*A"]:
     """Squared lengths."""
     return np.einsum("...c,...c->...", x, x)
 
@@ -184,7 +184,7 @@ class _Extended:
     def __init__(self, x: np.ndarray, y: np.ndarray, dtype: type[np.floating], centre: np.ndarray | None = None):
         centre = y.mean((0, 1), dtype=np.float64) if centre is None else centre
         x, y = ((np.asarray(z, dtype) - centre.astype(dtype)) for z in (x, y))
-        x_norm, y_norm = squares(x)[..., None], squares(y)[..., None]
+        x_norm, y_norm = squared_lengths(x)[..., None], squared_lengths(y)[..., None]
         self.rows = np.concatenate([-2 * x, x_norm, np.ones_like(x_norm)], -1)  # A T C+2
         columns = np.concatenate([y, np.ones_like(y_norm), y_norm], -1)  # B S C+2
         self.columns = np.ascontiguousarray(columns.swapaxes(0, 1))  # S B C+2

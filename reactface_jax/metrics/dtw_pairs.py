@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from reactface_jax.metrics.dtw import LANES, Strip, first_border, squares, sweep
+from reactface_jax.metrics.dtw import LANES, Strip, first_border, squared_lengths, sweep
 
 _SAMPLED = 4096
 """Pairs that are measured in full to find the limit from."""
@@ -36,7 +36,7 @@ class Term:
 
     def __post_init__(self) -> None:
         # The right side of |x - y|² as one product of extended vectors.
-        squares = [squares(sequence)[:, None] for sequence in self.sequences]
+        squares = [squared_lengths(sequence)[:, None] for sequence in self.sequences]
         self.columns = [
             np.concatenate([sequence, np.ones_like(square), square], axis=1, dtype=np.float32)
             for sequence, square in zip(self.sequences, squares, strict=True)
@@ -45,7 +45,7 @@ class Term:
     def rows(self, i: int) -> Float[np.ndarray, "T C2"]:
         """A sequence as the product's left side."""
         sequence = self.sequences[i]
-        square = squares(sequence)[:, None]
+        square = squared_lengths(sequence)[:, None]
         return np.concatenate([-2 * sequence, square, np.ones_like(square)], axis=1, dtype=np.float32)
 
 

@@ -53,7 +53,8 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             logits += jnp.expand_dims(mask, range(logits.ndim - mask.ndim))
         weights = jax.nn.softmax(logits).astype(self.dtype)
-        self.sow("intermediates", "attention", weights)
+        if not self.is_initializing():
+            self.sow("attention", "weights", weights)  # for those who ask for this collection
         weights = nn.Dropout(self.dropout)(weights, deterministic=deterministic)
         attended = jnp.einsum("...hqm,...mhd->...qhd", weights, project("value", memory))
         return dense(width, self.dtype, "out")(attended.reshape(x.shape))

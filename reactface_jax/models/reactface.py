@@ -17,7 +17,7 @@ from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Reactions
 
 SCAN: dict[str, Any] = {
     "variable_broadcast": "params",
-    "variable_axes": {"intermediates": 0},  # attention weights of every window, for those who ask for them
+    "variable_axes": {"attention": 0},  # attention weights of every window, for those who ask for them
     "split_rngs": {"params": False, "dropout": True},
 }
 """How a window step is repeated."""

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from data_pipeline import prepare
+from data_pipeline.loader import open_shards  # TensorFlow has to come before whatever draws
 from data_pipeline.react2023 import list_splits, read_coefficients
+from data_pipeline.shards import write_shards
 from reactface_jax.rendering.head_mesh import ARKIT_NAMES
 
 CLIP = Path(__file__).parents[3] / "shared" / "assets" / "dyad_speaker_listener_9s.mp4"
@@ -50,9 +52,6 @@ def test_coefficients_are_in_the_datas_ranges(tree: Path) -> None:
 
 
 def test_check_and_shards_take_it(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from data_pipeline.loader import open_shards
-    from data_pipeline.shards import write_shards
-
     prepare.check(str(tree), rows=str(tmp_path / "left_out.csv"))
     write_shards(tree, tmp_path / "shards", workers=1, overwrite=False)
     shard_set = open_shards(tmp_path / "shards")
