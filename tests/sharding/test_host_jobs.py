@@ -102,9 +102,13 @@ def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path
     pair[0].wait_for_step(stopped + 7)
     pair[1].process.kill()
     killed = time.monotonic()
-    assert pair[0].end() == hosts.LOST, pair[0].said
+    code = pair[0].end()
+    assert code in (hosts.LOST, -signal.SIGABRT), pair[0].said
     assert time.monotonic() - killed < BOUND
-    assert re.search(r"error: process 0 of 2 has lost another one .* start the job again with --resume", pair[0].said)
+    # Whoever notices first: the step that fails, or jax.distributed, which ends the process itself.
+    ours = r"error: process 0 of 2 has lost another one .* start the job again with --resume"
+    theirs = "most likely indicates that another task died"
+    assert re.search(ours if code == hosts.LOST else theirs, pair[0].said)
 
     # Elsewhere the job goes on, with the losses that it had.
     saved, last = newest(workdir), max(pair[0].losses)
