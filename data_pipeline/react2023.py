@@ -18,6 +18,7 @@ import csv
 import functools
 import io
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -184,11 +185,18 @@ def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:
     return next((place for place in places if place.is_file()), None)
 
 
+# An .npy file's header is a Python literal, and Python 3.11's parser counts its depth once for all threads: two that
+# read headers at the same time can end in "SystemError: AST constructor recursion depth mismatch".
+_PARSER = threading.Lock()
+
+
 def read_array(path: AnyPath) -> np.ndarray:
     """Reads an .npy file of numbers. Raises `UserError` when it is none, or holds pickled objects."""
     try:
         with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
+            content = io.BytesIO(file.read())  # in several threads at once; what follows is short
+        with _PARSER:
+            array = np.load(content, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise UserError(f"{path} can't be read as an array of numbers; copy it again") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":

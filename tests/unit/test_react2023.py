@@ -1,5 +1,7 @@
 """The raw tree's forms and traps."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,19 @@ def test_missing_tree_and_tree_without_csv(tmp_path: Path) -> None:
 def test_coefficients_are_squeezed(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "1.npy", np.ones(shape))
     assert read_coefficients(tmp_path / "1.npy").shape == (np.prod(shape) // 58, 58)
+
+
+def test_threads_may_read_at_the_same_time(tmp_path: Path) -> None:
+    """Python 3.11 alone fails here: its parser, which reads the headers, counts its depth for all threads together."""
+    np.save(tmp_path / "1.npy", np.ones((1, 58)))
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(read_coefficients, [tmp_path / "1.npy"] * 2000))
+    finally:
+        sys.setswitchinterval(usual)
+    assert {each.shape for each in found} == {(1, 58)}
 
 
 def test_coefficients_that_can_not_be_used(tmp_path: Path) -> None:
