@@ -3,7 +3,8 @@
 Cases: `comparison`, the work that the authors' step was timed on (one clip of 64 frames of 224x224, wav2vec2-base,
 windows of 16, float32); `full`, the reference's batch (8 clips of 256 frames, windows of 64) in bfloat16; `demo` and
 `tiny`, the configurations of these names.
-`--plan` compiles, tells XLA's plan of memory and ends. Every field of the configuration is a flag too.
+`--plan` compiles, tells XLA's plan of memory and ends; `--profile` adds where a step's time goes. Every field of the
+configuration is a flag too.
 
 Time on the wall means something on a machine with nothing beside it alone; CPU time is that of both cores together.
 Arithmetic is counted from the program before XLA sees it, with every turn of a loop and nothing twice: what the model
@@ -12,7 +13,10 @@ product reaches here.
 """
 
 import argparse
+import contextlib
+import ctypes
 import dataclasses
+import gc
 import json
 import math
 import resource
@@ -24,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from profiling import time_by_part
 
 from reactface_jax.checkpoint import versions
 from reactface_jax.config import Config, load_config
@@ -52,18 +57,19 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--steps", type=int, default=3, help="that are timed, after one that is not")
     parser.add_argument("--plan", action="store_true", help="compile, tell the memory, and end")
+    parser.add_argument("--profile", action="store_true", help="time by part of the model, from one more step")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device; default: a matrix product's, measured")
     parser.add_argument("--json", type=Path, help="where the figures go as JSON too")
     arguments, words = parser.parse_known_args()
     file, overrides = CASES[arguments.case]
     config = load_config(CONFIGS / file, [*overrides, *words])
-    figures = measure(config, arguments.steps, arguments.peak, arguments.plan)
+    figures = measure(config, arguments.steps, arguments.peak, arguments.plan, arguments.profile)
     figures = {"case": arguments.case, "overrides": words, **figures, "versions": versions()}
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def measure(config: Config, steps: int, peak: float | None, plan: bool) -> dict[str, Any]:
+def measure(config: Config, steps: int, peak: float | None, plan: bool, profile: bool) -> dict[str, Any]:
     mesh = make_mesh(config=config.mesh)
     check_mesh(config, mesh)
     device = mesh.devices.flat[0]
@@ -107,6 +113,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool) -> dict[
     clips = place_batch(clips._replace(neighbour_mask=np.ones(batch.neighbour_mask.shape, bool)), mesh)
     values, metrics = compiled(values, clips)
     loss = float(metrics["loss"])
+    _forget_peak_memory()
     times, cpu_times = [], []
     for _ in range(steps):
         start, cpu = time.perf_counter(), time.process_time()
@@ -114,6 +121,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool) -> dict[
         jax.block_until_ready((values, metrics))
         times.append(time.perf_counter() - start)
         cpu_times.append(time.process_time() - cpu)
+    used = _peak_memory()
     assert math.isfinite(loss), "a benchmark of numbers that are not finite"
     seconds = float(np.median(times))
     frames = config.train.batch_size * config.data.clip_frames
@@ -126,10 +134,35 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool) -> dict[
     best = peak if peak is not None else mesh.size * matrix_product_speed(config.model.dtype) / 1e12
     tell("peak_compared_with", best, "TFLOP/s" + ("" if peak else ", a matrix product's"))
     tell("utilisation", flops / seconds / 1e12 / best)
-    stats = device.memory_stats() or {}
-    used = stats.get("peak_bytes_in_use", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    tell("peak_memory", used / 2**30, "GiB on the device" if stats else "GiB, the whole process")
+    if stats := device.memory_stats():
+        tell("peak_memory", stats["peak_bytes_in_use"] / 2**30, "GiB on the device")
+    else:
+        tell("peak_memory", used / 2**30, "GiB, the whole process while it trains")
+        whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        tell("peak_memory_with_compilation", whole, "GiB, the whole process")
+    if profile:
+        parts = time_by_part(compiled, lambda: compiled(values, clips))
+        figures["seconds_by_part"] = dict(parts)
+        print("where the time goes (operations that run at the same time count twice), s:")
+        print("\n".join(f"{part_seconds:9.3f}  {part}" for part, part_seconds in parts[:30]))
     return figures
+
+
+def _forget_peak_memory() -> None:
+    """What was freed goes back to the system, and the peak counts from here (Linux only)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """Bytes that this process has held at once, since the last `_forget_peak_memory`."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _random(x: Any, rng: np.random.Generator) -> Any:

@@ -78,6 +78,11 @@ def len_of(file: AnyPath) -> int:
     return file.stat().st_size if isinstance(file, Path) else int(file.stat().length)
 
 
+def shards_of(description: dict[str, Any], split: str) -> list[str]:
+    """Names of a split's shards, in order."""
+    return sorted(name for name in description["files"] if is_shard(name) and f"-{split}." in name)
+
+
 def is_shard(name: str) -> bool:
     """Whether a file of the set holds examples."""
     return ".array_record-" in name
@@ -104,7 +109,7 @@ def _contradiction(description: dict[str, Any]) -> str:
         if min(split["frames"]) < 1:
             return f"a clip of {name} has no frames"
         needed = {f"coefficients_{name}.npy", f"appropriateness_{name}.npy"} - set(description["files"])
-        if needed or not any(is_shard(file) and f"-{name}." in file for file in description["files"]):
+        if needed or not shards_of(description, name):
             return f"it does not list {' and '.join(sorted(needed)) or f'the shards of {name}'}"
     return ""
 

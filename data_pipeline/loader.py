@@ -16,7 +16,7 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Bool, Float, Int
 
-from data_pipeline.description import read_description
+from data_pipeline.description import read_description, shards_of
 from data_pipeline.examples import features
 from data_pipeline.host_tensorflow import tf, tfds
 from reactface_jax.errors import UserError
@@ -95,7 +95,7 @@ class ShardSet:
     def record(self, split: str, index: int) -> bytes:
         """The serialised example of a direction. Raises `UserError` when its shard is damaged."""
         if split not in self._sources:
-            paths = [self.folder / name for name in self._shards(split)]
+            paths = [self.folder / name for name in shards_of(self.description, split)]
             try:
                 self._sources[split] = ArrayRecordDataSource([str(path) for path in paths])
             except (ValueError, RuntimeError) as error:
@@ -108,9 +108,6 @@ class ShardSet:
                 f"verify --data {self.folder}` checks them all)"
             ) from error
 
-    def _shards(self, split: str) -> list[str]:
-        return sorted(name for name in self.description["files"] if f"-{split}.array_record" in name)
-
     def _shard_lengths(self, split: str) -> list[int]:
         """Records of each shard, from TFDS's own description; empty if it is damaged."""
         try:
@@ -122,7 +119,7 @@ class ShardSet:
     def _place(self, split: str, index: int) -> str:
         """A record's file and number in it, for an error."""
         offset = index
-        for name, length in zip(self._shards(split), self._shard_lengths(split), strict=False):
+        for name, length in zip(shards_of(self.description, split), self._shard_lengths(split), strict=False):
             if offset < length:
                 return f"record {offset} of {self.folder / name}"
             offset -= length

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from rich.progress import Progress
 
-from data_pipeline.description import checksum, damaged, is_shard, read_description
+from data_pipeline.description import checksum, damaged, is_shard, read_description, shards_of
 from data_pipeline.progress import progress
 from data_pipeline.react2023 import read_array
 from data_pipeline.remote import AnyPath, fetched, place
@@ -50,7 +50,7 @@ def _verify_split(folder: AnyPath, description: dict[str, Any], split: str, bar:
     labels = read_array(folder / f"appropriateness_{split}.npy").astype(bool)
     task = bar.add_task(split, total=content["clips"])
     first = 0
-    for name in sorted(name for name in description["files"] if is_shard(name) and f"-{split}." in name):
+    for name in shards_of(description, split):
         with fetched(folder / name) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             if checksum(file) != description["files"][name]:
                 raise damaged(folder / name)

@@ -20,6 +20,7 @@ from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
 from reactface_jax.metrics.video_distance import VideoDistance
 from reactface_jax.models.reactface import ReactFace
+from reactface_jax.tree_names import named_leaves
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch
 
 _SMILE = re.compile("smile", re.IGNORECASE)
@@ -115,10 +116,8 @@ def check_params(model: ReactFace, params: PyTree, batch: Batch) -> None:
     audio = jax.ShapeDtypeStruct((1, frames * SAMPLES_PER_FRAME), jnp.float32)
     keys = {"params": jax.random.key(0), "sample": jax.random.key(0)}
     expected, found = (
-        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
-        for leaves in map(
-            jax.tree_util.tree_leaves_with_path, (jax.eval_shape(model.init, keys, video, audio)["params"], params)
-        )
+        {name: leaf.shape for name, leaf in named_leaves(tree).items()}
+        for tree in (jax.eval_shape(model.init, keys, video, audio)["params"], params)
     )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

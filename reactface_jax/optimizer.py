@@ -9,6 +9,7 @@ import optax
 
 from reactface_jax.config import ModelConfig, OptimizerConfig
 from reactface_jax.errors import UserError
+from reactface_jax.tree_names import named_leaves, path_name
 
 FEATURE_EXTRACTOR = r"speaker_encoder/audio_encoder/feature_extractor/"
 
@@ -70,15 +71,13 @@ def check_patterns(params: Any, config: OptimizerConfig) -> None:
 
 
 def _some_path(params: Any) -> str:
-    path, _ = jax.tree_util.tree_leaves_with_path(params)[0]
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    return next(iter(named_leaves(params)))
 
 
 def path_mask(params: Any, patterns: Sequence[str]) -> Any:
     """A tree of booleans like `params`: which leaves' paths, such as `a/b/kernel`, match one of the patterns."""
 
     def matches(path: Any, _: Any) -> bool:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        return any(re.search(pattern, name) for pattern in patterns)
+        return any(re.search(pattern, path_name(path)) for pattern in patterns)
 
     return jax.tree_util.tree_map_with_path(matches, params)

@@ -7,7 +7,6 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,6 +19,7 @@ from reactface_jax.divergence import Dump, read_dump
 from reactface_jax.errors import reports_user_errors
 from reactface_jax.models.build import build_model
 from reactface_jax.train_step import make_gradient
+from reactface_jax.tree_names import named_leaves
 
 _SHOWN = 5  # parameters
 
@@ -35,9 +35,9 @@ def replay(model: nn.Module, dump: Dump) -> Iterator[str]:
     metrics, gradients = jax.jit(make_gradient(model, dump.config))(dump.params, dump.batch, key, dump.step)
     for name, value in (metrics | {"gradient_norm": optax.tree.norm(gradients)}).items():
         yield f"{name}: {float(value):.6g}"
-    bad = [name for name, x in _named(dump.params).items() if not np.isfinite(x).all()]
+    bad = [name for name, x in named_leaves(dump.params).items() if not np.isfinite(x).all()]
     yield from _some("parameter", bad)
-    bad = [name for name, x in _named(gradients).items() if not np.isfinite(x).all()]
+    bad = [name for name, x in named_leaves(gradients).items() if not np.isfinite(x).all()]
     yield from _some("gradient of", bad)
     if not bad and np.isfinite(float(metrics["loss"])):
         yield "finite here"
@@ -48,13 +48,6 @@ def _some(what: str, names: list[str]) -> Iterator[str]:
         yield f"{what} {name} is not finite"
     if len(names) > _SHOWN:
         yield f"{what} {len(names) - _SHOWN} more"
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
 
 
 def command(dump: tyro.conf.Positional[Path]) -> int:

@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from reactface_jax.config import Config, MeshConfig
 from reactface_jax.errors import UserError
 from reactface_jax.models.boundary import BATCH_AXES, on_mesh_now
+from reactface_jax.tree_names import named_leaves, path_name
 from reactface_jax.types import Batch
 
 log = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ def spec(path: str) -> P:
 def specs(tree: Any, mesh: Mesh | AbstractMesh, *, quiet: bool = False) -> dict[str, P]:
     """Path to spec for every leaf of `tree`. An axis that does not divide its dimension is left out, and logged."""
     found: dict[str, P] = {}
-    for key, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        path, shape = _name(key), np.shape(leaf)
+    for path, leaf in named_leaves(tree).items():
+        shape = np.shape(leaf)
         found[path] = _fitting(path, shape, spec(path), mesh, quiet) if shape else P()
     return found
 
@@ -113,7 +114,7 @@ def specs(tree: Any, mesh: Mesh | AbstractMesh, *, quiet: bool = False) -> dict[
 def shardings(tree: Any, mesh: Mesh) -> Any:
     """A tree like `tree`, with each leaf's `NamedSharding`."""
     found = specs(tree, mesh)
-    return jax.tree_util.tree_map_with_path(lambda key, _: NamedSharding(mesh, found[_name(key)]), tree)
+    return jax.tree_util.tree_map_with_path(lambda key, _: NamedSharding(mesh, found[path_name(key)]), tree)
 
 
 def abstract(tree: Any, placement: Any) -> Any:
@@ -144,7 +145,7 @@ def gathered(params: Any) -> Any:
     found = specs({"params": params}, mesh, quiet=True)
 
     def place(key: Any, x: Any) -> Any:
-        kept = [None if axis == "fsdp" else axis for axis in tuple(found[f"params/{_name(key)}"])]
+        kept = [None if axis == "fsdp" else axis for axis in tuple(found[f"params/{path_name(key)}"])]
         return jax.lax.with_sharding_constraint(x, P(*kept))
 
     return jax.tree_util.tree_map_with_path(place, params)
@@ -161,10 +162,6 @@ def place_batch(batch: Batch, mesh: Mesh) -> Batch:
     """Puts this process's clips, the rows of `host_rows`, on its devices, as its part of one global batch."""
     sharding = NamedSharding(mesh, BATCH_SPEC)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
-
-
-def _name(key: Any) -> str:
-    return jax.tree_util.keystr(key, simple=True, separator="/")
 
 
 def _fitting(path: str, shape: tuple[int, ...], partition: P, mesh: Mesh | AbstractMesh, quiet: bool) -> P:

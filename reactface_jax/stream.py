@@ -19,6 +19,7 @@ from reactface_jax.models import causal_reactface
 from reactface_jax.models.causal_reactface import CausalReactFace, StreamState
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.models.ring import KeysValues, ring_size
+from reactface_jax.tree_names import named_leaves
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
 __all__ = ["StreamState", "load", "put", "reset", "save", "start", "step", "take"]
@@ -144,7 +145,7 @@ def put(model: ReactFace, state: StreamState, row: int, conversation: StreamStat
 def save(path: str | Path, state: StreamState) -> None:
     """Writes a state (.npz): written aside, then renamed. Raises `UserError` if it can't be written."""
     # float32 holds bfloat16 exactly, and numpy has no name for it
-    arrays: dict[str, Any] = {name: np.asarray(_wide(leaf)) for name, leaf in _named(state).items()}
+    arrays: dict[str, Any] = {name: np.asarray(_wide(leaf)) for name, leaf in named_leaves(state).items()}
     with replacing(path) as file:
         np.savez(file, **arrays)
 
@@ -159,7 +160,7 @@ def load(path: str | Path, like: StreamState) -> StreamState:
     Raises:
       UserError: the file is missing or damaged, or is of another model.
     """
-    path, expected = Path(path), _named(like)
+    path, expected = Path(path), named_leaves(like)
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
@@ -177,11 +178,6 @@ def load(path: str | Path, like: StreamState) -> StreamState:
 
 def _wide(leaf: Array) -> Array:
     return leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf
-
-
-def _named(state: StreamState) -> dict[str, Array]:
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def _turned(model: ReactFace, state: StreamState, frames: int) -> StreamState:

@@ -10,9 +10,10 @@ from jaxtyping import Array, Float
 
 from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
+from reactface_jax.models.pooling import max_pool
 from reactface_jax.models.ring import Place
 from reactface_jax.models.running_statistics import Statistics, accumulate
-from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve, max_pool
+from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve
 
 
 class Layer(NamedTuple):

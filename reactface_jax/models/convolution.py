@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from reactface_jax.models.kernel_gradient import kernel_gradient
+
 _FEW_CHANNELS = 4  # up to here taps are folded into the channels
 
 
@@ -60,11 +62,9 @@ def _by_taps_backward(
     stride: int, margin: int | None, inputs: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
     x, kernel = inputs
-    form = folded if x.shape[-1] <= _FEW_CHANNELS else summed
-    (kernel_gradient,) = jax.vjp(lambda kernel: form(x, kernel, stride, margin), kernel)[1](cotangent)
     through = in_blocks if stride == 2 else functools.partial(summed, stride=stride)
     (input_gradient,) = jax.vjp(lambda x: through(x, kernel, margin=margin), x)[1](cotangent)
-    return input_gradient, kernel_gradient
+    return input_gradient, kernel_gradient(x, cotangent, kernel.shape, stride, margin)
 
 
 _by_taps.defvjp(_by_taps_forward, _by_taps_backward)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.convolution import conv3d
 from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
+from reactface_jax.models.pooling import max_pool
 from reactface_jax.types import AnyArray
 
 INSTANCE_NORM_EPSILON = 1e-5
@@ -105,11 +106,6 @@ def convolve(video: Float[Array, "B T H W 3"], conv: ConvolveNormRelu, dim: int,
     x = x + conv("conv4", x, dim, (3, 3, 3), 1, False)
     x = conv("conv5", x, dim, (3, 3, 3), 2, False)
     return x.mean(axis=(2, 3))
-
-
-def max_pool(x: Float[Array, "B T H W c"]) -> Float[Array, "B T H2 W2 c"]:
-    """3x3 pixels, every second one, within a frame."""
-    return nn.max_pool(x, (1, 3, 3), (1, 2, 2))
 
 
 def instance_norm(

@@ -14,8 +14,9 @@ from oracle.weights import randomise
 from torch import nn
 from torch.nn import functional as F
 
-from reactface_jax.models import convolution, grouped_convolution
+from reactface_jax.models import convolution, grouped_convolution, kernel_gradient
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
+from reactface_jax.models.pooling import max_pool
 from reactface_jax.models.positions import MASKED, alignment_bias, periodic, sinusoidal, temporal_bias
 from reactface_jax.models.reaction_decoder import interpolate_latents
 from reactface_jax.models.video_encoder import VideoEncoder, instance_norm, resize_nearest
@@ -252,6 +253,31 @@ def test_gradients_of_convolution(channels: int, kernel: tuple[int, int, int], s
     ours = pull_back(jnp.asarray(cotangent))
     assert_close(ours[0], theirs[0].grad.movedim(1, -1).numpy())
     assert_close(ours[1], theirs[1].grad.numpy().transpose(2, 3, 4, 1, 0))
+
+
+@pytest.mark.parametrize("margin", [None, 0])
+def test_kernel_gradient_in_turns(monkeypatch: pytest.MonkeyPatch, margin: int | None):
+    """A long clip is taken in turns, the last one filled with nothing: the same sum."""
+    monkeypatch.setattr(kernel_gradient, "_ROWS", 1)
+    x = jnp.asarray(normal(B, 23, 9, 12, 3) / 10)
+    weight = normal(5, 7, 7, 3, 8, seed=1)
+    y, pull_back = jax.vjp(lambda weight: convolution.native(x, weight, 2, margin), jnp.asarray(weight))
+    cotangent = jnp.asarray(normal(*y.shape, seed=2) / 10)
+    ours = jax.jit(kernel_gradient.kernel_gradient, static_argnums=(2, 3, 4))(x, cotangent, weight.shape, 2, margin)
+    assert_close(ours, pull_back(cotangent)[0], atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [(12, 9), (3, 4), (7, 7)])
+def test_max_pool(size: tuple[int, int]):
+    """Values and gradients, of equal pixels too: those below a half are the same."""
+    x = np.maximum(normal(B, 2, *size, 3), 0.5)
+    theirs = channels_first(x).requires_grad_()
+    y = F.max_pool3d(theirs, (1, 3, 3), stride=(1, 2, 2))
+    cotangent = normal(*y.movedim(1, -1).shape, seed=1)
+    y.backward(channels_first(cotangent))
+    ours, pull_back = jax.vjp(max_pool, jnp.asarray(x))
+    assert_close(ours, y.movedim(1, -1).detach().numpy())
+    assert_close(pull_back(jnp.asarray(cotangent))[0], theirs.grad.movedim(1, -1).numpy())
 
 
 def test_instance_norm():

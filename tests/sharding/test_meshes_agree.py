@@ -16,7 +16,7 @@ import pytest
 
 from reactface_jax import sharding
 from reactface_jax.config import MeshConfig, load_config
-from reactface_jax.lowering import _parts
+from reactface_jax.lowering import model_and_optimizer
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
@@ -51,7 +51,7 @@ def make_batch(size: int = 8, neighbours: int = 3) -> Batch:
 
 
 def init() -> TrainState:
-    model, optimizer = _parts(CONFIG)
+    model, optimizer = model_and_optimizer(CONFIG)
     return TrainState.create(init_params(model, CONFIG, jax.random.key(1)), optimizer, jax.random.key(0))
 
 
@@ -64,7 +64,7 @@ def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState
     """The state after a step on these devices, and its metrics."""
     mesh = sharding.make_mesh(devices, config)
     placement = sharding.shardings(start, mesh)
-    step = sharding.on_mesh(make_train_step(*_parts(CONFIG), CONFIG), mesh)
+    step = sharding.on_mesh(make_train_step(*model_and_optimizer(CONFIG), CONFIG), mesh)
     step = jax.jit(step, donate_argnums=0, out_shardings=(placement, None))
     start = dataclasses.replace(start, key=jax.random.key(0))  # a key stays on its device, and the step takes it
     return step(jax.device_put(start, placement), sharding.place_batch(make_batch(), mesh))
