@@ -12,45 +12,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reactface_jax.ablation_sets import Ablation, Variant, load_ablation
 from reactface_jax.checkpoint import FOLDER
-from reactface_jax.config import load_config, read_config_file
+from reactface_jax.config import load_config
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.files import make_folder, replacing
 
-SETS = Path("configs/ablations")
 COLUMNS = ("FRVar", "FRDiv", "FRRea", "FRCorr", "FRSyn")
 """Of Tables III to VII."""
 FULL = "full model"
 PUBLISHED_FULL = (0.0159, 0.0395, 424.46, 0.197, 43.94)
 
-Published = tuple[float, float, float, float, float]
 Run = Callable[[Sequence[str]], None]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The model with something changed."""
-
-    name: str
-    overrides: tuple[str, ...]
-    """Words of train.py's command line."""
-    published: Published | None = None
-    """The paper's row; None where it is not known which one it is."""
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """One table."""
-
-    title: str
-    variants: tuple[Variant, ...]
-    """Besides the full model."""
-    unassigned: tuple[Published, ...] = ()
-    """Rows of the paper of which it is not known to which variants they belong."""
 
 
 @reports_user_errors
@@ -85,18 +61,6 @@ def main(words: list[str] | None = None, run: Run | None = None) -> None:
         with replacing(arguments.out / Path(name).stem / "ablation.md") as file:
             file.write(text.encode())
         print(text)
-
-
-def load_ablation(name: str) -> Ablation:
-    """Reads a set by its name or file. Raises `UserError` if there is none."""
-    path = Path(name) if name.endswith(".py") else SETS / f"{name}.py"
-    if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in SETS.glob("*.py"))) or f"none, since {SETS} is not here"
-        raise UserError(f"--set {name} is unknown; there are {known}")
-    ablation = read_config_file(path)
-    if not isinstance(ablation, Ablation):
-        raise UserError(f"{path} must define `config = Ablation(...)` of reactface_jax.ablations")
-    return ablation
 
 
 def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> Path:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import eval as evaluation_command
 from reactface_jax import ablations
-from reactface_jax.ablations import COLUMNS, FULL, Ablation, Variant
+from reactface_jax.ablation_sets import Ablation, Variant, load_ablation
+from reactface_jax.ablations import COLUMNS, FULL
 from reactface_jax.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +115,7 @@ def test_signs_are_compared_with_the_papers():
 @pytest.mark.parametrize("name", ["table3", "table4", "table5", "table6", "table7"])
 def test_every_variant_is_a_configuration_of_its_own(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    ablation = ablations.load_ablation(name)
+    ablation = load_ablation(name)
     made = [load_config("configs/demo.py", variant.overrides) for variant in (Variant(FULL, ()), *ablation.variants)]
     assert len({repr(config) for config in made}) == len(made)
 
@@ -123,3 +125,12 @@ def test_an_unknown_set(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ablations.main(["--set", "table9", "--config", "configs/demo.py", "--data", "x", "--out", "y"])
     assert "there are table3, table4, table5, table6, table7" in capsys.readouterr().err
+
+
+def test_as_a_command():
+    """The sets are read before anything starts, also where the module is a program and not an import."""
+    words = "--set table3 table7 --config configs/demo.py --data x --out y --train.stepps 3".split()
+    program = [sys.executable, "-m", "reactface_jax.ablations", *words]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "error: --train.stepps is no field of the configuration; did you mean --train.steps?" in done.stderr
