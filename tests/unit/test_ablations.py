@@ -129,7 +129,19 @@ def test_an_unknown_set(monkeypatch, capsys):
 
 def test_as_a_command():
     """The sets are read before anything starts, also where the module is a program and not an import."""
-    words = "--set table3 table7 --config configs/demo.py --data x --out y --train.stepps 3".split()
+    words = [
+        "--set",
+        "table3",
+        "table7",
+        "--config",
+        "configs/demo.py",
+        "--data",
+        "x",
+        "--out",
+        "y",
+        "--train.stepps",
+        "3",
+    ]
     program = [sys.executable, "-m", "reactface_jax.ablations", *words]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
