@@ -1,4 +1,7 @@
-"""F-Enc's convolutions in each of their forms: `python benchmarks/video_encoder.py [--frames 8] [--size 224]`."""
+"""F-Enc's convolutions in each of their forms: `python benchmarks/video_encoder.py [--frames 8] [--size 224]`.
+
+The forms' gradients are XLA's, from the forward pass on; `products` is the kernel's gradient alone, as it is used.
+"""
 
 import argparse
 import functools
@@ -8,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from reactface_jax.models.convolution import folded, native, summed
+from reactface_jax.models.kernel_gradient import kernel_gradient
 
 
 def seconds(function, *arrays, repeats: int = 3) -> float:
@@ -47,6 +51,10 @@ def main() -> None:
             forward = seconds(convolve, x, kernel)
             gradient = seconds(jax.grad(lambda k, x, f=convolve: jnp.square(f(x, k)).sum()), kernel, x)
             print(f"{name:8}{form.__name__:10}{1e3 * forward:10.1f}{1e3 * gradient:26.1f}")
+        y = jax.eval_shape(functools.partial(native, stride=stride), x, kernel)
+        cotangent = jax.random.normal(jax.random.key(2), y.shape)
+        products = functools.partial(kernel_gradient, shape=kernel_shape, stride=stride)
+        print(f"{name:8}{'products':10}{'':10}{1e3 * seconds(products, x, cotangent):26.1f}")
 
 
 if __name__ == "__main__":
