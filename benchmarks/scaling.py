@@ -26,7 +26,7 @@ from reactface_jax.collectives import Collective, collectives
 from reactface_jax.config import Config, MeshConfig, load_config
 from reactface_jax.files import replacing
 from reactface_jax.lowering import train_step
-from reactface_jax.models import convolution, video_encoder
+from reactface_jax.models import convolution, pooling, video_encoder
 from reactface_jax.sharding import make_mesh
 
 MIB = 2**20
@@ -128,7 +128,7 @@ def main() -> None:
     arguments, overrides = parser.parse_known_args()
     counts = [int(word) for word in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(counts))
-    video_encoder.conv3d = accelerator_form
+    video_encoder.conv3d, video_encoder.max_pool = accelerator_form, pooling.native
     config = load_config(arguments.config, overrides)
     if arguments.without_dropout:
         config = without_dropout(config)

@@ -1,5 +1,6 @@
 """ReactFace: speaker encoder and listener joined; the clip, prefix and window protocols as scans of one window step."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,10 @@ SCAN: dict[str, Any] = {
     "split_rngs": {"params": False, "dropout": True},
 }
 """How a window step is repeated."""
+
+
+PREFIX_SEGMENT = 128
+"""Frames by which the prefix protocol's buffer grows: fewer are less to compute and more to compile."""
 
 
 class ReactFace(nn.Module):
@@ -109,7 +114,8 @@ class ReactFace(nn.Module):
 
         # With `past="window"` the past is read against the speaker of its own frames; window 0 against the first.
         before = jax.tree.map(lambda x: jnp.concatenate([x[:1], x[:-1]]), windows)
-        return self._scan(step, carry, (before, windows, jnp.moveaxis(noise, 2, 0)), num_frames)
+        _, reactions = self._scan(step, carry, (before, windows, jnp.moveaxis(noise, 2, 0)))
+        return _joined(reactions, num_frames)
 
     def react_to_prefixes(
         self,
@@ -118,7 +124,10 @@ class ReactFace(nn.Module):
         noise: Float[AnyArray, "B K N D"],
         lengths: Int[AnyArray, " B"] | None = None,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
-        """The reference's evaluation: in every window all frames so far are encoded again, from the first."""
+        """The reference's evaluation: in every window all frames so far are encoded again, from the first.
+
+        Once for all reactions, and in a buffer that grows by segments and not to the clip's end at once.
+        """
         width = self.config.window
         num_frames = video.shape[1]
         carry = self._start(noise, width)
@@ -127,15 +136,25 @@ class ReactFace(nn.Module):
         video = jnp.pad(video, [(0, 0), (0, padded - num_frames), (0, 0), (0, 0), (0, 0)])
         audio = jnp.pad(audio, [(0, 0), (0, padded * SAMPLES_PER_FRAME - audio.shape[1])])
 
-        def step(module: ReactFace, carry: Carry, eps: Array) -> tuple[Carry, Reaction]:
+        def step(module: ReactFace, carry: Carry, eps: Array, *, seen: int) -> tuple[Carry, Reaction]:
             start = carry.window * width
-            features = module.encode(video, audio, jnp.minimum(start + width, ends))
+            until = jnp.minimum(start + width, ends)
+            features = module.encode(video[:, :seen], audio[:, : seen * SAMPLES_PER_FRAME], until)
             visible = jnp.clip(ends - start, 1, width)
             speech = None if features.speech is None else _slice(features.speech, start, width, SPEECH_RATIO)
             speaker = Speaker(speech, _slice(features.motion, start, width), visible)
             return module.listener.step_window(carry, speaker, speaker, eps)
 
-        return self._scan(step, carry, jnp.moveaxis(noise, 2, 0), num_frames)
+        eps = jnp.moveaxis(noise, 2, 0)
+        segment = -(-PREFIX_SEGMENT // width) * width
+        parts = []
+        for first in range(0, padded, segment):
+            seen = min(first + segment, padded)
+            carry, reactions = self._scan(
+                functools.partial(step, seen=seen), carry, eps[first // width : seen // width]
+            )
+            parts.append(reactions)
+        return _joined(jax.tree.map(lambda *x: jnp.concatenate(x), *parts), num_frames)
 
     def react_to_windows(
         self,
@@ -169,24 +188,19 @@ class ReactFace(nn.Module):
         def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Array]) -> tuple[Carry, Reaction]:
             return module.listener.step_window(carry, x[0], x[0], x[1])
 
-        return self._scan(step, carry, (windows, jnp.moveaxis(noise, 2, 0)), num_frames)
+        _, reactions = self._scan(step, carry, (windows, jnp.moveaxis(noise, 2, 0)))
+        return _joined(reactions, num_frames)
 
     def _start(self, noise: AnyArray, buffer: int) -> Carry:
         batch, num_reactions = noise.shape[:2]
         return self.listener.start(batch, num_reactions, buffer)
 
-    def _scan(
-        self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object, num_frames: int
-    ) -> tuple[Array, Array, Array]:
-        """`lax.scan` of a window step; windows joined and cut to the clip's frames."""
+    def _scan(self, step: Callable[..., tuple[Carry, Reaction]], carry: Carry, xs: object) -> tuple[Carry, Reaction]:
+        """`lax.scan` of a window step: the last carry, and the reactions with windows first."""
         if self.config.remat != "none":
             step = nn.remat(step, prevent_cse=False, policy=policy(self.config.remat))
-        scan = nn.scan(step, **SCAN)
-        _, out = scan(self, carry, xs)
-        listener = jnp.moveaxis(out.coefficients, 0, 2)  # B K N w C
-        batch, num_reactions = listener.shape[:2]
-        listener = listener.reshape(batch, num_reactions, -1, listener.shape[-1])[:, :, :num_frames]
-        return listener, jnp.moveaxis(out.mean, 0, 2), jnp.moveaxis(out.std, 0, 2)
+        scanned: tuple[Carry, Reaction] = nn.scan(step, **SCAN)(self, carry, xs)
+        return scanned
 
     def _windows(self, features: SpeakerFeatures, lengths: AnyArray | None) -> Speaker:
         """The clip's features cut into windows, [N B ...]; padding of the last window is marked."""
@@ -236,6 +250,14 @@ def trim(
     num_frames = min(video.shape[1], (speech + 1) // SPEECH_RATIO)
     video, audio = jnp.asarray(video), jnp.asarray(audio)
     return video[:, :num_frames], audio[:, : num_frames * SAMPLES_PER_FRAME]
+
+
+def _joined(reactions: Reaction, num_frames: int) -> tuple[Array, Array, Array]:
+    """Windows joined and cut to the clip's frames; mean and std of each."""
+    listener = jnp.moveaxis(reactions.coefficients, 0, 2)  # B K N w C
+    batch, num_reactions = listener.shape[:2]
+    listener = listener.reshape(batch, num_reactions, -1, listener.shape[-1])[:, :, :num_frames]
+    return listener, jnp.moveaxis(reactions.mean, 0, 2), jnp.moveaxis(reactions.std, 0, 2)
 
 
 def _slice(x: Array, start: Array, num_frames: int, ratio: int = 1) -> Array:

@@ -112,7 +112,7 @@ def test_signs_are_compared_with_the_papers():
     assert "3 clips of 4 frames; configs/x.py --a 1." in text
 
 
-@pytest.mark.parametrize("name", ["table3", "table4", "table5", "table6", "table7"])
+@pytest.mark.parametrize("name", ["table3", "table4", "table5", "table6", "table7", "online"])
 def test_every_variant_is_a_configuration_of_its_own(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     ablation = load_ablation(name)
@@ -124,7 +124,7 @@ def test_an_unknown_set(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit):
         ablations.main(["--set", "table9", "--config", "configs/demo.py", "--data", "x", "--out", "y"])
-    assert "there are table3, table4, table5, table6, table7" in capsys.readouterr().err
+    assert "there are online, table3, table4, table5, table6, table7" in capsys.readouterr().err
 
 
 def test_as_a_command():

@@ -4,6 +4,7 @@ Values are of order 1, so 1e-5 is the last digits that float32 keeps through the
 """
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -15,6 +16,7 @@ from small_model import CONFIG, clip, random_params
 import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.generation import _generate
+from reactface_jax.models import reactface
 from reactface_jax.models.listener import Carry, Speaker
 
 T, K = 10, 2  # two and a half windows
@@ -90,6 +92,23 @@ def test_protocols_encode_exactly_the_frames_they_may_see(model, params, protoco
         speaker = Speaker(features.speech[:, -2 * width :], features.motion[:, -width:])
         carry, reaction = step(params, carry, speaker, speaker, noise()[:, :, n])
         chex.assert_trees_all_close(got[:, :, start:end], reaction.coefficients, rtol=0, atol=1e-5)
+
+
+def test_the_prefix_protocols_buffer_grows_without_a_trace(model, params, monkeypatch):
+    """One window at a time here, 128 frames otherwise; clips of a batch end in different segments."""
+    video, audio = (np.repeat(x, 2, axis=0) for x in clip(T))
+    eps, lengths = np.repeat(noise(), 2, axis=0), np.array([T, 3])
+
+    def react():
+        program = jax.jit(functools.partial(model.apply, method="react_to_prefixes"))
+        return program({"params": params}, video, audio, eps, lengths)
+
+    whole = react()
+    monkeypatch.setattr(reactface, "PREFIX_SEGMENT", 1)
+    grown = react()
+    for ours, theirs in zip(grown, whole, strict=True):
+        chex.assert_trees_all_close(ours[0], theirs[0], rtol=0, atol=1e-5)
+    chex.assert_trees_all_close(grown[0][1, :, :3], whole[0][1, :, :3], rtol=0, atol=1e-5)
 
 
 def test_prefix_and_window_protocols_never_see_the_future(model, params):
