@@ -27,8 +27,9 @@ def kernel_gradient(
     taps, height, width, channels, features = shape
     margin = taps // 2 if margin is None else margin
     batch, frames, rows, columns = y.shape[:4]
-    size = min(frames, max(_FEWEST_FRAMES, _ROWS // (batch * rows * columns)))
-    turns = -(-frames // size)
+    most = max(_FEWEST_FRAMES, _ROWS // (batch * rows * columns))
+    turns = -(-frames // most)
+    size = -(-frames // turns)
     late = turns * size - frames  # frames of zeros that fill the last turn
     x = _padded(x, (height, width), (rows, columns), stride, (margin, margin + late))
     y = jnp.pad(y, [(0, 0), (0, late)] + [(0, 0)] * 3)
