@@ -15,8 +15,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from profiling import time_by_part
 
 import reactface_jax as rf
+import reactface_jax.stream
 from reactface_jax.config import load_config
 from reactface_jax.models.causal_speaker import CausalSpeakerEncoder, start_speaker
 from reactface_jax.models.causal_video import CausalVideoEncoder
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=20, help="how many are measured, after five others")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--profile", action="store_true", help="time of a window by part of the model")
     parser.add_argument("--clip", action="store_true")
     arguments = parser.parse_args()
     words = [f"--model.{name}={arguments.window}" for name in ("window", "block")]
@@ -55,7 +58,7 @@ def main() -> None:
     if arguments.parts:
         _parts(model, params, video, audio)
     for reactions in arguments.reactions:
-        _stream(model, params, video, audio, reactions, arguments.windows)
+        _stream(model, params, video, audio, reactions, arguments.windows, arguments.profile)
         if arguments.clip:
             _clip(model, params, reactions)
     print(f"memory at its highest {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
@@ -99,7 +102,13 @@ def _tell(name: str, wall: np.ndarray, cpu: np.ndarray) -> None:
 
 
 def _stream(
-    model: rf.ReactFace, params: dict, video: np.ndarray, audio: np.ndarray, reactions: int, windows: int
+    model: rf.ReactFace,
+    params: dict,
+    video: np.ndarray,
+    audio: np.ndarray,
+    reactions: int,
+    windows: int,
+    profile: bool = False,
 ) -> None:
     batch, width = video.shape[:2]
     noise = np.zeros((batch, reactions, model.config.feature_dim), np.float32)
@@ -118,6 +127,10 @@ def _stream(
     _tell(f"window, {reactions} reaction(s)", wall, cpu)
     speed = batch * width / np.median(wall)
     print(f"{'':34} {speed:.1f} frames/s, real-time factor {speed / FRAME_RATE / batch:.2f}")
+    if profile:
+        program = rf.stream._step.lower(model, params, state, video, audio, noise[:, :, None], None)
+        for part, seconds in time_by_part(program.compile(), run, depth=4)[:25]:
+            print(f"{1e3 * seconds:9.2f} ms  {part}")
 
 
 def _clip(model: rf.ReactFace, params: dict, reactions: int, frames: int = 750) -> None:
