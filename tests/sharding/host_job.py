@@ -7,8 +7,8 @@ import sys
 import time
 
 import jax
-from e2e.test_training import StandIn, configure, make_batch, make_data
 from jax.sharding import PartitionSpec
+from training_run import StandIn, configure, make_batch, make_data
 
 from reactface_jax import hosts, sharding, training
 from reactface_jax.sharding import host_rows, make_mesh

@@ -1,0 +1,110 @@
+"""Validation in training: the measures of evaluation, the best checkpoint, the early end."""
+
+import dataclasses
+import logging
+import struct
+
+import jax
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+from training_run import StandIn, configure, make_batch, make_data
+
+from reactface_jax import metrics, training
+from reactface_jax.checkpoint import load_run
+from reactface_jax.evaluation import Clips, clip_noise
+from reactface_jax.train_step import to_unit_range
+from reactface_jax.training import TrainingData, train
+
+pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
+
+
+def make_clips(raw=0.0) -> Clips:
+    """The people of `make_data`'s three validation clips."""
+    batches = [make_batch(1000), make_batch(1001)]
+    mean_face = make_data().mean_face
+    speaker, listener = (
+        np.concatenate([getattr(batch, name) for batch in batches])[:3] + mean_face for name in ("speaker", "listener")
+    )
+    names = tuple(f"c{i}" for i in range(58))
+    return Clips(speaker, listener, np.ones((3, 3), bool), ["val/a", "val/b", "val/c"], names)
+
+
+def make_scored_data(batch=make_batch) -> TrainingData:
+    return dataclasses.replace(make_data(batch), validation_clips=make_clips)
+
+
+def curve(workdir, name: str) -> dict[int, float]:
+    """A scalar of TensorBoard, by step."""
+    found = {}
+    for path in sorted((workdir / "tensorboard").glob("events*")):
+        for record in read_events(path):
+            for value in record.summary.value:
+                if value.tag == name:
+                    found[record.step] = value.simple_value if value.HasField("simple_value") else value.image.height
+    return found
+
+
+def read_events(path):
+    content = path.read_bytes()
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        yield Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
+
+
+def test_validation_measures_what_evaluation_does_and_the_best_is_kept(tmp_path, caplog, stand_in):
+    caplog.set_level(logging.INFO)
+    words = ["--train.steps", "6", "--train.eval-every", "2", "--train.keep-checkpoints", "1"]
+    words += ["--train.checkpoint-every", "6", "--optimizer.learning-rate", "1e-2"]
+    config = configure(*words)
+    train(config, tmp_path, make_scored_data())
+    measured = curve(tmp_path, "validation/FRCorr")
+    assert sorted(measured) == [2, 4, 6]
+    assert {"validation/FRDist", "validation/FRDiv", "validation/FRSyn", "validation/FRVar", "validation/FRDvs"} <= {
+        name
+        for name in map("validation/{}".format, ("FRDist", "FRDiv", "FRSyn", "FRVar", "FRDvs"))
+        if len(curve(tmp_path, name)) == 3
+    }
+    assert curve(tmp_path, "validation/reactions")[6] > 100  # a picture, so many pixels high
+    assert "validation on 3 clips" in caplog.text
+
+    # The newest checkpoint and the best one are there, and the best one's figure is that of evaluation's own code.
+    best = max(measured, key=lambda step: measured[step])
+    run = load_run(tmp_path, "best")
+    assert run.step == best
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdecimal()}
+    assert kept == {best, 6}
+    data, clips = make_data(), make_clips()
+    noise_root = jax.random.key(config.eval.seed)
+    answers = []
+    for batch in data.validation_batches():
+        noise = clip_noise(noise_root, batch.clip, (3, 2, config.model.feature_dim))
+        listener = (
+            StandIn(config.model)
+            .apply({"params": run.params}, to_unit_range(batch.video), batch.audio, num_reactions=3, noise=noise)
+            .listener
+        )
+        answers.append(np.asarray(listener)[batch.clip >= 0])
+    prediction = np.concatenate(answers) + data.mean_face
+    scores = metrics.compute(prediction, clips.speaker, clips.listener, clips.neighbours)
+    np.testing.assert_allclose(measured[best], scores["FRCorr"], rtol=1e-4)
+
+
+def test_a_run_whose_score_rises_no_more_ends_and_resuming_remembers_the_best(tmp_path, caplog, stand_in):
+    caplog.set_level(logging.INFO)
+    words = ["--train.eval-every", "1", "--train.patience", "2", "--train.keep-checkpoints", "2"]
+    words += ["--optimizer.learning-rate", "1e-9"]  # nothing is learnt: the first validation stays the best, or nearly
+    scores = iter([3.0, 2.0, 2.5, 9.0])
+
+    def worse(*_):
+        return {"FRCorr": next(scores)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "score", worse)
+        train(configure(*words, "--train.steps", "2"), tmp_path, make_scored_data())
+        state = train(configure(*words, "--train.steps", "9"), tmp_path, make_scored_data(), resume=True)
+    assert int(state.step) == 3  # two validations after the best one, of which one was before the restart
+    assert "FRCorr has not risen since step 1" in caplog.text
+    assert load_run(tmp_path).step == 3
+    assert load_run(tmp_path, "best").step == 1
