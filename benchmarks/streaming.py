@@ -154,11 +154,15 @@ def _parts(model: rf.ReactFace, params: dict, video: np.ndarray, audio: np.ndarr
     place = (jnp.full((len(video),), size), jnp.zeros((), jnp.int32))
 
     face = CausalVideoEncoder(config.feature_dim, config.video_grid, config.video_gain, dtype)
-    encode_face = jax.jit(lambda p, v, s, at: face.apply({"params": p}, v, s, Place(*at, size)))
+    encode_face = jax.jit(lambda p, v, s, at: face.apply({"params": p}, v, s, Place(*at, size, config.window)))
     voice = CausalWav2Vec2Encoder(config.audio, config.block, config.max_context, dtype)
-    encode_voice = jax.jit(lambda p, a, s, r, at: voice.apply({"params": p}, a, None, s, r, Place(*at, size)))
+    encode_voice = jax.jit(
+        lambda p, a, s, r, at: voice.apply({"params": p}, a, None, s, r, Place(*at, size, config.window))
+    )
     both = CausalSpeakerEncoder(config)
-    encode = jax.jit(lambda p, v, a, s, at: both.apply({"params": p}, v, a, None, s, Place(*at, size))[0].motion)
+    encode = jax.jit(
+        lambda p, v, a, s, at: both.apply({"params": p}, v, a, None, s, Place(*at, size, config.window))[0].motion
+    )
 
     _tell("F-Enc", *_measure(lambda: encode_face(speaker["video_encoder"], video, state.video, place), 10))
     _tell(

@@ -1,6 +1,6 @@
 """F-Enc's convolutions in each of their forms: `python benchmarks/video_encoder.py [--frames 8] [--size 224]`.
 
-The forms' gradients are XLA's, from the forward pass on; `products` is the kernel's gradient alone, as it is used.
+Of native and folded the gradients are XLA's; otherwise they are those of `conv3d`.
 """
 
 import argparse
@@ -8,10 +8,8 @@ import functools
 import time
 
 import jax
-import jax.numpy as jnp
 
-from reactface_jax.models.convolution import folded, native, summed
-from reactface_jax.models.kernel_gradient import kernel_gradient
+from reactface_jax.models.convolution import conv3d, folded, native, tiled
 
 
 def seconds(function, *arrays, repeats: int = 3) -> float:
@@ -31,6 +29,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--feature-dim", type=int, default=128)
+    parser.add_argument("--native", action="store_true", help="XLA's 3-D convolution too, which takes its time")
     arguments = parser.parse_args()
     dim, frames = arguments.feature_dim, arguments.frames
     pooled = (arguments.size // 2 - 3) // 2 + 1
@@ -42,19 +41,29 @@ def main() -> None:
         "conv5": ((14, dim), (3, 3, 3, dim, dim), 2),
     }
     print(f"{jax.devices()[0].device_kind}, {frames} frames of {arguments.size}x{arguments.size}, D = {dim}; ms")
-    print(f"{'layer':8}{'form':10}{'forward':>10}{'gradient of the kernel':>26}")
+    print(f"{'layer':8}{'form':12}{'forward':>9}{'kernel gradient':>17}{'input gradient':>16}")
     for name, ((size, channels), kernel_shape, stride) in layers.items():
         x = jax.random.normal(jax.random.key(0), (1, frames, size, size, channels))
         kernel = jax.random.normal(jax.random.key(1), kernel_shape)
-        for form in (native, folded, summed):
-            convolve = functools.partial(form, stride=stride)
-            forward = seconds(convolve, x, kernel)
-            gradient = seconds(jax.grad(lambda k, x, f=convolve: jnp.square(f(x, k)).sum()), kernel, x)
-            print(f"{name:8}{form.__name__:10}{1e3 * forward:10.1f}{1e3 * gradient:26.1f}")
         y = jax.eval_shape(functools.partial(native, stride=stride), x, kernel)
         cotangent = jax.random.normal(jax.random.key(2), y.shape)
-        products = functools.partial(kernel_gradient, shape=kernel_shape, stride=stride)
-        print(f"{name:8}{'products':10}{'':10}{1e3 * seconds(products, x, cotangent):26.1f}")
+        forms = {
+            "native": native,
+            "folded": folded,
+            "plain sum": functools.partial(conv3d, tile=1),
+            "tiles of 2": functools.partial(conv3d, tile=2),
+            "tiles of 4": functools.partial(conv3d, tile=4),
+        }
+        for form, function in forms.items():
+            if form == "native" and not arguments.native:
+                continue
+            convolve = functools.partial(function, stride=stride)
+            forward = seconds(
+                functools.partial(tiled, stride=stride, tile=1) if form == "plain sum" else convolve, x, kernel
+            )
+            of_kernel = seconds(lambda k, x, y, f=convolve: jax.vjp(lambda k: f(x, k), k)[1](y), kernel, x, cotangent)
+            of_input = seconds(lambda k, x, y, f=convolve: jax.vjp(lambda x: f(x, k), x)[1](y), kernel, x, cotangent)
+            print(f"{name:8}{form:12}{1e3 * forward:9.1f}{1e3 * of_kernel:17.1f}{1e3 * of_input:16.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from reactface_jax.models.causal_attention import (
 from reactface_jax.models.interaction_encoder import _ENCODER_FEED_FORWARD, _ENCODER_HEADS, _NUM_TOKENS
 from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import MASKED, sinusoidal
-from reactface_jax.models.ring import KeysValues, Place, write
+from reactface_jax.models.ring import KeysValues, Place
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO
 
 
@@ -83,18 +83,14 @@ class CausalInteractionEncoder(nn.Module):
         def of_reactions(mask: Mask) -> Mask:
             """Room for the axis of reactions."""
             assert mask.ring is not None
-            return Mask(mask.chunk, mask.ring[:, None])
+            return mask._replace(ring=mask.ring[:, None])
 
         fading = of_reactions(temporal_mask(c.num_heads, frames, reach, c.period, place))
 
         def attend(name: str, x: Array, memory: Array, ratio: int, before: Rings) -> tuple[Array, Rings]:
-            mask = of_reactions(speech_mask(c.num_heads, frames, reach, c.period, ratio, c.alignment, place))
-            if visible_frames is not None:
-                shown = jnp.arange(ratio * frames)[None, :] < ratio * visible_frames[:, None]
-                mask = mask._replace(chunk=mask.chunk[None, None] + hidden(shown))
+            mask = speech_mask(c.num_heads, frames, reach, c.period, ratio, c.alignment, place, visible_frames)
             layer = CausalDecoderLayer(c.num_heads, c.dropout, dtype, name=name)
-            x, new = layer(x, memory[:, None], fading, mask, before, deterministic=deterministic)
-            return x, _remember(before, new, place, c.window, ratio)
+            return layer(x, memory[:, None], fading, of_reactions(mask), before, place, deterministic=deterministic)
 
         x = dense(c.feature_dim, dtype, "past_motion_map")(past)
         number = (place.frame[:, None] + jnp.arange(frames)[None, :]) % c.period
@@ -119,8 +115,8 @@ class CausalInteractionEncoder(nn.Module):
         for index, ring in enumerate(rings.encoder):
             last = index == c.interaction_layers - 1  # only the two tokens are read from the last layer
             layer = _TokenLayer(c.dropout, dtype, name=f"layer_{index}")
-            x, new = layer(x, mask, ring, _NUM_TOKENS if last else None, deterministic)
-            remembered.append(write(ring, new, place, c.window))
+            x, ring = layer(x, mask, ring, place, _NUM_TOKENS if last else None, deterministic)
+            remembered.append(ring)
         x = x.astype(jnp.float32)
         after = InteractionRings(speech_rings, motion_rings, tuple(remembered))
         return x[:, :, 0], jnp.exp(0.5 * x[:, :, 1]), after
@@ -132,9 +128,7 @@ class CausalInteractionEncoder(nn.Module):
         def bias(j: Array) -> Array:
             return jnp.where(query[:, None] - j[None, :] < reach, 0.0, MASKED)[None]
 
-        mask = with_ring(bias, jnp.arange(frames), place)
-        to_tokens = jnp.zeros((1, _NUM_TOKENS + frames, _NUM_TOKENS))
-        return mask._replace(chunk=jnp.concatenate([to_tokens, mask.chunk], axis=2))
+        return with_ring(bias, frames, place)._replace(chunk=jnp.zeros((1, len(query), _NUM_TOKENS)))
 
 
 class _TokenLayer(nn.Module):
@@ -149,35 +143,21 @@ class _TokenLayer(nn.Module):
         x: Float[Array, "B K M D"],
         mask: Mask,
         ring: KeysValues,
+        place: Place,
         num_queries: int | None,
         deterministic: bool,
     ) -> tuple[Float[Array, "B K F D"], KeysValues]:
         def drop(y: Array) -> Array:
             return nn.Dropout(self.dropout)(y, deterministic=deterministic)
 
+        assert mask.chunk is not None
         assert mask.ring is not None
-        mask = Mask(mask.chunk[..., :num_queries, :], mask.ring[..., :num_queries, :])
+        mask = Mask(mask.chunk[..., :num_queries, :], mask.ring[..., :num_queries, :], mask.written)
         attention = CausalAttention(_ENCODER_HEADS, self.dropout, self.dtype, name="self_attention")
         query = x[..., :num_queries, :]
-        attended, new = attention(query, x, mask, ring, deterministic=deterministic)
+        attended, after = attention(query, x, mask, ring, place, tokens=_NUM_TOKENS, deterministic=deterministic)
+        assert after is not None
         y = layer_norm(self.dtype, "norm1")(query + drop(attended))
         hidden = drop(nn.relu(dense(_ENCODER_FEED_FORWARD, self.dtype, "linear1")(y)))
         y = y + drop(dense(x.shape[-1], self.dtype, "linear2")(hidden))
-        new = KeysValues(*(part[..., _NUM_TOKENS:, :] for part in new))
-        return layer_norm(self.dtype, "norm2")(y), new
-
-
-def hidden(shown: Array) -> Float[Array, "B 1 1 1 M"]:
-    """Room for reactions, heads and queries in a mask per key."""
-    return jnp.where(shown, 0.0, MASKED)[:, None, None, None, :]
-
-
-def _remember(rings: Rings, new: Rings, place: Place, window: int, ratio: int) -> Rings:
-    assert rings.self_attention is not None
-    assert rings.cross_attention is not None
-    assert new.self_attention is not None
-    assert new.cross_attention is not None
-    return Rings(
-        write(rings.self_attention, new.self_attention, place, window),
-        write(rings.cross_attention, new.cross_attention, place, window, ratio),
-    )
+        return layer_norm(self.dtype, "norm2")(y), after

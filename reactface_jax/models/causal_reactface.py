@@ -82,7 +82,7 @@ class CausalReactFace(ReactFace):
         # A clip shorter than the context needs no longer ring.
         size = min(ring_size(self.config.max_context, width), num_windows * width)
         state = start_listener(self.config, batch, num_reactions, size)
-        place = Place(jnp.zeros((batch,), jnp.int32), jnp.zeros((), jnp.int32), size)
+        place = Place(jnp.zeros((batch,), jnp.int32), jnp.zeros((), jnp.int32), size, width)
         return self._react(self._windows(features, lengths), noise, state, place, num_frames, deterministic)[1:]
 
     def step(
@@ -105,7 +105,7 @@ class CausalReactFace(ReactFace):
         width = self.config.window
         lengths = None if lengths is None else jnp.asarray(lengths)
         size = ring_size(self.config.max_context, width)
-        place = Place(state.frame, state.slot, size)
+        place = Place(state.frame, state.slot, size, width)
         features, speaker = self.speaker_encoder(jnp.asarray(video), jnp.asarray(audio), lengths, state.speaker, place)
         assert speaker is not None
         frames = video.shape[1]
@@ -131,7 +131,9 @@ class CausalReactFace(ReactFace):
             module: CausalReactFace, carry: tuple[ListenerState, Array, Array], x: tuple[Speaker, Array]
         ) -> tuple[tuple[ListenerState, Array, Array], Reaction]:
             state, frame, slot = carry
-            state, reaction = module.listener.step(state, *x, Place(frame, slot, size), deterministic=deterministic)
+            state, reaction = module.listener.step(
+                state, *x, Place(frame, slot, size, width), deterministic=deterministic
+            )
             return (state, frame + width, (slot + width) % size), reaction
 
         carry, xs = (state, place.frame, place.slot), (windows, jnp.moveaxis(jnp.asarray(noise), 2, 0))

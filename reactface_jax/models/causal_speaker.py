@@ -1,5 +1,6 @@
 """MSBEA, causal: the speaker's features of each frame from what was seen and heard up to its block's end."""
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -19,7 +20,7 @@ from reactface_jax.models.causal_video import CausalVideoEncoder, Layer, VideoSt
 from reactface_jax.models.causal_wav2vec2 import AudioState, CausalWav2Vec2Encoder
 from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import sinusoidal
-from reactface_jax.models.ring import KeysValues, Place, empty_ring, write
+from reactface_jax.models.ring import KeysValues, Place, empty_ring
 from reactface_jax.models.running_statistics import Statistics
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerFeatures, _mean_of_pairs
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
@@ -46,7 +47,8 @@ class CausalSpeakerEncoder(nn.Module):
         c = self.config
         self.dtype = jnp.dtype(c.dtype)
         if c.use_video:
-            self.video_encoder = CausalVideoEncoder(c.feature_dim, c.video_grid, c.video_gain, self.dtype)
+            tile = math.gcd(c.window, 4)
+            self.video_encoder = CausalVideoEncoder(c.feature_dim, c.video_grid, c.video_gain, self.dtype, tile)
         if c.use_audio:
             self.audio_encoder = CausalWav2Vec2Encoder(c.audio, c.block, c.max_context, self.dtype)
             self.audio_feature_map = dense(c.feature_dim, self.dtype)
@@ -81,9 +83,9 @@ class CausalSpeakerEncoder(nn.Module):
           deterministic: no dropout.
         """
         c, num_frames = self.config, video.shape[1]
-        frames = speech = wav2vec2 = video_state = audio_state = news = None
+        frames = speech = wav2vec2 = video_state = audio_state = audio_rings = None
         if c.use_audio:
-            wav2vec2, audio_state, news = self.audio_encoder(
+            wav2vec2, audio_state, audio_rings = self.audio_encoder(
                 audio,
                 lengths,
                 state and state.audio,
@@ -101,31 +103,35 @@ class CausalSpeakerEncoder(nn.Module):
         fading = temporal_mask(c.num_heads, num_frames, c.max_context, c.period, place)
         past = temporal_mask(c.num_heads, num_frames, c.max_context, None, place)
         vector, face = self.face_decoder(
-            f, f, fading, past, NO_RINGS if state is None else state.face, deterministic=deterministic
+            f, f, fading, past, _look_back(state and state.face), place, deterministic=deterministic
         )
-        motion, own, others = vector, NO_RINGS, NO_RINGS
+        motion, own, others = vector, None, None
         if speech is not None:
             own_speech = speech_mask(
                 c.num_heads, num_frames, c.max_context, c.period, SPEECH_RATIO, "point_to_point", None
             )
             vector, own = self.speech_decoder(
-                vector, speech, fading, own_speech, _look_back(state and state.speech), deterministic=deterministic
+                vector,
+                speech,
+                fading,
+                own_speech,
+                _look_back(state and state.speech),
+                place,
+                deterministic=deterministic,
             )
             motion, others = self.motion_decoder(
-                vector, speech, fading, own_speech, _look_back(state and state.motion), deterministic=deterministic
+                vector,
+                speech,
+                fading,
+                own_speech,
+                _look_back(state and state.motion),
+                place,
+                deterministic=deterministic,
             )
         features = SpeakerFeatures(frames, wav2vec2, speech, at_boundary(vector), at_boundary(motion))
         if state is None or place is None:
             return features, None
-        after = SpeakerState(
-            video_state,
-            audio_state,
-            None if news is None else self._remember_audio(state.audio_rings, news, place),
-            self._remember(state.face, face, place),
-            state.speech and self._remember(state.speech, own, place),
-            state.motion and self._remember(state.motion, others, place),
-        )
-        return features, after
+        return features, SpeakerState(video_state, audio_state, audio_rings, face, own, others)
 
     def reconstruct(self, vector: Float[Array, "B T D"], *, deterministic: bool = True) -> Float[Array, "B T C"]:
         """The speaker's own coefficients, a training signal; causal too."""
@@ -138,19 +144,6 @@ class CausalSpeakerEncoder(nn.Module):
         first = jnp.zeros((1,), jnp.int32) if place is None else place.frame
         number = first[:, None] + jnp.arange(num_frames)[None, :]
         return sinusoidal(number % self.config.period, self.config.feature_dim).astype(self.dtype)
-
-    def _remember_audio(
-        self, rings: tuple[KeysValues, ...] | None, news: tuple[KeysValues, ...], place: Place
-    ) -> tuple[KeysValues, ...]:
-        assert rings is not None
-        pairs = zip(rings, news, strict=True)
-        return tuple(write(ring, new, place, self.config.window, SPEECH_RATIO) for ring, new in pairs)
-
-    def _remember(self, rings: Rings, new: Rings, place: Place) -> Rings:
-        def put(ring: KeysValues | None, part: KeysValues | None) -> KeysValues | None:
-            return None if ring is None or part is None else write(ring, part, place, self.config.window)
-
-        return Rings(put(rings.self_attention, new.self_attention), put(rings.cross_attention, new.cross_attention))
 
 
 def _look_back(rings: Rings | None) -> Rings:

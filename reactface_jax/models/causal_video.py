@@ -41,6 +41,9 @@ class CausalVideoEncoder(nn.Module):
     grid: int = 28
     gain: float = 1.0
     dtype: DTypeLike = jnp.float32
+    tile: int = 4
+    """Frames that convolutions compute together (see `conv3d`); a window is whole tiles, so that its last digits do not
+    hang on frames after it."""
 
     @nn.compact
     def __call__(
@@ -52,7 +55,8 @@ class CausalVideoEncoder(nn.Module):
 
         def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int, pool: bool) -> Array:
             before = None if state is None else getattr(state, name)
-            x, layers[name] = _CausalConv(features, kernel, stride, pool, self.dtype, name=name)(x, before, place)
+            conv_and_norm = _CausalConv(features, kernel, stride, pool, self.tile, self.dtype, name=name)
+            x, layers[name] = conv_and_norm(x, before, place)
             return nn.relu(x)
 
         x = convolve(video, conv, dim, self.grid)
@@ -66,6 +70,7 @@ class _CausalConv(nn.Module):
     kernel_size: tuple[int, int, int]
     stride: int
     pool: bool
+    tile: int
     dtype: DTypeLike
 
     @nn.compact
@@ -79,7 +84,7 @@ class _CausalConv(nn.Module):
             x = jnp.pad(x, [(0, 0), (known, 0), (0, 0), (0, 0), (0, 0)])
         else:
             x = jnp.concatenate([unless_fresh(before.frames, place).astype(self.dtype), x], axis=1)
-        y = conv3d(x, jnp.asarray(kernel, self.dtype), stride=self.stride, margin=0).astype(jnp.float32)
+        y = conv3d(x, jnp.asarray(kernel, self.dtype), stride=self.stride, margin=0, tile=self.tile).astype(jnp.float32)
 
         mean = y.mean(axis=(2, 3))  # B T d
         variance = jnp.square(y - mean[:, :, None, None]).mean(axis=(2, 3))

@@ -20,7 +20,7 @@ from reactface_jax.config import AudioConfig
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal_attention import Mask, attend, fading, join_heads, split_heads, with_ring
 from reactface_jax.models.causal_video import unless_fresh
-from reactface_jax.models.positions import MASKED
+from reactface_jax.models.linear import dot_of_few_rows
 from reactface_jax.models.ring import KeysValues, Place
 from reactface_jax.models.running_statistics import Statistics, accumulate
 from reactface_jax.models.wav2vec2 import (
@@ -118,6 +118,10 @@ def by_frame(
     return mean[:, :, None], variance[:, :, None], after
 
 
+def _dense(features: int, dtype: Dtype, name: str) -> nn.Dense:
+    return nn.Dense(features, dtype=dtype, dot_general=dot_of_few_rows, name=name)
+
+
 class CausalSelfAttention(nn.Module):
     """`SelfAttention` with a ring."""
 
@@ -127,17 +131,17 @@ class CausalSelfAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B S D"], mask: Mask, ring: KeysValues | None, deterministic: bool
-    ) -> tuple[Float[Array, "B S D"], KeysValues]:
+        self, x: Float[Array, "B S D"], mask: Mask, ring: KeysValues | None, place: Place | None, deterministic: bool
+    ) -> tuple[Float[Array, "B S D"], KeysValues | None]:
         width = x.shape[-1]
 
         def heads(name: str) -> Float[Array, "B h S d"]:
-            return split_heads(nn.Dense(width, dtype=self.dtype, name=name)(x), self.num_heads)
+            return split_heads(_dense(width, self.dtype, name)(x), self.num_heads)
 
         query = heads("query") * (width // self.num_heads) ** -0.5
         new = KeysValues(heads("key"), heads("value"))
-        attended = attend(query, new, mask, ring, nn.Dropout(self.dropout), deterministic)
-        return nn.Dense(width, dtype=self.dtype, name="out")(join_heads(attended)), new
+        attended, after = attend(query, new, mask, ring, place, nn.Dropout(self.dropout), deterministic)
+        return _dense(width, self.dtype, "out")(join_heads(attended)), after
 
 
 class CausalEncoderLayer(nn.Module):
@@ -148,19 +152,19 @@ class CausalEncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B S D"], mask: Mask, ring: KeysValues | None, deterministic: bool
-    ) -> tuple[Float[Array, "B S D"], KeysValues]:
+        self, x: Float[Array, "B S D"], mask: Mask, ring: KeysValues | None, place: Place | None, deterministic: bool
+    ) -> tuple[Float[Array, "B S D"], KeysValues | None]:
         c = self.config
 
         def drop(rate: float, y: Array) -> Array:
             return nn.Dropout(rate)(y, deterministic=deterministic)
 
         attention = CausalSelfAttention(c.num_heads, c.attention_dropout, self.dtype, name="self_attention")
-        attended, new = attention(x, mask, ring, deterministic)
+        attended, after = attention(x, mask, ring, place, deterministic)
         x = _layer_norm("norm1", self.dtype)(x + drop(c.hidden_dropout, attended))
-        y = _gelu(nn.Dense(c.intermediate_size, dtype=self.dtype, name="linear1")(x))
-        y = nn.Dense(x.shape[-1], dtype=self.dtype, name="linear2")(drop(c.activation_dropout, y))
-        return _layer_norm("norm2", self.dtype)(x + drop(c.hidden_dropout, y)), new
+        y = _gelu(_dense(c.intermediate_size, self.dtype, "linear1")(x))
+        y = _dense(x.shape[-1], self.dtype, "linear2")(drop(c.activation_dropout, y))
+        return _layer_norm("norm2", self.dtype)(x + drop(c.hidden_dropout, y)), after
 
 
 class CausalWav2Vec2Encoder(nn.Module):
@@ -181,7 +185,7 @@ class CausalWav2Vec2Encoder(nn.Module):
         place: Place | None = None,
         *,
         deterministic: bool = True,
-    ) -> tuple[Float[Array, "B S D"], AudioState, tuple[KeysValues, ...]]:
+    ) -> tuple[Float[Array, "B S D"], AudioState, tuple[KeysValues, ...] | None]:
         """Encodes a chunk of sound.
 
         Args:
@@ -193,7 +197,7 @@ class CausalWav2Vec2Encoder(nn.Module):
           deterministic: False drops, skips and masks as the configuration says.
 
         Returns:
-          Two frames a video frame, the state after them, and their keys and values.
+          Two frames a video frame, the state after them, and the rings with their keys and values.
         """
         config = self.config
         extractor = CausalFeatureExtractor(config.conv_dim, self.dtype, name="feature_extractor")
@@ -226,19 +230,19 @@ class CausalWav2Vec2Encoder(nn.Module):
         x = _layer_norm("norm", self.dtype)(x)
         x = nn.Dropout(config.hidden_dropout)(x, deterministic=deterministic)
 
-        mask = self._mask(num_frames, place)
-        if valid is not None:
-            mask = mask._replace(chunk=mask.chunk[None] + jnp.where(valid, 0.0, MASKED)[:, None, None, :])
-        news: list[KeysValues] = []
+        mask = self._mask(num_frames, place, visible_frames)
+        remembered: list[KeysValues] = []
         for index in range(config.num_layers):
             ring = None if rings is None else rings[index]
-            y, new = CausalEncoderLayer(config, self.dtype, name=f"layer_{index}")(x, mask, ring, deterministic)
+            layer = CausalEncoderLayer(config, self.dtype, name=f"layer_{index}")
+            y, ring = layer(x, mask, ring, place, deterministic)
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer
             x = at_boundary(y)
-            news.append(new)
-        return x.astype(jnp.float32), after, tuple(news)
+            if ring is not None:
+                remembered.append(ring)
+        return x.astype(jnp.float32), after, None if rings is None else tuple(remembered)
 
     def _positions(self, x: Float[Array, "B kS D"], known: int) -> Float[Array, "B S D"]:
         """The positional convolution block by block, so that a block's end is where its taps see zeros."""
@@ -253,7 +257,7 @@ class CausalWav2Vec2Encoder(nn.Module):
         )
         return convolution(x, known).reshape(batch, blocks * length, width)
 
-    def _mask(self, num_frames: int, place: Place | None) -> Mask:
+    def _mask(self, num_frames: int, place: Place | None, visible_frames: Int[Array, " B"] | None) -> Mask:
         """Earlier blocks and the frame's own, `max_context` video frames back from the frame."""
         unit = SPEECH_RATIO * self.block
 
@@ -262,4 +266,4 @@ class CausalWav2Vec2Encoder(nn.Module):
             recent = i // SPEECH_RATIO - j // SPEECH_RATIO < self.max_context
             return fading((j // unit <= i // unit) & recent, jnp.zeros_like(i - j), 1)
 
-        return with_ring(bias, jnp.arange(num_frames), place, SPEECH_RATIO)
+        return with_ring(bias, num_frames // SPEECH_RATIO, place, SPEECH_RATIO, visible_frames)

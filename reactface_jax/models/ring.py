@@ -2,6 +2,10 @@
 
 All conversations of a batch advance together, so they share one slot to write to; each has its own frame number, from
 which follows how much of the ring belongs to it. Nothing needs to be cleared when a conversation starts.
+
+A single window is written before anything is read: the other way round XLA would copy every ring first, and a ring is
+large and a window small. Several windows at once would overwrite what the first of them still sees: they are read
+beside the ring, and written afterwards.
 """
 
 from typing import NamedTuple
@@ -9,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 
 class Place(NamedTuple):
@@ -20,6 +24,8 @@ class Place(NamedTuple):
     slot: Int[Array, ""]
     """Where it goes in the rings, which hold `size` frames: a multiple of the window, as `size` is."""
     size: int
+    window: int
+    """Frames of a window; chunks are whole windows."""
 
 
 class KeysValues(NamedTuple):
@@ -36,26 +42,23 @@ def empty_ring(batch: tuple[int, ...], num_heads: int, length: int, width: int, 
 
 
 def ring_size(max_context: int, window: int) -> int:
-    """Frames that a ring needs so that a window's first frame still reaches `max_context` frames back."""
-    return -(-max_context // window) * window
+    """Frames that a ring needs: its last window's first frame sees `max_context` frames, its own among them."""
+    return -(-(max_context - 1 + window) // window) * window
 
 
-def frames_before(place: Place) -> Int[Array, " R"]:
-    """Frame numbers of the slots relative to the chunk's first frame: -1 for the newest, down to -R."""
-    age = (place.slot - 1 - jnp.arange(place.size)) % place.size
-    return -1 - age
+def frame_numbers(place: Place, written: bool) -> Int[Array, " R"]:
+    """Of the slots, counted from the chunk's first frame; the chunk is one window in the ring, or not in it yet."""
+    ahead = place.window if written else 0
+    age = (place.slot + ahead - 1 - jnp.arange(place.size)) % place.size
+    return ahead - 1 - age
 
 
-def belongs(place: Place) -> Bool[Array, "B R"]:
-    """Which slots hold frames of the conversation, and not of the one before it or nothing yet."""
-    return frames_before(place)[None] + place.frame[:, None] >= 0
-
-
-def write(ring: KeysValues, new: KeysValues, place: Place, window: int, ratio: int = 1) -> KeysValues:
-    """The ring with a chunk of whole windows in it; `ratio` entries a frame."""
+def write(ring: KeysValues, new: KeysValues, place: Place) -> KeysValues:
+    """The ring with a chunk of whole windows in it."""
 
     def overwrite(buffer: Array, chunk: Array) -> Array:
-        length, unit = chunk.shape[-2] // ratio, window
+        ratio, unit = buffer.shape[-2] // place.size, place.window  # entries a frame
+        length = chunk.shape[-2] // ratio
         for first in range(max(0, length - place.size), length, unit):
             slot = (place.slot + first) % place.size
             piece = chunk[..., ratio * first : ratio * (first + unit), :].astype(buffer.dtype)

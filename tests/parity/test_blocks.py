@@ -219,7 +219,17 @@ def test_grouped_convolution_and_its_gradients(conv, padding):
     assert_close(gradients, tuple(each.grad.numpy() for each in theirs), atol=2e-5)
 
 
-@pytest.mark.parametrize("form", [convolution.native, convolution.folded, convolution.summed, convolution.conv3d])
+FORMS = {
+    "native": convolution.native,
+    "folded": convolution.folded,
+    "plain sum": functools.partial(convolution.tiled, tile=1),
+    "tiles of 2": functools.partial(convolution.tiled, tile=2),
+    "tiles of 4": functools.partial(convolution.tiled, tile=4),
+    "chosen": convolution.conv3d,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride"), [(3, (5, 7, 7), 2), (8, (5, 7, 7), 2), (8, (3, 3, 3), 2), (8, (3, 3, 3), 1)]
 )
@@ -237,7 +247,10 @@ def test_convolution(form, channels: int, kernel: tuple[int, int, int], stride: 
     ("channels", "kernel", "stride"), [(3, (5, 7, 7), 2), (8, (5, 7, 7), 2), (8, (3, 3, 3), 2), (8, (3, 3, 3), 1)]
 )
 @pytest.mark.parametrize("size", [(14, 11), (9, 12)])
-def test_gradients_of_convolution(channels: int, kernel: tuple[int, int, int], stride: int, size: tuple[int, int]):
+@pytest.mark.parametrize("tile", [1, 2, 4])
+def test_gradients_of_convolution(
+    channels: int, kernel: tuple[int, int, int], stride: int, size: tuple[int, int], tile: int
+):
     x = normal(B, 6, *size, channels) / 10  # sums of up to a thousand terms stay near 1
     weight = normal(8, channels, *kernel, seed=1) / np.float32(math.sqrt(channels * math.prod(kernel)))
     theirs = channels_first(x).requires_grad_(), torch.tensor(weight, requires_grad=True)
@@ -247,7 +260,7 @@ def test_gradients_of_convolution(channels: int, kernel: tuple[int, int, int], s
     y.backward(channels_first(cotangent))
 
     def convolve(x, weight):
-        return convolution.conv3d(x, weight, stride=stride)
+        return convolution.conv3d(x, weight, stride=stride, tile=tile)
 
     _, pull_back = jax.vjp(convolve, jnp.asarray(x), jnp.asarray(weight.transpose(2, 3, 4, 1, 0)))
     ours = pull_back(jnp.asarray(cotangent))
