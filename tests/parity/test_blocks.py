@@ -268,6 +268,18 @@ def test_gradients_of_convolution(
     assert_close(ours[1], theirs[1].grad.numpy().transpose(2, 3, 4, 1, 0))
 
 
+@pytest.mark.parametrize("tile", [1, 2, 4])
+def test_other_tiles_of_frames_stay_the_same_to_the_bit(tile: int):
+    x, kernel = normal(1, 12, 9, 9, 8), jnp.asarray(normal(3, 3, 3, 8, 8, seed=1))
+    convolve = jax.jit(functools.partial(convolution.conv3d, stride=1, margin=0, tile=tile))
+    before = np.asarray(convolve(jnp.asarray(x), kernel))
+    x[:, 6] += 1  # frames 4 to 6 of the result see it
+    changed = [
+        t for t, frame in enumerate(np.asarray(convolve(jnp.asarray(x), kernel))[0]) if (frame != before[0, t]).any()
+    ]
+    assert {4, 5, 6} <= set(changed) <= set(range(4, 8 if tile > 1 else 7))
+
+
 @pytest.mark.parametrize("margin", [None, 0])
 def test_kernel_gradient_in_turns(monkeypatch: pytest.MonkeyPatch, margin: int | None):
     """A long clip is taken in turns, the last one filled with nothing: the same sum."""
