@@ -102,10 +102,6 @@ def without_dropout(config: Config) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=0.0, audio=audio))
 
 
-def accelerator_form(x: jax.Array, kernel: jax.Array, *, stride: int, margin: int | None = None) -> jax.Array:
-    return convolution.native(x, kernel, stride, margin)
-
-
 def expectation(flops: float, ring: float, machine: Machine, count: int, share: float) -> tuple[float, float]:
     """Seconds of a step, collectives hidden and not."""
     compute = flops / (share * machine.peak)
@@ -128,7 +124,7 @@ def main() -> None:
     arguments, overrides = parser.parse_known_args()
     counts = [int(word) for word in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(counts))
-    video_encoder.conv3d, video_encoder.max_pool = accelerator_form, pooling.native
+    video_encoder.conv3d, video_encoder.max_pool = convolution.native, pooling.native
     config = load_config(arguments.config, overrides)
     if arguments.without_dropout:
         config = without_dropout(config)
