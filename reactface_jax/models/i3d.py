@@ -5,12 +5,14 @@ PyTorch checkpoint (rgb_imagenet.pt).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from reactface_jax.models.convolution import conv3d
 
 NUM_CLASSES = 400
 SIZE = 224
@@ -60,8 +62,53 @@ class Unit(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B T2 H2 W2 D"]:
         kernel, strides = (self.kernel,) * 3, (self.stride,) * 3
-        x = nn.Conv(self.features, kernel, strides, padding="SAME", use_bias=False, name="conv3d")(x)
+        x = nn.Conv(
+            self.features,
+            kernel,
+            strides,
+            padding="SAME",
+            use_bias=False,
+            name="conv3d",
+            conv_general_dilated=_convolve,
+        )(x)
         return nn.relu(Norm(name="bn")(x))
+
+
+def _convolve(x: Array, kernel: Array, strides: Sequence[int], padding: str, **more: Any) -> Array:
+    """On CPUs without 3-D convolutions, which are slow there: matrix products, 2-D convolutions (convolution.py)."""
+
+    def native(x: Array, kernel: Array) -> Array:
+        y: Array = lax.conv_general_dilated(x, kernel, strides, padding, **more)
+        return y
+
+    def by_frames(x: Array, kernel: Array) -> Array:
+        if kernel.shape[0] == 1:
+            return x @ kernel[0, 0, 0]
+        if strides[0] == 1:
+            return conv3d(x, kernel, stride=1)
+        return _folded(x, kernel, strides[0])
+
+    return lax.platform_dependent(x, kernel, cpu=by_frames, default=native)
+
+
+def _folded(
+    x: Float[Array, "B T H W c"], kernel: Float[Array, "t h w c d"], stride: int
+) -> Float[Array, "B T2 H2 W2 d"]:
+    """One 2-D convolution of frames whose channels hold what the kernel sees in time."""
+    batch, frames, height, width, channels = x.shape
+    taps, size, _, _, features = kernel.shape
+    (margins,) = lax.padtype_to_pads((frames,), (taps,), (stride,), "SAME")
+    x = jnp.pad(x, [(0, 0), margins] + [(0, 0)] * 3)
+    last = x.shape[1] - taps + 1
+    x = jnp.concatenate([x[:, tap : tap + last : stride] for tap in range(taps)], axis=-1)
+    y = lax.conv_general_dilated(
+        x.reshape(-1, height, width, taps * channels),
+        jnp.moveaxis(kernel, 0, 2).reshape(size, size, taps * channels, features),
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y.reshape(batch, -1, *y.shape[1:])
 
 
 class Mixed(nn.Module):
