@@ -47,7 +47,7 @@ $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
 	$(RUN) -m reactface_jax.react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@
 
 test: $(STAMP)
-	$(RUN) -m pytest --numprocesses auto --dist loadfile
+	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

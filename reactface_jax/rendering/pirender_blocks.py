@@ -4,6 +4,8 @@ Maps are [B H W C]. Statistics are float32 whatever the maps are. Doubling is co
 kernel for each of the four pixels that one becomes: the same sums as PyTorch's layers with 4/9 of the products.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from reactface_jax.models.linear import dense, kernel_initializer
+from reactface_jax.models.winograd import filtered
 
 EPSILON = 1e-5
 LEAK = 0.1
 _HIDDEN = 128  # of AdaIN's small network
+_MANY_CHANNELS = 128  # from here on a CPU saves by fewer products more than it pays for sums
 
 
 def activate(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -23,7 +27,7 @@ def activate(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def convolution(
-    features: int, kernel: int, dtype: DTypeLike, name: str, stride: int = 1, scale: float = 1.0
+    features: int, kernel: int, dtype: DTypeLike, name: str | None, stride: int = 1, scale: float = 1.0
 ) -> nn.Conv:
     """A square convolution padded with zeros so that stride 1 keeps the size and stride 2 halves it."""
     return nn.Conv(
@@ -34,7 +38,34 @@ def convolution(
         dtype=dtype,
         kernel_init=kernel_initializer(scale),
         name=name,
+        conv_general_dilated=_by_rows if (kernel, stride) == (3, 1) else None,
     )
+
+
+def _by_rows(x: Float[Array, "B H W c"], kernel: Float[Array, "3 3 c C"], *how: Any, **more: Any) -> Array:
+    """3x3 as XLA computes it; on CPUs, of many channels, four rows together with half of the products."""
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        y: Array = jax.lax.conv_general_dilated(x, kernel, *how, **more)
+        return y
+
+    if x.dtype != jnp.float32 or min(kernel.shape[2:]) < _MANY_CHANNELS:
+        return convolve(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=filtered_rows, default=convolve)
+
+
+def filtered_rows(x: Float[Array, "B H W c"], kernel: Float[Array, "3 3 c C"]) -> Float[Array, "B H W C"]:
+    """A 3x3 convolution padded with zeros, its rows filtered by Winograd's F(4, 3) (models/winograd.py).
+
+    Map by map, since six combinations of the rows of one stay in the cache.
+    """
+
+    def convolve(x: Array, taps: Array) -> Array:
+        return jax.lax.conv_general_dilated(x, taps[None], (1, 1), ((0, 0), (1, 1)), dimension_numbers=_LAYOUT)
+
+    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    y = jnp.concatenate([filtered(x[i : i + 1], kernel, 4, convolve) for i in range(len(x))])
+    return y
 
 
 def _standardise(x: Float[Array, "B H W C"], axes: tuple[int, ...]) -> Float[Array, "B H W C"]:

@@ -28,7 +28,9 @@ from reactface_jax.rendering.pirender_blocks import (
     PairConvNorm,
     TransposedConv,
     UpConvNorm,
+    convolution,
     deformation,
+    filtered_rows,
     sample,
 )
 from reactface_jax.rendering.pirender_model import DownBlock, MappingNetwork, PIRender, ResidualBlock, UpBlock
@@ -112,6 +114,23 @@ def test_transposed_convolution() -> None:
     theirs = randomised(nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1))
     x = normal(2, 5, 6, 4)
     assert_close(apply(TransposedConv(3), conv_params(theirs), x), nhwc(theirs(nchw(x))))
+
+
+@pytest.mark.parametrize("height", [8, 5])
+def test_rows_filtered_together(height: int) -> None:
+    x, kernel = normal(2, height, 6, 128), normal(3, 3, 128, 128, seed=1) / 34
+    torch_x, torch_kernel = nchw(x).requires_grad_(), torch.tensor(kernel.transpose(3, 2, 0, 1)).requires_grad_()
+    theirs = F.conv2d(torch_x, torch_kernel, padding=1)
+    theirs.square().sum().backward()
+    assert_close(jax.jit(filtered_rows)(x, kernel), nhwc(theirs))
+    layer = convolution(128, 3, jnp.float32, None)
+
+    def loss(x: Any, kernel: Any) -> Any:
+        return jnp.square(layer.apply({"params": {"kernel": kernel, "bias": np.zeros(128, np.float32)}}, x)).sum()
+
+    of_x, of_kernel = jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+    assert_close(of_x, nhwc(torch_x.grad), atol=1e-4)
+    assert_close(of_kernel, array(torch_kernel.grad).transpose(2, 3, 1, 0), atol=1e-3)
 
 
 def test_enlargement_and_convolution_in_one() -> None:
