@@ -140,6 +140,7 @@ def train_portrait(config: RendererConfig, arguments: argparse.Namespace) -> Non
     length, size = config.data.clip_frames, config.data.image_size
     data = RendererBatches(
         mean_face=shards.mean_face,
+        std_face=shards.std_face,
         train=lambda start_step: shards.train_batches(
             "train",
             batch_size=config.train.clips,

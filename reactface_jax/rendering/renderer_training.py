@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 STATE = "state.msgpack"
 _EVAL_FRAMES = 4  # targets of each validation clip
+_LEAST_STD = 0.02  # what moves less is noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class RendererBatches:
     """Where the pictures come from."""
 
     mean_face: Float[np.ndarray, " C"]
+    std_face: Float[np.ndarray, " C"]
     train: Callable[[int], Iterator[Batch]]
     """From a start step on."""
     validation: Callable[[], Iterable[Batch]]
@@ -178,7 +180,7 @@ def train_renderer(
     """
     workdir, options = Path(workdir), config.train
     model = PIRender(narrower=options.narrower, dtype=jnp.dtype(options.dtype))
-    state, start = _start(config, workdir, model, resume=resume, overwrite=overwrite)
+    state, start = _start(config, workdir, model, data, resume=resume, overwrite=overwrite)
     log.info("parameters: %s", f"{sum(leaf.size for leaf in jax.tree.leaves(state['params'])):,}")
     log.info("steps: %d to %d, the first %d warp alone", start, options.steps, options.warp_steps)
     batches = data.train(start)
@@ -211,13 +213,14 @@ def train_renderer(
 
 
 def _start(
-    config: RendererConfig, workdir: Path, model: PIRender, *, resume: bool, overwrite: bool
+    config: RendererConfig, workdir: Path, model: PIRender, data: RendererBatches, *, resume: bool, overwrite: bool
 ) -> tuple[dict[str, Any], int]:
     if (workdir / CONFIG_NAME).exists() and not (resume or overwrite):
         raise UserError(f"{workdir} holds a run; add --resume to go on or --overwrite to start again")
     size = config.data.image_size
     portrait, windows = jnp.zeros((1, size, size, 3)), jnp.zeros((1, WINDOW, NUM_COEFFICIENTS))
     params = jax.jit(model.init)(jax.random.key(config.train.seed), portrait, windows)["params"]
+    params["mapping"]["pre"] = _of_raw(params["mapping"]["pre"], data.mean_face, data.std_face)
     state = {"params": params, "optimizer": optax.adam(config.train.learning_rate).init(params)}
     if not resume or not (workdir / CONFIG_NAME).exists():
         return state, 0
@@ -229,6 +232,16 @@ def _start(
     if differing:
         raise UserError(f"the run in {workdir} has another configuration ({', '.join(differing)}); keep its values")
     return serialization.from_bytes(state, (workdir / STATE).read_bytes()), about["step"]
+
+
+def _of_raw(layer: Any, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
+    """A first layer that makes of raw coefficients what the given one makes of standardised ones.
+
+    Most coefficients move by a few hundredths. A layer that takes them as they are hardly sees them at first, and the
+    renderer learns to copy the portrait.
+    """
+    kernel = layer["kernel"] / jnp.asarray(np.maximum(std, _LEAST_STD), jnp.float32)[None, :, None]
+    return {"kernel": kernel, "bias": layer["bias"] - jnp.asarray(mean, jnp.float32) @ kernel[0]}
 
 
 def _save(workdir: Path, config: RendererConfig, state: dict[str, Any], step: int, scores: dict[str, float]) -> None:

@@ -16,7 +16,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.params_file import load_params
 from reactface_jax.rendering.head import NEUTRAL
 from reactface_jax.rendering.renderer_config import RendererConfig, RendererData, RendererTraining, load_renderer_config
-from reactface_jax.rendering.renderer_training import RendererBatches, draw_samples, train_renderer
+from reactface_jax.rendering.renderer_training import RendererBatches, _of_raw, draw_samples, train_renderer
 from reactface_jax.types import Batch
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,8 @@ def batches(seed: int, start: int, size: int = 2) -> Iterator[Batch]:
         )
 
 
-DATA = RendererBatches(NEUTRAL, lambda start: batches(0, start), lambda: batches(1, 0))
+STD = np.full(58, 0.3, np.float32)
+DATA = RendererBatches(NEUTRAL, STD, lambda start: batches(0, start), lambda: batches(1, 0))
 
 
 @pytest.fixture(scope="module", name="run")
@@ -133,3 +134,15 @@ def test_configurations_that_contradict_themselves(overrides: list[str], message
         load_renderer_config(ROOT / "configs" / "pirender.py", overrides)
     with pytest.raises(UserError, match=r"must define `config = RendererConfig"):
         load_renderer_config(ROOT / "configs" / "tiny.py", [])
+
+
+def test_the_first_layer_sees_standardised_coefficients() -> None:
+    rng = np.random.default_rng(0)
+    layer = {"kernel": rng.normal(size=(1, 58, 73)).astype(np.float32), "bias": np.ones(73, np.float32)}
+    std = rng.uniform(0.05, 1, 58).astype(np.float32)
+    raw = NEUTRAL + std * rng.normal(size=(5, 58)).astype(np.float32)
+    made = jax.tree.map(np.asarray, _of_raw(layer, NEUTRAL, std))
+    expected = (raw - NEUTRAL) / std @ layer["kernel"][0] + layer["bias"]
+    np.testing.assert_allclose(raw @ made["kernel"][0] + made["bias"], expected, rtol=0, atol=2e-4)
+    still = _of_raw(layer, NEUTRAL, np.zeros(58, np.float32))  # tongueOut never moves
+    assert np.isfinite(np.asarray(still["kernel"])).all()
