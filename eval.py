@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from reactface_jax.config import Config, apply_overrides
+from reactface_jax.config import Config, apply_overrides, check_names
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.files import make_folder, replacing
 
@@ -81,7 +81,7 @@ def main(words: list[str] | None = None) -> None:
         overrides += ["--data.dir", arguments.data]
     if arguments.split:
         overrides += ["--eval.split", arguments.split]
-    apply_overrides(Config(), overrides)  # a mistake is told before anything is read
+    check_names(overrides, Config)  # a mistake is told before anything is read
 
     # ---- Model and data: imported late, for the same reason
     import jax

@@ -279,7 +279,7 @@ def read_config_file(path: Path) -> Any:
 
 def apply_overrides(config: C, overrides: Sequence[str]) -> C:
     """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
-    _check_names(overrides, type(config))
+    check_names(overrides, type(config))
     try:
         return _parse(config, overrides)
     except SystemExit as error:
@@ -306,7 +306,8 @@ def _misfit(config: Any, overrides: Sequence[str]) -> str:
     return " ".join(overrides)
 
 
-def _check_names(overrides: Sequence[str], kind: type[Any]) -> None:
+def check_names(overrides: Sequence[str], kind: type[Any]) -> None:
+    """Raises `UserError` if a command-line word names no field of such a configuration."""
     known = {name.replace("_", "-") for name in field_names(kind)}
     for word in overrides:
         if not word.startswith("--") or word == "--help":
