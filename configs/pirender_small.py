@@ -2,8 +2,8 @@
 
 Command:   python train.py --config configs/pirender_small.py --workdir runs/portrait --data.dir SHARDS
 Hardware:  2 CPU cores.
-Time:      not measured.
-Expected:  as configs/pirender.py, in coarse pictures; its learning on shards has not been measured yet.
+Time:      15 minutes, with other work beside it.
+Expected:  docs/rendering.md: heads that turn as they should, in coarse and blurred pictures.
 """
 
 from reactface_jax.rendering.renderer_config import RendererConfig, RendererData, RendererTraining
@@ -11,14 +11,14 @@ from reactface_jax.rendering.renderer_config import RendererConfig, RendererData
 config = RendererConfig(
     data=RendererData(image_size=64, clip_frames=64, eval_clips=6),
     train=RendererTraining(
-        steps=600,
-        warp_steps=150,
+        steps=1200,
+        warp_steps=300,
         clips=4,
         frames=4,
         learning_rate=1e-3,
         narrower=8,
         style=10.0,
         log_every=25,
-        eval_every=150,
+        eval_every=300,
     ),
 )

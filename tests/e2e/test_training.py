@@ -43,17 +43,22 @@ def test_two_steps_and_two_more_are_four(tmp_path, caplog, stand_in):
 def test_the_real_model_learns_and_resumes(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     data = make_data(lambda step: make_batch(0))
-    whole = train(without_dropout(configure("--train.steps", "20")), tmp_path / "whole", data)
+    config = without_dropout(configure("--train.steps", "20"))
+    whole = train(config, tmp_path / "whole", data)
     losses = [float(found) for found in re.findall(r"step \d+/20  loss (\S+)", caplog.text)]
     assert losses[-1] < 0.9 * losses[0]
 
-    train(without_dropout(configure("--train.steps", "10")), tmp_path / "parts", data)
-    parts = train(without_dropout(configure("--train.steps", "20")), tmp_path / "parts", data, resume=True)
-    assert_same(whole, parts)
+    def stopped(step):
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make_batch(0)
+
+    assert int(train(config, tmp_path / "parts", make_data(stopped)).step) == 10
+    assert_same(whole, train(config, tmp_path / "parts", data, resume=True))
 
     # The frozen convolutions are those of the first checkpoint; the rest has moved.
     before = load_run(tmp_path / "whole", step=10).params["speaker_encoder"]["audio_encoder"]
-    after = parts.params["speaker_encoder"]["audio_encoder"]
+    after = whole.params["speaker_encoder"]["audio_encoder"]
     assert_same(before["feature_extractor"], after["feature_extractor"])
     assert np.any(before["feature_projection"]["linear"]["kernel"] != after["feature_projection"]["linear"]["kernel"])
 
