@@ -6,10 +6,10 @@ A file in configs/ defines `config = Config(...)`; `load_config` reads it and ap
 import contextlib
 import dataclasses
 import difflib
-import importlib.util
 import io
 import itertools
 import re
+import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,17 +264,15 @@ def read_config_file(path: Path) -> Any:
     """What a configuration file calls `config`; None if it defines none. Raises `UserError` if it can't be read."""
     if not path.is_file():
         raise UserError(f"configuration {path} does not exist; give a file such as configs/reference.py")
-    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise UserError(f"configuration {path} is not a Python file; give a file such as configs/reference.py")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        # Not as a module, whose bytecode is kept: of two versions of one second and size the older would be read.
+        return runpy.run_path(str(path), run_name=f"config_{path.stem}").get("config")
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"configuration {path} can't be read: {type(error).__name__}: {error}") from error
-    return getattr(module, "config", None)
 
 
 def apply_overrides(config: C, overrides: Sequence[str]) -> C:

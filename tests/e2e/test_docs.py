@@ -50,6 +50,7 @@ def help_of(program: tuple[str, ...]) -> str:
     with (
         mock.patch.object(sys, "argv", [program[1] if program[0] == "-m" else program[0], *rest, "--help"]),
         mock.patch.object(sys, "path", [str((ROOT / program[0]).parent), str(ROOT), *sys.path]),
+        mock.patch.object(sys, "dont_write_bytecode", True),  # runpy would keep what the import hook made of a module
         mock.patch.dict("os.environ", {"COLUMNS": "200"}),
         contextlib.redirect_stdout(out),
         pytest.raises(SystemExit) as stop,
