@@ -41,7 +41,7 @@ $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
 	$(RUN) eval.py --checkpoint $(DEMO)/run --out $(DEMO)/evaluation
 
 $(DEMO)/speaker.mp4: | $(STAMP)
-	$(RUN) -m reactface_jax.sample_clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
+	$(RUN) -m data_pipeline.sample_clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
 
 $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
 	$(RUN) -m reactface_jax.react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@

@@ -87,12 +87,13 @@ def main(words: list[str] | None = None) -> None:
     import jax
 
     from data_pipeline.loader import open_shards
-    from reactface_jax import evaluation, report
-    from reactface_jax.array_files import checksum
-    from reactface_jax.checkpoint import versions
-    from reactface_jax.generation import protocol_of
+    from reactface_jax.evaluation import report
+    from reactface_jax.evaluation import rows as evaluation
+    from reactface_jax.evaluation.measure_rows import measure_rows
+    from reactface_jax.evaluation.prediction_files import checksum
     from reactface_jax.models import build_model
-    from reactface_jax.table import measure_rows
+    from reactface_jax.online.generation import protocol_of
+    from reactface_jax.weights.run import versions
 
     trained = _load(arguments)
     config = apply_overrides(trained.config, overrides)
@@ -172,9 +173,9 @@ def main(words: list[str] | None = None) -> None:
 
     # ---- Page
     if arguments.page_clips > 0:
-        from reactface_jax.attention_maps import MAX_FRAMES, attention_maps
-        from reactface_jax.page import build_page
-        from reactface_jax.page.recordings import record
+        from reactface_jax.evaluation.attention_maps import MAX_FRAMES, attention_maps
+        from reactface_jax.evaluation.page import build_page
+        from reactface_jax.evaluation.page.recordings import record
 
         def recording(clip: int) -> bytes:
             speaking, listening = (shards.example(split, (clip + n) % num_clips) for n in (0, num_clips // 2))
@@ -214,11 +215,12 @@ def _evaluate_arrays(arguments: argparse.Namespace, overrides: list[str]) -> Non
     for name in ("speaker", "listener", "neighbours", "out"):
         if getattr(arguments, name) is None:
             raise UserError(f"--{name} is missing; --predictions needs --speaker, --listener, --neighbours and --out")
-    from reactface_jax import evaluation, report
-    from reactface_jax.array_files import checksum, read_clips, read_predictions, read_training
-    from reactface_jax.checkpoint import versions
-    from reactface_jax.page import build_page
-    from reactface_jax.table import measure_rows
+    from reactface_jax.evaluation import report
+    from reactface_jax.evaluation import rows as evaluation
+    from reactface_jax.evaluation.measure_rows import measure_rows
+    from reactface_jax.evaluation.page import build_page
+    from reactface_jax.evaluation.prediction_files import checksum, read_clips, read_predictions, read_training
+    from reactface_jax.weights.run import versions
 
     clips = read_clips(
         arguments.speaker, arguments.listener, arguments.neighbours, arguments.clip_ids, arguments.coefficient_names
@@ -265,7 +267,7 @@ def _open_watching(arguments: argparse.Namespace, clips: Any, seed: int) -> Any:
     """For FRRea, with --i3d."""
     if arguments.i3d is None:
         return None
-    from reactface_jax.rendered_realism import open_watching
+    from reactface_jax.evaluation.video_realism import open_watching
 
     renderer = (arguments.renderer, arguments.renderer_weights, arguments.portrait, arguments.faceverse)
     return open_watching(clips, arguments.i3d, arguments.realism_pairs, seed, *renderer)
@@ -280,7 +282,7 @@ def _realism(watching: Any, clips: Any, console: Console, real_videos: Any = Non
 
 
 def _finish(result: Any, out: Path, console: Console, also: str = "") -> None:
-    from reactface_jax import report
+    from reactface_jax.evaluation import report
 
     report.write(result, out)
     for table in report.tables(result):
@@ -290,15 +292,15 @@ def _finish(result: Any, out: Path, console: Console, also: str = "") -> None:
 
 def _load(arguments: argparse.Namespace) -> Trained:
     if arguments.checkpoint:
-        from reactface_jax.checkpoint import load_run
+        from reactface_jax.weights.run import load_run
 
         run = load_run(arguments.checkpoint, _step(arguments.step), average=not arguments.no_average)
         return Trained(
             run.config, run.params, f"{arguments.checkpoint}, step {run.step}", run.mean_face, run.coefficient_names
         )
 
-    from reactface_jax.checkpoint import config_from_json
-    from reactface_jax.params_file import load_params
+    from reactface_jax.config import config_from_json
+    from reactface_jax.weights.params_file import load_params
 
     params, values = load_params(arguments.converted)
     if "model" not in values:

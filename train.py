@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reactface_jax.config import Config, field_names, load_config
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.rendering.renderer_config import RendererConfig, is_renderer_config, load_renderer_config
+from reactface_jax.rendering.pirender.config import RendererConfig, is_renderer_config, load_renderer_config
 
 
 @reports_user_errors
@@ -61,7 +61,7 @@ def main(words: list[str] | None = None) -> None:
         return
 
     # ---- The job's other processes, if any
-    from reactface_jax import hosts
+    from reactface_jax.training import hosts
 
     hosts.join(config.hosts)
     with hosts.ending_together():
@@ -74,9 +74,9 @@ def train_reactions(config: Config, arguments: argparse.Namespace) -> None:
     """Trains a model that reacts."""
     # ---- Data: imported late, so that a mistake in the command line is told at once
     from data_pipeline.loader import open_shards
-    from reactface_jax.evaluation import Clips
-    from reactface_jax.sharding import host_rows, make_mesh
-    from reactface_jax.training import TrainingData, check_workdir, train
+    from reactface_jax.training.loop import TrainingData, check_workdir, train
+    from reactface_jax.training.sharding import host_rows, make_mesh
+    from reactface_jax.types import Clips
 
     if not arguments.dry_run:
         check_workdir(arguments.workdir, resume=arguments.resume, overwrite=arguments.overwrite)
@@ -134,7 +134,7 @@ def _compilation_cache() -> str:
 def train_portrait(config: RendererConfig, arguments: argparse.Namespace) -> None:
     """Trains the portrait renderer instead."""
     from data_pipeline.loader import open_shards
-    from reactface_jax.rendering.renderer_training import RendererBatches, train_renderer
+    from reactface_jax.rendering.pirender.training import RendererBatches, train_renderer
 
     shards = open_shards(config.data.dir)
     length, size = config.data.clip_frames, config.data.image_size

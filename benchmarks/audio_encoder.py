@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from reactface_jax.models import grouped_convolution
+from reactface_jax.ops import grouped_convolution
 
 TAPS, GROUPS, WIDTH = 128, 16, 768
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tyro
 
-from reactface_jax.rendering.head import NEUTRAL, HeadRenderer
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 
 def main(size: int = 256, frames: int = 300, repeats: int = 3) -> None:

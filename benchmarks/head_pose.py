@@ -5,9 +5,11 @@ python benchmarks/head_pose.py [--heads 60]
 
 import numpy as np
 
-from data_pipeline.head_pose import head_pose
-from reactface_jax.face import FaceLandmarker
-from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer, Look
+from data_pipeline.own_recordings.head_pose import head_pose
+from reactface_jax.media.face import FaceLandmarker
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 RANGES = (0.3, 0.4, 0.3, 0.12, 0.12, 0.5)
 SHAPES = ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeBlinkLeft", "mouthPucker")

@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 
-from data_pipeline.appropriateness import neighbours
 from data_pipeline.dyads.attributes import attributes
 from data_pipeline.dyads.conversations import Recipe, plan
 from data_pipeline.dyads.conversations import neighbours as planted_neighbours
+from data_pipeline.labels.appropriateness import neighbours
 
 
 def main(

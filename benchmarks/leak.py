@@ -15,9 +15,9 @@ import numpy as np
 
 import reactface_jax as rf
 from data_pipeline.loader import open_shards
-from reactface_jax.checkpoint import load_run
-from reactface_jax.train_step import to_unit_range
+from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import SAMPLES_PER_FRAME
+from reactface_jax.weights.run import load_run
 
 EDGES = (0, 8, 16, 32, 64)
 """Frames before the change at which a column ends."""

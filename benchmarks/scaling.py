@@ -22,12 +22,13 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 
 import jax
 
-from reactface_jax.collectives import Collective, collectives
+from benchmarks.hlo_collectives import Collective, collectives
 from reactface_jax.config import Config, MeshConfig, load_config
 from reactface_jax.files import replacing
-from reactface_jax.lowering import train_step
-from reactface_jax.models import convolution, pooling, video_encoder
-from reactface_jax.sharding import make_mesh
+from reactface_jax.models import video_encoder
+from reactface_jax.ops import convolution, pooling
+from reactface_jax.training.program import make_program
+from reactface_jax.training.sharding import make_mesh
 
 MIB = 2**20
 REFERENCE = Path(__file__).parents[1] / "configs" / "reference.py"
@@ -67,8 +68,8 @@ def cost(config: Config, layout: str, count: int, clips: int) -> dict:
     rows = clips * count // mesh_config.model  # the devices of "model" have the same clips
     config = dataclasses.replace(config, mesh=mesh_config, train=dataclasses.replace(config.train, batch_size=rows))
     clock = time.perf_counter()
-    step, state, batch = train_step(config, make_mesh(jax.devices()[:count], mesh_config))
-    compiled = step.lower(state, batch).compile()
+    program = make_program(config, make_mesh(jax.devices()[:count], mesh_config))
+    compiled = program.step.lower(program.state, program.batch).compile()
     seconds = time.perf_counter() - clock
     memory = compiled.memory_analysis()
     found = collectives(compiled.as_text())

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.shards import write_shards
-from data_pipeline.verify import verify
+from data_pipeline.shards.verify import verify
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import reports_user_errors
-from reactface_jax.video import VideoWriter
+from reactface_jax.media.video import VideoWriter
 
 LENGTH = 751
 

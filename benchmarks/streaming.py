@@ -18,12 +18,12 @@ import numpy as np
 from profiling import time_by_part
 
 import reactface_jax as rf
-import reactface_jax.stream
+import reactface_jax.online.stream
 from reactface_jax.config import load_config
-from reactface_jax.models.causal_speaker import CausalSpeakerEncoder, start_speaker
-from reactface_jax.models.causal_video import CausalVideoEncoder
-from reactface_jax.models.causal_wav2vec2 import CausalWav2Vec2Encoder
-from reactface_jax.models.ring import Place, ring_size
+from reactface_jax.models.causal.ring import Place, ring_size
+from reactface_jax.models.causal.speaker_encoder import CausalSpeakerEncoder, start_speaker
+from reactface_jax.models.causal.video_encoder import CausalVideoEncoder
+from reactface_jax.models.causal.wav2vec2 import CausalWav2Vec2Encoder
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 

@@ -30,15 +30,13 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from profiling import time_by_part
 
-from reactface_jax.checkpoint import versions
 from reactface_jax.config import Config, load_config
-from reactface_jax.dry_run import batch_shapes, memory_of
 from reactface_jax.models import build_model
-from reactface_jax.optimizer import frozen_patterns, make_optimizer
-from reactface_jax.sharding import abstract, check_mesh, make_mesh, on_mesh, place_batch, shardings
-from reactface_jax.train_state import TrainState
-from reactface_jax.train_step import make_gradient, make_train_step
-from reactface_jax.training import init_params
+from reactface_jax.training.dry_run import memory_of
+from reactface_jax.training.program import make_program
+from reactface_jax.training.sharding import make_mesh, place_batch
+from reactface_jax.training.step import make_gradient
+from reactface_jax.weights.run import versions
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 CASES = {
@@ -71,19 +69,9 @@ def main() -> None:
 
 def measure(config: Config, steps: int, peak: float | None, plan: bool, profile: bool) -> dict[str, Any]:
     mesh = make_mesh(config=config.mesh)
-    check_mesh(config, mesh)
     device = mesh.devices.flat[0]
-    model = build_model(dataclasses.replace(config.model, window=config.train.window))
-    frozen = frozen_patterns(config.model, config.optimizer.frozen)
-    optimizer = make_optimizer(config.optimizer, config.train.steps, frozen)
-
-    def init() -> TrainState:
-        params = init_params(model, config, jax.random.key(1))
-        return TrainState.create(params, optimizer, jax.random.key(0), average=config.train.ema > 0)
-
-    shapes = jax.eval_shape(init)
-    placement = shardings(shapes, mesh)
-    state, batch = abstract(shapes, placement), batch_shapes(config, mesh)
+    program = make_program(config, mesh)
+    state, batch = program.state, program.batch
     figures: dict[str, Any] = {"device": f"{mesh.size} x {device.device_kind}", "platform": device.platform}
 
     def tell(name: str, value: Any, unit: str = "") -> None:
@@ -96,9 +84,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
     flops = count_flops(jax.make_jaxpr(counted)(state.params, batch, state.key, state.step).jaxpr)
     tell("arithmetic_of_a_step", flops / 1e9, "GFLOP")
     start, cpu = time.perf_counter(), time.process_time()
-    train_step = on_mesh(make_train_step(model, optimizer, config), mesh)
-    step_fn = jax.jit(train_step, donate_argnums=0, out_shardings=(placement, None))
-    compiled = step_fn.lower(state, batch).compile()
+    compiled = program.step.lower(state, batch).compile()
     tell("compilation", time.perf_counter() - start, "s")
     tell("compilation_CPU_time", time.process_time() - cpu, "s")
     memory = memory_of(compiled)
@@ -108,7 +94,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
         return figures
 
     rng = np.random.default_rng(0)
-    values = jax.device_put(jax.tree.map(lambda x: _random(x, rng), state), placement)
+    values = jax.device_put(jax.tree.map(lambda x: _random(x, rng), state), program.placement)
     clips = jax.tree.map(lambda x: _random(x, rng), batch)
     clips = place_batch(clips._replace(neighbour_mask=np.ones(batch.neighbour_mask.shape, bool)), mesh)
     values, metrics = compiled(values, clips)

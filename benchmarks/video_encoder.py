@@ -9,7 +9,7 @@ import time
 
 import jax
 
-from reactface_jax.models.convolution import conv3d, folded, native, tiled
+from reactface_jax.ops.convolution import conv3d, folded, native, tiled
 
 
 def seconds(function, *arrays, repeats: int = 3) -> float:

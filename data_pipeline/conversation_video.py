@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from data_pipeline.clip_files import Recorded
-from data_pipeline.extract import Measured, choose_two, find_people, measure, segments
-from data_pipeline.mouth_and_sound import envelope, follows
-from data_pipeline.pairs import SILENT, Pair, Side
-from reactface_jax.audio import read_audio, read_audio_or_none
+from data_pipeline.own_recordings.clip_files import Recorded
+from data_pipeline.own_recordings.extract import Measured, choose_two, find_people, measure, segments
+from data_pipeline.own_recordings.mouth_and_sound import envelope, follows
+from data_pipeline.own_recordings.pairs import SILENT, Pair, Side
 from reactface_jax.errors import UserError
-from reactface_jax.face import choose
+from reactface_jax.media.audio import read_audio, read_audio_or_none
+from reactface_jax.media.face import choose
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 OnFrame = Callable[[], None]

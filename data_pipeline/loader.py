@@ -16,9 +16,9 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Bool, Float, Int
 
-from data_pipeline.description import read_description, shards_of
-from data_pipeline.examples import features
 from data_pipeline.host_tensorflow import tf, tfds
+from data_pipeline.shards.description import read_description, shards_of
+from data_pipeline.shards.examples import features
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -126,7 +126,7 @@ class ShardSet:
         return f"record {index} of split {split} in {self.folder}"
 
     def example(self, split: str, index: int) -> dict[str, Any]:
-        """A whole direction, decoded, as numpy arrays; see `data_pipeline.shards.features`."""
+        """A whole direction, decoded, as numpy arrays; see `data_pipeline.shards.write.features`."""
         return features().deserialize_example_np(self.record(split, index))
 
     def train_batches(
@@ -153,7 +153,7 @@ class ShardSet:
             split if that is less.
           seed: of order and crops.
           start_step: the step of the first batch.
-          rows: which rows of each batch to read, where several hosts share it (`reactface_jax.sharding.host_rows`);
+          rows: which rows of each batch to read, where several hosts share it (`training.sharding.host_rows`);
             None: all.
 
         Raises:

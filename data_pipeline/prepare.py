@@ -13,11 +13,11 @@ this file: the commands import it themselves.
 
 import tyro
 
-from data_pipeline.check import check
-from data_pipeline.labels import labels
-from data_pipeline.recordings import extract, import_pairs
-from data_pipeline.verify import verify
-from data_pipeline.write_shards import shards
+from data_pipeline.labels.command import labels
+from data_pipeline.own_recordings.command import extract, import_pairs
+from data_pipeline.raw_tree.check import check
+from data_pipeline.shards.command import shards
+from data_pipeline.shards.verify import verify
 from reactface_jax.errors import reports_user_errors
 
 

@@ -8,19 +8,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactface_jax import convert, losses, metrics, rendering, stream
+    from reactface_jax import convert, metrics, rendering
     from reactface_jax.config import Config, load_config
-    from reactface_jax.conversation import Conversation
-    from reactface_jax.generation import generate
     from reactface_jax.models import ReactFace, build_model
+    from reactface_jax.online import stream
+    from reactface_jax.online.conversation import Conversation
+    from reactface_jax.online.generation import generate
+    from reactface_jax.training import losses
 
-_MODULES = ("convert", "losses", "metrics", "rendering", "stream")
+_MODULES = {
+    "convert": "convert",
+    "losses": "training.losses",
+    "metrics": "metrics",
+    "rendering": "rendering",
+    "stream": "online.stream",
+}
 _HOMES = {
     "Config": "config",
-    "Conversation": "conversation",
+    "Conversation": "online.conversation",
     "ReactFace": "models",
     "build_model": "models",
-    "generate": "generation",
+    "generate": "online.generation",
     "load_config": "config",
 }
 
@@ -41,7 +49,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"reactface_jax.{name}")
+        return importlib.import_module(f"reactface_jax.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"reactface_jax.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'reactface_jax' has no attribute {name!r}")

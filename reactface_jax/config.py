@@ -10,7 +10,7 @@ import io
 import itertools
 import re
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -326,3 +326,39 @@ def field_names(kind: type[Any], prefix: str = "") -> list[str]:
         else:
             names.append(f"{prefix}{name}")
     return names
+
+
+def config_from_json(values: Mapping[str, Any]) -> Config:
+    """The configuration that `dataclasses.asdict` made `values` of. Raises `UserError` for a field unknown here."""
+    return _dataclass_from(Config, values)
+
+
+def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            nearest = difflib.get_close_matches(name, hints, n=1, cutoff=0.0)[0]
+            raise UserError(
+                f"the configuration has the unknown field {prefix}{name} (the nearest here is {prefix}{nearest}); "
+                "use the version of reactface_jax that wrote it"
+            )
+    return kind(
+        **{
+            name: _dataclass_from(hints[name], value, f"{prefix}{name}.")
+            if dataclasses.is_dataclass(hints[name])
+            else value
+            for name, value in values.items()
+        }
+    )
+
+
+def differences(saved: Any, current: Any, prefix: str = "") -> list[str]:
+    """Lines such as `model.momentum: 0.9 there, 0.999 here` for the fields in which two configurations differ."""
+    lines: list[str] = []
+    for part in dataclasses.fields(saved):
+        name, there, here = f"{prefix}{part.name}", getattr(saved, part.name), getattr(current, part.name)
+        if dataclasses.is_dataclass(there):
+            lines += differences(there, here, f"{name}.")
+        elif there != here:
+            lines.append(f"{name}: {there!r} there, {here!r} here")
+    return lines

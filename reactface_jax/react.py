@@ -25,10 +25,9 @@ import tyro
 from jaxtyping import Float, UInt8
 from rich.progress import track
 
-from reactface_jax.audio import normalise, read_audio, read_audio_or_none
-from reactface_jax.checkpoint import Run, load_run
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.face import (
+from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
+from reactface_jax.media.face import (
     check_choice,
     choose,
     crop,
@@ -38,13 +37,14 @@ from reactface_jax.face import (
     model_frame,
     steady_crops,
 )
-from reactface_jax.generation import Protocol, check_protocol, generate, generate_online, protocol_of
-from reactface_jax.layouts import arrange, layout_size
-from reactface_jax.listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
+from reactface_jax.media.picture_grid import arrange, layout_size
+from reactface_jax.media.video import VideoWriter, check_output_folder, expected_frames, iterate_video
 from reactface_jax.models import build_model
-from reactface_jax.params_file import require_new
+from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
+from reactface_jax.rendering.drawn_listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from reactface_jax.video import VideoWriter, check_output_folder, expected_frames, iterate_video
+from reactface_jax.weights.params_file import require_new
+from reactface_jax.weights.run import Run, load_run
 
 T = TypeVar("T")
 Renderer = Literal["head", "pirender", "faceverse", "none"]

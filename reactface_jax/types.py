@@ -10,6 +10,8 @@ Legend of dimension letters, used in every shape of this project:
 The 58 coefficients are 52 expression weights, 3 rotations (rad) and 3 translations.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +38,7 @@ class Batch(NamedTuple):
     """The one real listener of the clip."""
     neighbours: Float[AnyArray, "B M T C"] | Int[AnyArray, "B M 2"]
     """Appropriate reactions; or, as they come from the loader, row and first frame of each in the table of the split's
-    listeners (reactface_jax/neighbours.py)."""
+    listeners (reactface_jax/training/neighbour_table.py)."""
     neighbour_mask: Bool[AnyArray, "B M"]
     """Which of them are real: a clip may have fewer than M."""
     clip: Int[AnyArray, " B"]
@@ -52,3 +54,14 @@ class Reactions(NamedTuple):
     std: Float[AnyArray, "B K N D"]
     speaker: Float[AnyArray, "B T C"]
     """The speaker's own coefficients, reconstructed (a training signal)."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A split's real people, in its order. Raw coefficients."""
+
+    speaker: Float[np.ndarray, "N T C"]
+    listener: Float[np.ndarray, "N T C"]
+    neighbours: Bool[np.ndarray, "N N"]
+    clip_ids: Sequence[str]
+    coefficient_names: Sequence[str]

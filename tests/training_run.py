@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from reactface_jax.config import Config, ModelConfig, load_config
-from reactface_jax.train_state import TrainState
-from reactface_jax.training import TrainingData
+from reactface_jax.training.loop import TrainingData
+from reactface_jax.training.state import TrainState
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch, Reactions
 
 ROOT = pathlib.Path(__file__).parents[1]

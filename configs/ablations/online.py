@@ -1,9 +1,9 @@
 """What it costs not to see the future: the reference's model, evaluated by prefixes, and the causal one, streamed.
 
-`python -m reactface_jax.ablations --set online --config configs/demo.py --data SHARDS --out runs/online --train.seed 0`
+`reactface ablations --set online --config configs/demo.py --data SHARDS --out runs/online --train.seed 0`
 """
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="The causal model against the reference's",

@@ -1,6 +1,6 @@
-"""What the speaker's voice and face give: `python -m reactface_jax.ablations --set table3 …` (docs/ablations.md)."""
+"""What the speaker's voice and face give: `reactface ablations --set table3 …` (docs/ablations.md)."""
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="Table III: the speaker's modalities",

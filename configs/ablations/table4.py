@@ -1,6 +1,6 @@
 """What the interactions with speech (MIM) and face (VIM) give: `--set table4`."""
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="Table IV: synchronisation, MIM and VIM",

@@ -1,6 +1,6 @@
 """Point-to-point alignment with speech instead of MIM's biased past: `--set table5`."""
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="Table V: alignment with speech",

@@ -1,6 +1,6 @@
 """No momentum between the latents of windows: `--set table6`."""
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="Table VI: momentum",

@@ -1,6 +1,6 @@
 """The losses, one left out in each row: `--set table7`."""
 
-from reactface_jax.ablation_sets import Ablation, Variant
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
 
 config = Ablation(
     title="Table VII: losses",

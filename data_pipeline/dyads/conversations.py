@@ -11,7 +11,7 @@ from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, Answer, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, write_script
 from data_pipeline.dyads.voice import listen, speak
-from data_pipeline.react2023 import SPLITS
+from data_pipeline.raw_tree.react2023 import SPLITS
 from reactface_jax.errors import UserError
 from reactface_jax.rendering import Look
 from reactface_jax.types import FRAME_RATE

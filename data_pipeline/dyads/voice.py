@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipeline.dyads.scripts import Script
-from reactface_jax.audio import read_audio
+from reactface_jax.media.audio import read_audio
 from reactface_jax.types import FRAME_RATE
 
 RATE = 44_100

@@ -22,8 +22,8 @@ from data_pipeline.dyads.performance import COEFFICIENT_NAMES
 from data_pipeline.dyads.scripts import ROLES
 from data_pipeline.dyads.voice import RATE
 from reactface_jax.errors import UserError
+from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
-from reactface_jax.video import VideoWriter
 
 TRUTH_FILE = "dyads.json"
 

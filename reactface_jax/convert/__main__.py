@@ -19,8 +19,8 @@ from reactface_jax.config import ModelConfig, load_config
 from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.params_file import require_new, save_params
 from reactface_jax.rendering.faceverse import convert_faceverse
+from reactface_jax.weights.params_file import require_new, save_params
 
 
 def reactface(checkpoint: tyro.conf.Positional[Path], out: Path, config: Path | None = None) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from reactface_jax.export.motion import Motion
-from reactface_jax.rendering.head_look import Look
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES, PIVOT, head_mesh
-from reactface_jax.rendering.head_texture import paint
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES, PIVOT, head_mesh
+from reactface_jax.rendering.arkit_head.texture import paint
 
 _FLOAT, _UNSIGNED_BYTE, _UNSIGNED_SHORT = 5126, 5121, 5123
 _VERTICES, _INDICES = 34962, 34963  # what a buffer view is for

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from reactface_jax.errors import UserError
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
 NAMES_FILE = "coefficient_names.json"

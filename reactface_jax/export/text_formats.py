@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from reactface_jax.export.motion import Motion
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
 # The columns of Apple's app and Unreal, in their order: 52 weights and nine angles.
 _EYE = ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")

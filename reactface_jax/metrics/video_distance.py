@@ -153,7 +153,7 @@ def _videos(folder: Path) -> dict[str, Path]:
 
 
 def _read(path: Path, num_frames: int) -> Any:
-    from reactface_jax.video import iterate_video
+    from reactface_jax.media.video import iterate_video
 
     frames = []
     for frame in iterate_video(path):

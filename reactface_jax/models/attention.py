@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from reactface_jax.models.linear import dense
+from reactface_jax.ops.linear import dense
 
 LAYER_NORM_EPSILON = 1e-5
 _ATTENTION_SCALE = 1 / 2  # PyTorch draws the three projections as one Xavier-uniform matrix of [3 D, D]

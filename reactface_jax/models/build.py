@@ -1,7 +1,7 @@
 """From a configuration to its network."""
 
 from reactface_jax.config import ModelConfig
-from reactface_jax.models.causal_reactface import CausalReactFace
+from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.reactface import ReactFace
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from reactface_jax.models.convolution import conv3d
+from reactface_jax.ops.convolution import conv3d
 
 NUM_CLASSES = 400
 SIZE = 224

@@ -6,9 +6,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
-from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import MASKED, Alignment, alignment_bias, hide_beyond, periodic, temporal_bias
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO
+from reactface_jax.ops.linear import dense
 
 _ENCODER_HEADS = 4
 _ENCODER_FEED_FORWARD = 1024

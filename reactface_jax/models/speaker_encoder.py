@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, Int
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.boundary import at_boundary
-from reactface_jax.models.linear import dense
 from reactface_jax.models.positions import alignment_bias, hide_beyond, periodic, temporal_bias
 from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
+from reactface_jax.ops.linear import dense
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
 
 SPEECH_RATIO = 2  # speech frames a video frame: S = 2 T

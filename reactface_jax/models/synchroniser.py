@@ -8,9 +8,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer
-from reactface_jax.models.linear import PYTORCH_SCALE, dense
 from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
 from reactface_jax.models.speaker_encoder import SPEECH_RATIO
+from reactface_jax.ops.linear import PYTORCH_SCALE, dense
 from reactface_jax.types import NUM_COEFFICIENTS
 
 

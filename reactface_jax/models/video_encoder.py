@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from reactface_jax.models.convolution import conv3d
-from reactface_jax.models.linear import PYTORCH_SCALE, dense, kernel_initializer
-from reactface_jax.models.pooling import max_pool
+from reactface_jax.ops.convolution import conv3d
+from reactface_jax.ops.linear import PYTORCH_SCALE, dense, kernel_initializer
+from reactface_jax.ops.pooling import max_pool
 from reactface_jax.types import AnyArray
 
 INSTANCE_NORM_EPSILON = 1e-5

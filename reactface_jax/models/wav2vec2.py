@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.boundary import at_boundary, row_by_row
-from reactface_jax.models.grouped_convolution import grouped_conv
 from reactface_jax.models.recomputation import Remat, recomputed
+from reactface_jax.ops.grouped_convolution import grouped_conv
 from reactface_jax.types import AnyArray
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)

@@ -5,19 +5,19 @@ The portrait's names are imported when they are first used: drawing the 3-D head
 
 from typing import TYPE_CHECKING, Any
 
-from reactface_jax.rendering.head import HeadRenderer
-from reactface_jax.rendering.head_look import Look
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 
 if TYPE_CHECKING:
-    from reactface_jax.rendering.portrait import PortraitRenderer, pirender
+    from reactface_jax.rendering.pirender.portrait import PortraitRenderer, pirender
 
 __all__ = ["ARKIT_NAMES", "HeadRenderer", "Look", "PortraitRenderer", "pirender"]
 
 
 def __getattr__(name: str) -> Any:
     if name in ("PortraitRenderer", "pirender"):
-        from reactface_jax.rendering import portrait
+        from reactface_jax.rendering.pirender import portrait
 
         return getattr(portrait, name)
     raise AttributeError(f"module 'reactface_jax.rendering' has no attribute {name!r}")

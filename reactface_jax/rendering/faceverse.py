@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
-from reactface_jax.rendering.head import NEUTRAL, rotation_matrix
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
 from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 

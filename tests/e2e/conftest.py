@@ -5,7 +5,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from training_run import StandIn
 
-from reactface_jax import sharding, training
+from reactface_jax.training import loop as training
+from reactface_jax.training import sharding
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from unit.trapped_tree import LENGTH, NUM_DAMAGED, PAIRS, Trapped
 
 from data_pipeline.loader import open_shards
 from data_pipeline.prepare import main
-from data_pipeline.shards import write_shards
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -150,7 +150,7 @@ def test_three_epochs(tree: Trapped, folder: Path) -> None:
 
 DRIVER = """
 import multiprocessing, os, signal, sys
-from data_pipeline import shards
+from data_pipeline.shards import write as shards
 
 raw, out, place, workers = sys.argv[1:]
 

@@ -12,11 +12,12 @@ import optax
 import pytest
 import small_model
 
-from reactface_jax.checkpoint import About, Checkpoints
 from reactface_jax.config import Config, DataConfig, EvalConfig
 from reactface_jax.models import build_model
-from reactface_jax.params_file import save_params
-from reactface_jax.train_state import TrainState
+from reactface_jax.training.checkpoints import Checkpoints
+from reactface_jax.training.state import TrainState
+from reactface_jax.weights.params_file import save_params
+from reactface_jax.weights.run import About
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -25,7 +26,7 @@ import raw_tree
 
 import eval as command
 from data_pipeline.loader import open_shards
-from data_pipeline.shards import write_shards
+from data_pipeline.shards.write import write_shards
 
 FRAMES, SIZE = 50, 32
 

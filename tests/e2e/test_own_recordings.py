@@ -9,9 +9,9 @@ import pytest
 
 from data_pipeline import prepare
 from data_pipeline.loader import open_shards  # TensorFlow has to come before whatever draws
-from data_pipeline.react2023 import list_splits, read_coefficients
-from data_pipeline.shards import write_shards
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES
+from data_pipeline.raw_tree.react2023 import list_splits, read_coefficients
+from data_pipeline.shards.write import write_shards
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
 CLIP = Path(__file__).parents[3] / "shared" / "assets" / "dyad_speaker_listener_9s.mp4"
 

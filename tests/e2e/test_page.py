@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactface_jax import evaluation, page, report
-from reactface_jax.attention_maps import AttentionMap
-from reactface_jax.page.packing import LEVELS
-from reactface_jax.page.recordings import record
-from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer
+from reactface_jax.evaluation import page, report
+from reactface_jax.evaluation import rows as evaluation
+from reactface_jax.evaluation.attention_maps import AttentionMap
+from reactface_jax.evaluation.page.packing import LEVELS
+from reactface_jax.evaluation.page.recordings import record
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 from reactface_jax.types import NUM_COEFFICIENTS
 
 playwright = pytest.importorskip("playwright.sync_api")

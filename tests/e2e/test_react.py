@@ -13,17 +13,19 @@ import pytest
 from PIL import Image
 
 from reactface_jax import convert, load_config
-from reactface_jax.audio import read_audio
-from reactface_jax.checkpoint import About, Checkpoints
 from reactface_jax.export.__main__ import main as export
-from reactface_jax.face import find_faces
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.face import find_faces
+from reactface_jax.media.video import VideoWriter, read_video, resize
 from reactface_jax.models import build_model
-from reactface_jax.params_file import save_params
 from reactface_jax.react import main
-from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer
-from reactface_jax.train_state import TrainState
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
+from reactface_jax.training.checkpoints import Checkpoints
+from reactface_jax.training.state import TrainState
 from reactface_jax.types import SAMPLES_PER_FRAME
-from reactface_jax.video import VideoWriter, read_video, resize
+from reactface_jax.weights.params_file import save_params
+from reactface_jax.weights.run import About
 
 CONFIG = load_config(Path(__file__).parents[2] / "configs" / "tiny.py", ["--eval.protocol", "window"])
 POSE_NAMES = tuple(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz")

@@ -13,11 +13,11 @@ from PIL import Image
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
-from reactface_jax.params_file import load_params
-from reactface_jax.rendering.head import NEUTRAL
-from reactface_jax.rendering.renderer_config import RendererConfig, RendererData, RendererTraining, load_renderer_config
-from reactface_jax.rendering.renderer_training import RendererBatches, _of_raw, draw_samples, train_renderer
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
+from reactface_jax.rendering.pirender.config import RendererConfig, RendererData, RendererTraining, load_renderer_config
+from reactface_jax.rendering.pirender.training import RendererBatches, _of_raw, draw_samples, train_renderer
 from reactface_jax.types import Batch
+from reactface_jax.weights.params_file import load_params
 
 ROOT = Path(__file__).parents[2]
 FRAMES, SIZE = 28, 32

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from unit.raw_tree import write_labels, write_split
 
-from data_pipeline.shards import write_shards
-from reactface_jax.checkpoint import load_run
+from data_pipeline.shards.write import write_shards
+from reactface_jax.weights.run import load_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 16

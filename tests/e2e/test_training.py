@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from training_run import ROOT, assert_same, configure, kernel, make_batch, make_data, without_dropout
 
-from reactface_jax import training
-from reactface_jax.checkpoint import load_run
-from reactface_jax.divergence import first_not_finite
 from reactface_jax.errors import UserError
-from reactface_jax.training import train
+from reactface_jax.training import loop as training
+from reactface_jax.training.divergence import first_not_finite
+from reactface_jax.training.loop import train
+from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
 

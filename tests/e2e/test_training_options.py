@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from training_run import FRAMES, StandIn, assert_same, configure, make_batch, make_data
 
-from reactface_jax.checkpoint import load_run
 from reactface_jax.config import OptimizerConfig
-from reactface_jax.divergence import read_dump
 from reactface_jax.errors import UserError
-from reactface_jax.optimizer import make_optimizer
-from reactface_jax.replay import replay
-from reactface_jax.train_step import make_gradient
-from reactface_jax.training import train
+from reactface_jax.training.divergence import read_dump
+from reactface_jax.training.loop import train
+from reactface_jax.training.optimizer import make_optimizer
+from reactface_jax.training.replay_diverged_step import replay
+from reactface_jax.training.step import make_gradient
+from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
 

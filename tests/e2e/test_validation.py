@@ -10,11 +10,13 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 from training_run import StandIn, configure, make_batch, make_data
 
-from reactface_jax import metrics, training
-from reactface_jax.checkpoint import load_run
-from reactface_jax.evaluation import Clips, clip_noise
-from reactface_jax.train_step import to_unit_range
-from reactface_jax.training import TrainingData, train
+from reactface_jax import metrics
+from reactface_jax.evaluation.rows import clip_noise
+from reactface_jax.ops.pixels import to_unit_range
+from reactface_jax.training import loop as training
+from reactface_jax.training.loop import TrainingData, train
+from reactface_jax.types import Clips
+from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
 

@@ -14,12 +14,12 @@ from oracle.weights import randomise
 from torch import nn
 from torch.nn import functional as F
 
-from reactface_jax.models import convolution, grouped_convolution, kernel_gradient
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
-from reactface_jax.models.pooling import max_pool
 from reactface_jax.models.positions import MASKED, alignment_bias, periodic, sinusoidal, temporal_bias
 from reactface_jax.models.reaction_decoder import interpolate_latents
 from reactface_jax.models.video_encoder import VideoEncoder, instance_norm, resize_nearest
+from reactface_jax.ops import convolution, grouped_convolution, kernel_gradient
+from reactface_jax.ops.pooling import max_pool
 
 assert_close = functools.partial(chex.assert_trees_all_close, rtol=0, atol=1e-5)
 

@@ -10,9 +10,10 @@ import jax
 from jax.sharding import PartitionSpec
 from training_run import StandIn, configure, make_batch, make_data
 
-from reactface_jax import hosts, sharding, training
-from reactface_jax.sharding import host_rows, make_mesh
-from reactface_jax.training import train
+from reactface_jax.training import hosts, sharding
+from reactface_jax.training import loop as training
+from reactface_jax.training.loop import train
+from reactface_jax.training.sharding import host_rows, make_mesh
 
 ROWS = 8
 

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from reactface_jax import sharding
-from reactface_jax.collectives import Collective, collectives
+from benchmarks.hlo_collectives import Collective, collectives
 from reactface_jax.config import AudioConfig, Config, DataConfig, MeshConfig, ModelConfig, TrainConfig
-from reactface_jax.lowering import train_step
-from reactface_jax.models import convolution, pooling, video_encoder
+from reactface_jax.models import video_encoder
+from reactface_jax.ops import convolution, pooling
+from reactface_jax.training import sharding
+from reactface_jax.training.program import make_program
 
 HLO = """
 %body (p: (s32[], f32[4])) -> (s32[], f32[4]) {
@@ -60,12 +61,12 @@ def full_size(**mesh: int) -> Config:
 def compiled():
     """With F-Enc in the form of accelerators: a CPU's has loops of its own in the gradients."""
     config = full_size(data=2, fsdp=2, model=2)
-    step, state, batch = train_step(config, sharding.make_mesh(config=config.mesh))
+    program = make_program(config, sharding.make_mesh(config=config.mesh))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(video_encoder, "conv3d", convolution.native)
         patch.setattr(video_encoder, "max_pool", pooling.native)
-        lowered = step.lower(state, batch)
-    return collectives(lowered.compile().as_text()), state
+        lowered = program.step.lower(program.state, program.batch)
+    return collectives(lowered.compile().as_text()), program.state
 
 
 def local_shapes(state) -> dict[str, tuple[int, ...]]:

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from reactface_jax import hosts
-from reactface_jax.checkpoint import load_run
+from reactface_jax.training import hosts
+from reactface_jax.weights.run import load_run
 
 JOB = pathlib.Path(__file__).with_name("host_job.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{JOB.parents[2]}:{JOB.parents[1]}"}

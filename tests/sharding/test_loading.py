@@ -11,7 +11,7 @@ import numpy as np
 from unit import raw_tree
 
 from data_pipeline.loader import open_shards
-from data_pipeline.shards import write_shards
+from data_pipeline.shards.write import write_shards
 
 JOB = Path(__file__).parent / "loader_job.py"
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import pytest
 
 import reactface_jax as rf
-from reactface_jax import sharding, stream
 from reactface_jax.config import AudioConfig, Config, MeshConfig, ModelConfig
-from reactface_jax.lowering import train_step
 from reactface_jax.models.reactface import ReactFace
+from reactface_jax.online import stream
+from reactface_jax.training import sharding
+from reactface_jax.training.program import make_program
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 PLATFORMS = ("tpu", "cuda")
@@ -32,8 +33,8 @@ def lowered(function, *arguments) -> str:
 
 def test_the_train_step_lowers_on_a_mesh():
     config = Config(model=MODEL, mesh=MeshConfig(fsdp=2, model=2))
-    step, state, batch = train_step(config, sharding.make_mesh(config=config.mesh))
-    module = lowered(step, state, batch)
+    program = make_program(config, sharding.make_mesh(config=config.mesh))
+    module = lowered(program.step, program.state, program.batch)
     assert "bf16" in module
     assert "dim_numbers = [b, 0, 1, 2, f]" in module  # F-Enc's native 3-D convolution, not the CPU's sums of taps
 

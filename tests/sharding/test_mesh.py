@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from reactface_jax import sharding
 from reactface_jax.config import Config, MeshConfig, ModelConfig, TrainConfig
 from reactface_jax.errors import UserError
-from reactface_jax.lowering import state_shapes
+from reactface_jax.training import sharding
+from reactface_jax.training.program import make_program
 
 GOLDEN = Path(__file__).parent / "golden" / "specs.txt"
 
@@ -100,7 +100,7 @@ def words(spec: PartitionSpec) -> str:
 def test_the_full_size_model_lies_as_the_golden_table_says(caplog):
     """To accept a change: write `table(params)` to tests/sharding/golden/specs.txt, and read the difference."""
     mesh = sharding.make_mesh(config=MeshConfig(fsdp=2, model=2))
-    state = state_shapes(Config())
+    state = make_program(Config(), sharding.make_mesh(config=MeshConfig())).state
     specs = sharding.specs(state, mesh)
     assert "no multiple" not in caplog.text
     params = {p.removeprefix("params/"): s for p, s in specs.items() if p.startswith("params/")}

@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reactface_jax import sharding
 from reactface_jax.config import MeshConfig, load_config
-from reactface_jax.lowering import model_and_optimizer
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
-from reactface_jax.train_state import TrainState
-from reactface_jax.training import init_params, make_train_step
+from reactface_jax.training import sharding
+from reactface_jax.training.program import make_program
+from reactface_jax.training.state import TrainState
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
 
 FRAMES = 8
@@ -50,24 +49,17 @@ def make_batch(size: int = 8, neighbours: int = 3) -> Batch:
     )
 
 
-def init() -> TrainState:
-    model, optimizer = model_and_optimizer(CONFIG)
-    return TrainState.create(init_params(model, CONFIG, jax.random.key(1)), optimizer, jax.random.key(0))
-
-
 @pytest.fixture(scope="module")
 def start() -> TrainState:
-    return jax.device_get(jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})())
+    return jax.device_get(make_program(CONFIG, sharding.make_mesh(jax.devices()[:1], MeshConfig())).start())
 
 
 def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState, dict[str, jax.Array]]:
     """The state after a step on these devices, and its metrics."""
     mesh = sharding.make_mesh(devices, config)
-    placement = sharding.shardings(start, mesh)
-    step = sharding.on_mesh(make_train_step(*model_and_optimizer(CONFIG), CONFIG), mesh)
-    step = jax.jit(step, donate_argnums=0, out_shardings=(placement, None))
+    program = make_program(CONFIG, mesh)
     start = dataclasses.replace(start, key=jax.random.key(0))  # a key stays on its device, and the step takes it
-    return step(jax.device_put(start, placement), sharding.place_batch(make_batch(), mesh))
+    return program.step(jax.device_put(start, program.placement), sharding.place_batch(make_batch(), mesh))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reactface_jax.video import VideoWriter
+from reactface_jax.media.video import VideoWriter
 
 SIZE = 64
 

@@ -13,10 +13,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import eval as evaluation_command
-from reactface_jax import ablations
-from reactface_jax.ablation_sets import Ablation, Variant, load_ablation
-from reactface_jax.ablations import COLUMNS, FULL
 from reactface_jax.config import load_config
+from reactface_jax.evaluation import ablations
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
+from reactface_jax.evaluation.ablations import COLUMNS, FULL
 
 ROOT = Path(__file__).parents[2]
 CLIPS, FRAMES = 4, 60
@@ -142,7 +142,7 @@ def test_as_a_command():
         "--train.stepps",
         "3",
     ]
-    program = [sys.executable, "-m", "reactface_jax.ablations", *words]
+    program = [sys.executable, "-m", "reactface_jax.evaluation.ablations", *words]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "error: --train.stepps is no field of the configuration; did you mean --train.steps?" in done.stderr

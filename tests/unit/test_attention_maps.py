@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_model
 
-from reactface_jax.attention_maps import attention_maps, windows_of
+from reactface_jax.evaluation.attention_maps import attention_maps, windows_of
 from reactface_jax.models import build_model
 
 FRAMES = 20

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from reactface_jax.audio import normalise, read_audio, read_audio_or_none
 from reactface_jax.errors import UserError
-from reactface_jax.video import VideoWriter
+from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
+from reactface_jax.media.video import VideoWriter
 
 
 def write_wav(path: Path, samples: np.ndarray, rate: int, layout: str) -> Path:

@@ -9,10 +9,10 @@ import numpy as np
 
 from reactface_jax.config import Config, load_config
 from reactface_jax.models import build_model
-from reactface_jax.optimizer import make_optimizer
-from reactface_jax.train_state import TrainState
-from reactface_jax.train_step import make_train_step
-from reactface_jax.training import init_params
+from reactface_jax.training.init import init_params
+from reactface_jax.training.optimizer import make_optimizer
+from reactface_jax.training.state import TrainState
+from reactface_jax.training.step import make_train_step
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
 
 STEPS, FRAMES = 200, 16

@@ -11,11 +11,11 @@ from etils.epath import backend, gpath
 from fsspec.implementations.memory import MemoryFileSystem
 from raw_tree import write_csv, write_split
 
-from data_pipeline.check import check
-from data_pipeline.description import read_description
-from data_pipeline.remote import fetched, place
-from data_pipeline.shards import write_shards
-from data_pipeline.verify import verify
+from data_pipeline.raw_tree.check import check
+from data_pipeline.shards.description import read_description
+from data_pipeline.shards.remote import fetched, place
+from data_pipeline.shards.verify import verify
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
 

@@ -15,11 +15,11 @@ import pytest
 from small_model import CONFIG, clip, random_params
 
 import reactface_jax as rf
-from reactface_jax import stream
 from reactface_jax.errors import UserError
-from reactface_jax.generation import generate_online
-from reactface_jax.models.convolution import conv3d
-from reactface_jax.models.running_statistics import accumulate
+from reactface_jax.models.causal.running_statistics import accumulate
+from reactface_jax.online import stream
+from reactface_jax.online.generation import generate_online
+from reactface_jax.ops.convolution import conv3d
 
 WIDTH, T, K, SIZE = 4, 32, 2, 16
 CAUSAL = dataclasses.replace(CONFIG, causal=True, block=2, max_context=12)

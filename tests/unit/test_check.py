@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from raw_tree import person, write_csv, write_split, write_wav
 
-from data_pipeline.check import check
-from data_pipeline.react2023 import list_splits
-from data_pipeline.shards import write_shards
+from data_pipeline.raw_tree.check import check
+from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
 

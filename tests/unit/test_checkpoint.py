@@ -9,20 +9,21 @@ import numpy as np
 import optax
 import pytest
 
-from reactface_jax.checkpoint import (
-    About,
-    Checkpoints,
-    check_resumable,
+from reactface_jax.config import (
+    Config,
+    EvalConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
     config_from_json,
     differences,
-    load_run,
-    versions,
 )
-from reactface_jax.config import Config, EvalConfig, ModelConfig, OptimizerConfig, TrainConfig
 from reactface_jax.errors import UserError
-from reactface_jax.optimizer import learning_rate, make_optimizer, path_mask
-from reactface_jax.sharding import abstract, make_mesh, shardings
-from reactface_jax.train_state import TrainState, stream
+from reactface_jax.training.checkpoints import Checkpoints, check_resumable
+from reactface_jax.training.optimizer import learning_rate, make_optimizer, path_mask
+from reactface_jax.training.sharding import abstract, make_mesh, shardings
+from reactface_jax.training.state import TrainState, stream
+from reactface_jax.weights.run import About, load_run, versions
 
 NAMES = tuple(f"c{i}" for i in range(58))
 OPTIMIZER = make_optimizer(OptimizerConfig(learning_rate=0.1), 10, ("frozen/",))

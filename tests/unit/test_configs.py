@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from reactface_jax.checkpoint import differences
-from reactface_jax.config import Config, load_config
+from reactface_jax.config import Config, differences, load_config
 from reactface_jax.models.build import build_model
-from reactface_jax.rendering.renderer_config import is_renderer_config, load_renderer_config
+from reactface_jax.rendering.pirender.config import is_renderer_config, load_renderer_config
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 

@@ -10,8 +10,8 @@ import pytest
 from small_model import CONFIG, random_params
 
 import reactface_jax as rf
-from reactface_jax.conversation import Conversation
 from reactface_jax.errors import UserError
+from reactface_jax.online.conversation import Conversation
 
 WIDTH, SIZE, T = 4, 16, 16
 RATE = 16_000

@@ -15,7 +15,7 @@ from reactface_jax import convert
 from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert import __main__ as command
 from reactface_jax.errors import UserError
-from reactface_jax.params_file import load_params, save_params
+from reactface_jax.weights.params_file import load_params, save_params
 
 
 @pytest.fixture(scope="module", name="model_state")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from raw_tree import write_split
 
-from data_pipeline.description import checksum, read_description
 from data_pipeline.loader import open_shards
-from data_pipeline.shards import write_shards
-from data_pipeline.verify import verify
+from data_pipeline.shards.description import checksum, read_description
+from data_pipeline.shards.verify import verify
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
 

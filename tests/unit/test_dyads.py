@@ -17,10 +17,10 @@ from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, answer
 from data_pipeline.dyads.performance import COEFFICIENT_NAMES, GESTURES, channels, envelope
 from data_pipeline.dyads.scripts import CHANCES, LENGTHS, Event, Script, Turn, write_script
 from data_pipeline.dyads.voice import RATE, SAMPLES_PER_FRAME, speak
-from reactface_jax.audio import read_audio
 from reactface_jax.errors import UserError
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.video import read_video
 from reactface_jax.types import NUM_EXPRESSION
-from reactface_jax.video import read_video
 
 SMALL = {"num_clips": 4, "seconds": 2, "takes": 2, "size": (64, 64)}
 

@@ -12,9 +12,9 @@ import pytest
 from reactface_jax.export.__main__ import main
 from reactface_jax.export.motion import NAMES_FILE, motion
 from reactface_jax.export.text_formats import LIVE_LINK_WEIGHTS
-from reactface_jax.rendering.head import NEUTRAL, HeadRenderer, rotation_matrix
-from reactface_jax.rendering.head_look import Look
-from reactface_jax.rendering.head_mesh import ARKIT_NAMES, PIVOT, head_mesh
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES, PIVOT, head_mesh
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer, rotation_matrix
 
 FRAMES = 30
 DATA_NAMES = ARKIT_NAMES[::-1]  # another order than ours

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reactface_jax import face
 from reactface_jax.errors import UserError
-from reactface_jax.face import FaceTrack, choose, crop, find_faces, link, longest_loss, model_frame, steady_crops
-from reactface_jax.rendering.head import NEUTRAL, HeadRenderer, Look
+from reactface_jax.media import face
+from reactface_jax.media.face import FaceTrack, choose, crop, find_faces, link, longest_loss, model_frame, steady_crops
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 
 def box(x: float, y: float, width: float = 20, height: float = 30) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 
 from reactface_jax.convert import __main__ as command
 from reactface_jax.errors import UserError
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, convert_faceverse, load_faceverse
-from reactface_jax.rendering.head import NEUTRAL
 
 NAMES = [f"shape{i}" for i in range(52)]
 SIDE = 9

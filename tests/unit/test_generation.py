@@ -15,9 +15,9 @@ from small_model import CONFIG, clip, random_params
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
-from reactface_jax.generation import _generate
 from reactface_jax.models import reactface
 from reactface_jax.models.listener import Carry, Speaker
+from reactface_jax.online.generation import _generate
 
 T, K = 10, 2  # two and a half windows
 

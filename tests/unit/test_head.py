@@ -5,8 +5,8 @@ import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.rendering import ARKIT_NAMES, HeadRenderer, Look
-from reactface_jax.rendering.head import NEUTRAL, rotation_matrix
-from reactface_jax.rendering.head_mesh import CENTRE, PLAIN, head_mesh
+from reactface_jax.rendering.arkit_head.mesh import CENTRE, PLAIN, head_mesh
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
 from reactface_jax.types import NUM_EXPRESSION
 
 # Colours that no other part of the face has: each part can be found in the picture by its hue alone.

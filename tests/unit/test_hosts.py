@@ -3,9 +3,9 @@
 import jax
 import pytest
 
-from reactface_jax import hosts
 from reactface_jax.config import HostsConfig
 from reactface_jax.errors import UserError
+from reactface_jax.training import hosts
 
 
 @pytest.mark.parametrize(

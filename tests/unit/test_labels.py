@@ -9,12 +9,12 @@ from PIL import Image
 from unit.raw_tree import write_csv, write_wav
 
 from data_pipeline import prepare
-from data_pipeline.appropriateness import cut, neighbours, voice
 from data_pipeline.dyads.attributes import attributes
 from data_pipeline.dyads.conversations import Recipe, plan
 from data_pipeline.dyads.conversations import neighbours as planted_neighbours
-from data_pipeline.labels import labels
-from data_pipeline.react2023 import list_splits, read_appropriateness
+from data_pipeline.labels.appropriateness import cut, neighbours, voice
+from data_pipeline.labels.command import labels
+from data_pipeline.raw_tree.react2023 import list_splits, read_appropriateness
 from reactface_jax.errors import UserError
 from reactface_jax.metrics import dtw, dtw_pairs
 from reactface_jax.metrics.dtw_pairs import Term, closest_pairs
@@ -197,7 +197,7 @@ def test_command_writes_what_the_reader_takes(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_picture_keeps_single_neighbours() -> None:
-    from data_pipeline.labels import _shrunk
+    from data_pipeline.labels.command import _shrunk
 
     matrix = np.zeros((1500, 1500), bool)
     matrix[700, 3] = True

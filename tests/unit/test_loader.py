@@ -11,12 +11,12 @@ import pytest
 from raw_tree import coefficients, frame, write_labels, write_split, write_wav
 
 from data_pipeline.loader import ShardSet, open_shards
-from data_pipeline.react2023 import list_splits
-from data_pipeline.shards import write_shards
-from reactface_jax.audio import normalise, read_audio
+from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
-from reactface_jax.neighbours import NeighbourTable
-from reactface_jax.sharding import make_mesh
+from reactface_jax.media.audio import normalise, read_audio
+from reactface_jax.training.neighbour_table import NeighbourTable
+from reactface_jax.training.sharding import make_mesh
 from reactface_jax.types import Batch
 
 LENGTHS = [12, 11, 12]

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from reactface_jax.errors import UserError
-from reactface_jax.face import FaceLandmarker, model_frame
-from reactface_jax.photo import cut_portrait, read_photo
-from reactface_jax.rendering.head import NEUTRAL, HeadRenderer
+from reactface_jax.media.face import FaceLandmarker, model_frame
+from reactface_jax.media.photo import cut_portrait, read_photo
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 
 @pytest.fixture(scope="module", name="faces")

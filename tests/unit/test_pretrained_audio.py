@@ -10,8 +10,8 @@ from small_model import AUDIO, CONFIG, random_params
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
-from reactface_jax.params_file import save_params
-from reactface_jax.training import with_pretrained_audio
+from reactface_jax.training.init import with_pretrained_audio
+from reactface_jax.weights.params_file import save_params
 
 
 def test_audio_encoder_is_replaced_and_nothing_else(tmp_path):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from raw_tree import coefficients, person, write_csv, write_names, write_person, write_split, write_wav
 
-from data_pipeline.clips import iterate_frames, read_clip
-from data_pipeline.react2023 import (
+from data_pipeline.raw_tree.clips import iterate_frames, read_clip
+from data_pipeline.raw_tree.react2023 import (
     list_splits,
     read_appropriateness,
     read_coefficient_names,

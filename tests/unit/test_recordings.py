@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline import prepare, recordings
-from data_pipeline.clip_files import COEFFICIENT_NAMES, landmarks
+from data_pipeline import prepare
 from data_pipeline.conversation_video import Conversation, read_conversation
-from data_pipeline.pairs import read_pairs
-from data_pipeline.react2023 import list_splits, read_coefficient_names, read_coefficients
-from data_pipeline.recordings import extract, import_pairs
-from reactface_jax.audio import read_audio
+from data_pipeline.own_recordings import command as recordings
+from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, landmarks
+from data_pipeline.own_recordings.command import extract, import_pairs
+from data_pipeline.own_recordings.pairs import read_pairs
+from data_pipeline.raw_tree.react2023 import list_splits, read_coefficient_names, read_coefficients
 from reactface_jax.errors import UserError
-from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL, HeadRenderer, Look
-from reactface_jax.video import VideoWriter, read_video
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.video import VideoWriter, read_video
+from reactface_jax.rendering.arkit_head.look import Look
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 JAW = ARKIT_NAMES.index("jawOpen")
 NUM_FRAMES = 80

@@ -14,12 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import eval as command
 from reactface_jax.errors import UserError
-from reactface_jax.evaluation import Clips
+from reactface_jax.evaluation.video_realism import open_watching
 from reactface_jax.metrics import video_distance
 from reactface_jax.models.i3d import I3DOutput
-from reactface_jax.params_file import save_params
-from reactface_jax.rendered_realism import open_watching
-from reactface_jax.rendering.head import ARKIT_NAMES, NEUTRAL
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
+from reactface_jax.types import Clips
+from reactface_jax.weights.params_file import save_params
 
 NUM_CLIPS, FRAMES = 4, 16
 NAMES = [*ARKIT_NAMES, *(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz")]

@@ -10,9 +10,10 @@ import pytest
 import small_model
 from rich.console import Console
 
-from reactface_jax import evaluation, report
 from reactface_jax.config import Config, EvalConfig
 from reactface_jax.errors import UserError
+from reactface_jax.evaluation import report
+from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.models import build_model
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 

@@ -11,11 +11,11 @@ import pytest
 from jobs import Die, Refuse, Write
 from raw_tree import write_split
 
-from data_pipeline.parts import EncodePair
 from data_pipeline.prepare import main
-from data_pipeline.react2023 import list_splits
-from data_pipeline.runners import Beam, Processes
-from data_pipeline.shards import write_shards
+from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.parts import EncodePair
+from data_pipeline.shards.runners import Beam, Processes
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
 needs_beam = pytest.mark.skipif(
@@ -74,7 +74,8 @@ def test_a_mended_file_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("writer", "file"), [("data_pipeline.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")]
+    ("writer", "file"),
+    [("data_pipeline.shards.assembly.ArrayRecordWriter", "train.array_record"), ("numpy.save", "set")],
 )
 def test_disk_is_full(tmp_path: Path, writer: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_split(tmp_path / "raw", "train", [3])

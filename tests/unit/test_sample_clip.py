@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reactface_jax import sample_clip
+from data_pipeline import sample_clip
 
 CONTENT = b"a clip"
 

@@ -9,11 +9,13 @@ from raw_tree import coefficients, frame, person, write_csv, write_labels, write
 
 from data_pipeline.host_tensorflow import tfds
 from data_pipeline.loader import open_shards
-from data_pipeline.prepare import check, shards, verify
-from data_pipeline.react2023 import list_splits
-from data_pipeline.shards import write_shards
-from reactface_jax.audio import read_audio
+from data_pipeline.raw_tree.check import check
+from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.command import shards
+from data_pipeline.shards.verify import verify
+from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
+from reactface_jax.media.audio import read_audio
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
-from reactface_jax.video import VideoWriter, iterate_video, read_video, resize
+from reactface_jax.media.video import VideoWriter, iterate_video, read_video, resize
 
 SIZE = (32, 48)
 

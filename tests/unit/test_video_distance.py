@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
+from reactface_jax.media.video import VideoWriter
 from reactface_jax.metrics import video_distance
 from reactface_jax.metrics.video_distance import compare_folders, frechet, resampled_interval
 from reactface_jax.models.i3d import I3DOutput
-from reactface_jax.video import VideoWriter
 
 
 def test_frechet_by_hand():

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from reactface_jax.media.video import read_video
 from reactface_jax.metrics.video_distance import MIN_FRAMES, activations, frechet
 from reactface_jax.models.i3d import I3D
-from reactface_jax.video import read_video
 
 CLIP = Path(__file__).parents[3] / "shared" / "assets" / "dyad_speaker_listener_9s.mp4"
 

@@ -1,0 +1,1 @@
+"""Which listeners are appropriate reactions to which speakers."""

@@ -1,0 +1,1 @@
+"""Recordings of two people, made into a raw tree."""

@@ -1,0 +1,326 @@
+"""Recordings of one's own as a tree of REACT2023's form: `prepare import`, and single people: `prepare extract`.
+
+    OUT/recordings/<name>.json                    what a conversation was made from and how it went; written last
+    OUT/Video_files/Own/<name>/<role>/<clip>.mp4  256x256, 25 fps; roles are speaker and listener
+    OUT/Audio_files/ ... .wav                     16 kHz mono
+    OUT/3D_FV_files/ ... .npy                     [T, 1, 58]
+    OUT/previews/<name>/<clip>.mp4 .png           to look at
+    OUT/train.csv val.csv test.csv                of all that is recorded
+    OUT/coefficient_names.json
+
+A conversation is written aside and moved to its place; without its json it does not count, and is made again.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from data_pipeline.conversation_video import OnFrame, read_conversation
+from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, Places, Recorded, write_clips
+from data_pipeline.own_recordings.extract import find_people, measure, segments
+from data_pipeline.own_recordings.pairs import SILENT, Pair, read_pairs
+from data_pipeline.own_recordings.preview import check_previews
+from data_pipeline.raw_tree.react2023 import SPLITS
+from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder, replacing
+from reactface_jax.media.audio import read_audio_or_none
+from reactface_jax.media.face import check_choice, choose
+from reactface_jax.media.video import expected_frames
+from reactface_jax.types import FRAME_RATE
+
+SITE = "Own"
+_RECORDS = "recordings"
+_PARTIAL = ".partial-"
+_FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files"}
+_SHORT_SOUND = 0.5  # s
+_UNSURE = 0.2  # a speaker's mouth that follows the sound less than this is worth a word
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the clips depend on beside the recording."""
+
+    clip_seconds: float = 30.0
+    min_seconds: float = 5.0
+    previews: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 / FRAME_RATE <= self.min_seconds <= self.clip_seconds:
+            raise UserError(
+                f"--min-seconds {self.min_seconds:g} must be above 0 and at most --clip-seconds {self.clip_seconds:g}"
+            )
+
+
+def import_pairs(
+    pairs: Path,
+    out: Path,
+    clip_seconds: float = 30.0,
+    min_seconds: float = 5.0,
+    previews: bool = True,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> None:
+    """Makes a raw tree of recorded conversations, or adds to one; what is there already is not made again.
+
+    Args:
+      pairs: a csv with the columns speaker and listener: videos; both in one where listener is empty. See
+        docs/own_recordings.md for more columns.
+      out: the tree's folder.
+      clip_seconds: length of the clips that recordings are cut into.
+      min_seconds: shorter ones are left out.
+      previews: write a video and a figure of every clip, to look at.
+      workers: processes.
+      overwrite: make recordings again that are there with other settings.
+    """
+    settings = Settings(clip_seconds, min_seconds, previews)
+    listed = read_pairs(pairs)
+    _claim(out)
+    todo = [pair for pair in listed if not _is_there(out, pair, settings, overwrite)]
+    if todo and previews:
+        check_previews()
+    if len(todo) < len(listed):
+        print(f"{out}: {len(listed) - len(todo)} of {len(listed)} recordings are there already")
+    failed = {}
+    try:
+        for pair, result in _run(out, todo, settings, workers):
+            if isinstance(result, UserError):
+                failed[pair.name] = result
+            else:
+                print(_told(pair, result))
+    finally:
+        _write_tables(out)
+    if failed:
+        for name, error in failed.items():
+            print(f"not imported: {name}: {error}")
+        name, error = next(iter(failed.items()))
+        if len(listed) == 1:
+            raise error
+        raise UserError(f"{len(failed)} of {len(listed)} recordings could not be imported, such as {name}: {error}")
+    clips = sum(len(record["clips"]) for record in _records(out))
+    print(f"{out}: {len(_records(out))} recordings, {clips} clips; next: prepare check --raw {out}")
+
+
+def _claim(out: Path) -> None:
+    """Makes the folder ours, or checks that it is; removes what a killed run left."""
+    if out.is_dir() and any(out.iterdir()) and not (out / _RECORDS).is_dir():
+        raise UserError(f"--out {out} is not empty and holds no recordings; give a new folder")
+    make_folder(out / _RECORDS)
+    for left in out.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with replacing(out / "coefficient_names.json") as file:
+        file.write(json.dumps(COEFFICIENT_NAMES, indent=1).encode())
+
+
+def _recipe(pair: Pair, settings: Settings) -> dict[str, Any]:
+    """All that a recording's clips depend on."""
+    sides: dict[str, Any] = {}
+    for role, side in pair.sides.items():
+        video = {"video": str(side.video.resolve()), "bytes": side.video.stat().st_size}
+        sides[role] = {**video, "face": side.face, "audio": side.audio}
+    return {
+        **sides,
+        "split": pair.split,
+        "clip_seconds": settings.clip_seconds,
+        "min_seconds": settings.min_seconds,
+        "previews": settings.previews,
+    }
+
+
+def _is_there(out: Path, pair: Pair, settings: Settings, overwrite: bool) -> bool:
+    path = out / _RECORDS / f"{pair.name}.json"
+    if not path.is_file():
+        return False
+    there, wanted = json.loads(path.read_text())["recipe"], _recipe(pair, settings)
+    different = [key for key, value in wanted.items() if there.get(key) != value]
+    if different and not overwrite:
+        raise UserError(
+            f"{out} holds another recording called {pair.name}: its {different[0]} is {_brief(there[different[0]])}, "
+            f"not {_brief(wanted[different[0]])}; give --overwrite to make it again, or another name"
+        )
+    return not different
+
+
+def _brief(value: Any) -> str:
+    return f"{value['video']} ({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
+
+
+def _run(
+    out: Path, todo: Sequence[Pair], settings: Settings, workers: int
+) -> Iterator[tuple[Pair, dict[str, Any] | UserError]]:
+    """Imports pairs, in this process or in several, with a bar over the frames of all."""
+    # Each video is gone through to find faces, to measure them and to write crops.
+    steps = {
+        pair.name: 3 * sum(expected_frames(v) or 0 for v in {s.video for s in pair.sides.values()}) for pair in todo
+    }
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{len(todo)} recordings", total=sum(steps.values()), visible=bool(todo))
+        if workers == 1 or len(todo) < 2:
+            for pair in todo:
+                yield pair, _import_or_error(out, pair, settings, lambda: bar.advance(task))
+            return
+        # Spawned: a fork of a process that runs MediaPipe's or VTK's threads may hang.
+        pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
+        try:
+            jobs = {pool.submit(_import_or_error, out, pair, settings): pair for pair in todo}
+            for done in as_completed(jobs):
+                bar.advance(task, steps[jobs[done].name])
+                yield jobs[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _import_or_error(
+    out: Path, pair: Pair, settings: Settings, on_frame: OnFrame = lambda: None
+) -> dict[str, Any] | UserError:
+    """Imports a pair; one that is unusable does not stop the others."""
+    try:
+        return _import(out, pair, settings, on_frame)
+    except UserError as error:
+        return error
+
+
+def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> dict[str, Any]:
+    recipe = _recipe(pair, settings)
+    conversation = read_conversation(pair, settings.clip_seconds, settings.min_seconds, on_frame)
+    stage = out / f"{_PARTIAL}{pair.name}"
+    own = Path(SITE) / pair.name
+
+    def place(role: str, number: int) -> Places:
+        return Places(**{kind: stage / folder / own / role / str(number) for kind, folder in _FOLDERS.items()})
+
+    def preview(number: int) -> Path:
+        return stage / "previews" / pair.name / str(number)
+
+    try:
+        write_clips(conversation.people, conversation.clips, place, preview if settings.previews else None, on_frame)
+        (out / _RECORDS / f"{pair.name}.json").unlink(missing_ok=True)  # what it stood for goes now
+        for part in [Path(folder) / own for folder in _FOLDERS.values()] + [Path("previews") / pair.name]:
+            shutil.rmtree(out / part, ignore_errors=True)
+            if (stage / part).is_dir():
+                make_folder((out / part).parent)
+                (stage / part).rename(out / part)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    clips = [{"start": start / FRAME_RATE, "frames": stop - start} for start, stop in conversation.clips]
+    record = {"recipe": recipe, "name": pair.name, "clips": clips, **conversation.facts}
+    with replacing(out / _RECORDS / f"{pair.name}.json") as file:
+        file.write(json.dumps(record, indent=1).encode() + b"\n")
+    return record
+
+
+def _records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted((out / _RECORDS).glob("*.json"))]
+
+
+def _write_tables(out: Path) -> None:
+    """The csvs are a function of the records alone."""
+    rows: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for record in _records(out):
+        for number in range(1, len(record["clips"]) + 1):
+            lines = rows[record["recipe"]["split"]]
+            people = (f"{SITE}/{record['name']}/{role}/{number}" for role in ("speaker", "listener"))
+            lines.append(",".join([str(len(lines)), *people]))
+    for split, lines in rows.items():
+        path = out / f"{split}.csv"
+        if lines:
+            with replacing(path) as file:
+                file.write("\n".join([",speaker_path,listener_path", *lines, ""]).encode())
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _told(pair: Pair, record: dict[str, Any]) -> str:
+    """A line about a recording that was imported."""
+    std, sound = record["jaw_open_std"], record["jaw_open_follows_speaker_sound"]
+    lost = record["frames_without_face"]
+    lines = [
+        f"{pair.name}: {len(record['clips'])} clips, {record['cut_seconds']:.1f} of "
+        f"{min(record['seconds'].values()):.1f} s; jawOpen: speaker std {std['speaker']:.3f}, follows the sound by "
+        f"{sound['speaker']:.2f}; listener {std['listener']:.3f}, {sound['listener']:.2f}; frames without face: "
+        f"{lost['speaker']}, {lost['listener']}"
+    ]
+    for role, seconds in record["sound_seconds"].items():
+        silent = record["seconds"][role] - seconds
+        if record["recipe"][role]["audio"] != SILENT and silent > _SHORT_SOUND:
+            lines.append(f"{pair.name}: the {role}'s sound ends {silent:.1f} s before the picture: silence from there")
+    if sound["speaker"] < max(_UNSURE, sound["listener"]):
+        lines.append(
+            f"{pair.name}: the speaker's mouth hardly follows the sound: see the preview; is it the other face?"
+        )
+    return "\n".join(lines)
+
+
+def extract(
+    video: tyro.conf.Positional[Path],
+    out: Path,
+    face: str = "largest",
+    clip_seconds: float = 30.0,
+    min_seconds: float = 1.0,
+    previews: bool = True,
+) -> None:
+    """Crops one person of a video and measures 58 coefficients a frame.
+
+    Writes OUT/<clip>.mp4 (256x256, 25 fps), .wav (16 kHz), .npy ([T, 1, 58]), preview_<clip>.mp4 and .png, and
+    coefficient_names.json.
+
+    Args:
+      video: any video that FFmpeg decodes.
+      out: a new folder.
+      face: largest, left, right, or a number counted from the left.
+      clip_seconds: length of the clips that the video is cut into.
+      min_seconds: shorter ones are left out.
+      previews: write a video and a figure of every clip, to look at.
+    """
+    settings = Settings(clip_seconds, min_seconds, previews)
+    check_choice(face)
+    if previews:
+        check_previews()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} already exists; remove it or give another folder")
+    sound = read_audio_or_none(video)
+    if sound is None:
+        print(f"{video} has no sound track: no wav is written")
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(video.name, total=3 * (expected_frames(video) or 0))
+
+        def on_frame() -> None:
+            bar.advance(task)
+
+        tracks, num_frames = find_people(video, on_frame)
+        (person,) = measure(video, [choose(tracks, face, str(video))], num_frames, on_frame)
+        clips = segments(person.usable, round(clip_seconds * FRAME_RATE), round(min_seconds * FRAME_RATE))
+        if not clips:
+            raise UserError(
+                f"the face is not seen for {min_seconds:g} s on end in {video}; give a smaller --min-seconds, or "
+                "another video"
+            )
+        try:
+            write_clips(
+                {"face": Recorded(video, person, sound)},
+                clips,
+                lambda role, number: Places(*[stage / str(number)] * 3),
+                (lambda number: stage / f"preview_{number}") if settings.previews else None,
+                on_frame,
+            )
+            (stage / "coefficient_names.json").write_text(json.dumps(COEFFICIENT_NAMES, indent=1))
+            make_folder(out.parent)
+            stage.rename(out)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    for number, (start, stop) in enumerate(clips, 1):
+        print(f"{out}/{number}.npy: {stop - start} frames from {start / FRAME_RATE:.2f} s on")
+    lost = int((~person.measured).sum())
+    print(f"{lost} of {num_frames} frames are without the face; {int(person.usable.sum())} can be used")

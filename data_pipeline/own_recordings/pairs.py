@@ -1,0 +1,140 @@
+"""pairs.csv: which videos are conversations, and who is who in them."""
+
+import csv
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from data_pipeline.raw_tree.react2023 import SPLITS
+from reactface_jax.errors import UserError
+from reactface_jax.media.face import check_choice
+from reactface_jax.media.open_media import open_media
+
+COLUMNS = (
+    "name",
+    "split",
+    "speaker",
+    "listener",
+    "speaker_face",
+    "listener_face",
+    "speaker_audio",
+    "listener_audio",
+)
+SILENT = "none"
+"""In place of a sound file: the person is not heard."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two people of a conversation."""
+
+    video: Path
+    face: str
+    """As `face.choose` takes it; empty: the largest, or whoever speaks where both are in one video."""
+    audio: str
+    """A sound file, `SILENT`, or empty: the video's own."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One conversation."""
+
+    name: str
+    split: str
+    speaker: Side
+    listener: Side
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        return {"speaker": self.speaker, "listener": self.listener}
+
+    @property
+    def one_video(self) -> bool:
+        return self.speaker.video == self.listener.video
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Reads the conversations that a csv lists; paths in it are relative to its folder.
+
+    Columns: `speaker` and `listener` (videos; no listener: both are in the speaker's), and where wanted `name`,
+    `split`, `speaker_face`, `listener_face`, `speaker_audio`, `listener_audio`.
+
+    Raises:
+      UserError: the csv or a file that it names is missing or unusable, or rows contradict each other.
+    """
+    if not path.is_file():
+        raise UserError(f"--pairs {path} does not exist; write a csv with the columns speaker and listener")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
+            columns, rows = list(reader.fieldnames or []), list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"--pairs {path} is not a csv file ({error}); save it as csv in UTF-8") from error
+    for needed in ("speaker", "listener"):
+        if needed not in columns:
+            raise UserError(
+                f"--pairs {path} has no column {needed}; its first line must name speaker and listener, and may name "
+                f"{', '.join(column for column in COLUMNS if column not in ('speaker', 'listener'))}"
+            )
+    for column in columns:
+        if column not in COLUMNS:
+            close = get_close_matches(column, COLUMNS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(COLUMNS)}"
+            raise UserError(f"--pairs {path} has a column {column or 'without a name'!r} that is not known; {hint}")
+    if not rows:
+        raise UserError(f"--pairs {path} lists no pair; add a row for each conversation")
+    pairs = [_pair(path, number, row) for number, row in enumerate(rows)]
+    names: dict[str, int] = {}
+    for number, pair in enumerate(pairs):
+        if (first := names.setdefault(pair.name.lower(), number)) != number:
+            raise UserError(f"--pairs {path}: rows {first} and {number} are both called {pair.name}; name them apart")
+    for pair in pairs:
+        for side in pair.sides.values():
+            _check_files(side)
+    return pairs
+
+
+def _pair(path: Path, number: int, row: dict[str, str]) -> Pair:
+    where = f"--pairs {path}, row {number}"
+    if "" in row:
+        raise UserError(f"{where}, has more fields than the first line has names; put texts with commas into quotes")
+    cell = {column: (row.get(column) or "").strip() for column in COLUMNS}
+    if not cell["speaker"]:
+        raise UserError(f"{where}, names no speaker's video; complete or remove it")
+    speaker = path.parent / cell["speaker"]
+    listener = path.parent / cell["listener"] if cell["listener"] else speaker
+    name = cell["name"] or re.sub(r"[^A-Za-z0-9_-]+", "_", speaker.stem).strip("_") or f"pair_{number}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"{where}: the name {name!r} can't be a folder; use letters, digits, points, - and _")
+    split = cell["split"] or "train"
+    if split not in SPLITS:
+        raise UserError(f"{where}: split {split!r} is not known; give {', '.join(SPLITS)}, or nothing for train")
+    for role in ("speaker", "listener"):
+        if face := cell[f"{role}_face"]:
+            try:
+                check_choice(face)
+            except UserError:
+                raise UserError(
+                    f"{where}: {role}_face {face!r} is not known; give largest, left, right or a number from the left"
+                ) from None
+    sides = [
+        Side(video, cell[f"{role}_face"], _audio(path, cell[f"{role}_audio"]))
+        for role, video in (("speaker", speaker), ("listener", listener))
+    ]
+    return Pair(name, split, *sides)
+
+
+def _audio(path: Path, cell: str) -> str:
+    return cell if cell in ("", SILENT) else str(path.parent / cell)
+
+
+def _check_files(side: Side) -> None:
+    """Opens a video and a sound: a batch should not stop hours later over a wrong name."""
+    with open_media(side.video) as container:
+        if not container.streams.video:
+            raise UserError(f"{side.video} has no video track; give a video with a picture")
+    if side.audio not in ("", SILENT):
+        with open_media(side.audio) as container:
+            if not container.streams.audio:
+                raise UserError(f"{side.audio} has no sound track; give a file with sound")

@@ -1,0 +1,1 @@
+"""The folders and files of REACT2023, listed and checked."""

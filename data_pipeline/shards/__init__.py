@@ -1,0 +1,1 @@
+"""Shards: written from a raw tree, described, verified."""

@@ -1,0 +1,59 @@
+"""`prepare shards`: a raw tree's shard set."""
+
+import os
+
+from data_pipeline.progress import progress
+from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.remote import place
+from data_pipeline.shards.runners import Beam, Processes
+from reactface_jax.errors import UserError
+
+
+def shards(
+    raw: str,
+    out: str,
+    workers: int = os.cpu_count() or 1,
+    overwrite: bool = False,
+    max_bad: int = 0,
+    beam: str | None = None,
+    beam_options: tuple[str, ...] = (),
+) -> None:
+    """Writes the shard set of a raw tree, which appears at --out when it is complete.
+
+    A run that was killed goes on when it is started again, and ends in the same bytes.
+
+    Args:
+      raw: the tree's folder, with train.csv and Video_files/; or gs://bucket/folder.
+      out: the folder to make; or gs://bucket/folder.
+      workers: processes that decode videos.
+      overwrite: replace an existing shard set.
+      max_bad: leave out so many pairs at most whose files are damaged.
+      beam: do it with Apache Beam, on this runner of its: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
+      beam_options: options of Beam's runner, as name=value.
+    """
+    if max_bad < 0:
+        raise UserError(f"--max-bad {max_bad} is negative; give the number of damaged pairs that may be left out")
+    if beam_options and beam is None:
+        raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
+    runner = Processes(workers) if beam is None else Beam(beam, beam_options)
+    splits = list_splits(place(raw))  # a wrong --raw is reported before TensorFlow is imported
+    if left_out := sum(len(split.left_out) for split in splits):
+        print(f"{left_out} rows are left out, because files are missing: see `check`, or description.json")
+
+    from data_pipeline.shards.write import write_shards
+
+    with progress() as bar:
+        tasks = {}
+
+        def report(task: str, done: int, total: int) -> None:
+            if task not in tasks:
+                tasks[task] = bar.add_task(task, total=total, completed=done)  # what was done before is no speed
+            bar.update(tasks[task], completed=done)
+
+        description = write_shards(raw, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=report)
+    for name, split in description["splits"].items():
+        for row in split["left_out"]:
+            if row["damaged"]:
+                print(f"{name}: row {row['row']} is left out, because it is damaged: {row['reason']}")
+    size = sum(file["bytes"] for file in description["files"].values())
+    print(f"{out}: {sum(split['clips'] for split in description['splits'].values())} clips, {size / 1e6:.1f} MB")

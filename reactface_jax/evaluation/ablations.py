@@ -1,0 +1,176 @@
+"""Trains and evaluates what the paper's Tables III to VII compare, and prints their form.
+
+    reactface ablations --set table3 --config configs/demo.py --data SHARDS --out runs/ablations
+
+Every variant is a run of train.py and one of eval.py; finished ones are not repeated, a killed one is resumed. Fields
+of the configuration can be changed for all of them, such as `--train.steps 200`. docs/ablations.md tells the rest.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reactface_jax.config import load_config
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
+from reactface_jax.files import make_folder, replacing
+from reactface_jax.weights.run import FOLDER
+
+COLUMNS = ("FRVar", "FRDiv", "FRRea", "FRCorr", "FRSyn")
+"""Of Tables III to VII."""
+FULL = "full model"
+PUBLISHED_FULL = (0.0159, 0.0395, 424.46, 0.197, 43.94)
+
+Run = Callable[[Sequence[str]], None]
+
+
+@reports_user_errors
+def main(words: list[str] | None = None, run: Run | None = None) -> None:
+    """Runs the command line `words`; `run` starts a program, a process of its own by default."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--set", nargs="+", required=True, help="such as table3, or a file like configs/ablations/*.py")
+    parser.add_argument("--config", required=True, help="the full model, such as configs/demo.py")
+    parser.add_argument("--data", required=True, help="shards")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of the tables")
+    parser.add_argument("--i3d", help="converted I3D, for FRRea of drawn reactions")
+    arguments, overrides = parser.parse_known_args(words)
+    sets = {name: load_ablation(name) for name in arguments.set}
+    for ablation in sets.values():  # mistakes are told before hours of training
+        for variant in (Variant(FULL, ()), *ablation.variants):
+            load_config(arguments.config, [*overrides, *variant.overrides])
+    run = run or _run_program
+    for name, ablation in sets.items():
+        folders = {}
+        for variant in (Variant(FULL, ()), *ablation.variants):
+            words_of_variant = [
+                "--config",
+                arguments.config,
+                "--data.dir",
+                arguments.data,
+                *overrides,
+                *variant.overrides,
+            ]
+            folders[variant.name] = train_and_evaluate(variant.name, words_of_variant, arguments.out, run)
+        compared = compare(folders, arguments.out / Path(name).stem, arguments.i3d, arguments.data, run)
+        text = form(ablation, compared, arguments.config, overrides)
+        with replacing(arguments.out / Path(name).stem / "ablation.md") as file:
+            file.write(text.encode())
+        print(text)
+
+
+def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> Path:
+    """Leaves a trained run and its evaluation in a folder of `out`, and returns that.
+
+    Raises:
+      UserError: the folder holds a run of another command, or a program failed.
+    """
+    folder = out / re.sub(r"\W+", "-", name)
+    make_folder(folder)
+    note = folder / "command.json"
+    if note.is_file() and json.loads(note.read_text()) != list(words):
+        raise UserError(f"{folder} holds a run of another command ({note}); remove it, or give another --out")
+    with replacing(note) as file:
+        file.write(json.dumps(list(words)).encode())
+    if not (folder / "evaluation" / "report.json").is_file():
+        resume = ["--resume"] if (folder / FOLDER).is_dir() else []
+        run(["train.py", *words, "--workdir", str(folder), *resume])
+        run(["eval.py", "--checkpoint", str(folder), "--out", str(folder / "evaluation"), "--page-clips", "0"])
+    return folder
+
+
+def compare(folders: Mapping[str, Path], out: Path, i3d: str | None, data: str, run: Run) -> dict[str, Any]:
+    """One table of all variants, compared with the full model clip by clip; the report's JSON."""
+    people = folders[FULL] / "evaluation"
+    words = ["eval.py", "--predictions"]
+    words += [f"{name}={folder / 'evaluation' / 'prediction.npy'}" for name, folder in folders.items()]
+    for name in ("speaker", "listener", "neighbours"):
+        words += [f"--{name}", str(people / f"{name}.npy")]
+    make_folder(out)
+    names = out / "coefficient_names.json"
+    with replacing(names) as file:
+        file.write(json.dumps(json.loads((Path(data) / "description.json").read_text())["coefficient_names"]).encode())
+    words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
+    run(words + (["--i3d", i3d] if i3d else []))
+    compared: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return compared
+
+
+def form(ablation: Ablation, compared: Mapping[str, Any], config: str, overrides: Sequence[str]) -> str:
+    """The table as Markdown: ours in clean mode, the paper's rows, and whose changes have the paper's sign."""
+    rows = {row["method"]: row for row in compared["rows"]}
+    size = f"{compared['data']['clips']} clips of {compared['data']['frames']} frames"
+    told = " ".join([config, *overrides])
+    lines = [
+        f"## {ablation.title}",
+        "",
+        f"{size}; {told}. Clean mode; ≈: no significant difference from the full model.",
+        "",
+    ]
+    lines += [*_row("", COLUMNS), "|---|" + "---:|" * len(COLUMNS)]
+    names = [FULL, *(variant.name for variant in ablation.variants)]
+    for name in names:
+        lines += _row(name, [_figure(rows[name], column) for column in COLUMNS])
+    lines += ["", "The paper's:", "", *_row("", COLUMNS), "|---|" + "---:|" * len(COLUMNS)]
+    published = [(FULL, PUBLISHED_FULL)] + [(v.name, v.published) for v in ablation.variants if v.published is not None]
+    published += [("one of these", figures) for figures in ablation.unassigned]
+    for name, figures in published:
+        lines += _row(name, [f"{figure:g}" for figure in figures])
+    lines += ["", *_signs(ablation, rows)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(name: str, cells: Sequence[str]) -> list[str]:
+    return [f"| {name} | " + " | ".join(cells) + " |"]
+
+
+def _value(row: Mapping[str, Any], column: str) -> float | None:
+    if column == "FRRea":
+        return None if row["realism"] is None else float(row["realism"]["clean"]["distance"])
+    value = row["scores"]["clean"][column]
+    return None if value is None else float(value)
+
+
+def _figure(row: Mapping[str, Any], column: str) -> str:
+    value = _value(row, column)
+    if value is None:
+        return "-"
+    digits = {"FRVar": 4, "FRDiv": 4, "FRRea": 2, "FRCorr": 3, "FRSyn": 2}[column]
+    return f"{value:.{digits}f}" + ("≈" if column in row["not_different"]["clean"] else "")
+
+
+def _signs(ablation: Ablation, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence a variant: which figures change as in the paper, which the other way, which not significantly."""
+    told = []
+    for variant in ablation.variants:
+        if variant.published is None:
+            continue
+        found: dict[str, list[str]] = {"as in the paper": [], "the other way": [], "not significantly": []}
+        for column, theirs, full in zip(COLUMNS, variant.published, PUBLISHED_FULL, strict=True):
+            ours, before = _value(rows[variant.name], column), _value(rows[FULL], column)
+            if ours is None or before is None:
+                continue
+            if column in rows[variant.name]["not_different"]["clean"]:
+                found["not significantly"].append(column)
+            else:
+                found["as in the paper" if (ours > before) == (theirs > full) else "the other way"].append(column)
+        parts = [f"{how}: {', '.join(columns)}" for how, columns in found.items() if columns]
+        told.append(f"- {variant.name}: " + ("; ".join(parts) or "nothing to compare"))
+    return ["Against the full model, figures change", "", *told] if told else []
+
+
+def _run_program(words: Sequence[str]) -> None:
+    if not Path(words[0]).is_file():
+        raise UserError(f"{words[0]} is not here; start this command in the project's folder")
+    print("$ python " + " ".join(words), flush=True)
+    code = subprocess.run([sys.executable, *words], check=False).returncode
+    if code:
+        raise UserError(f"{words[0]} ended with code {code}; mend what it says above and start this command again")
+
+
+if __name__ == "__main__":
+    main()

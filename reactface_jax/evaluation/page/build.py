@@ -1,0 +1,53 @@
+"""From an evaluation to its page: head, clips and recordings."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import track
+
+from reactface_jax.evaluation.attention_maps import AttentionMap
+from reactface_jax.evaluation.page.contents import Contents, Shown, choose_clips
+from reactface_jax.evaluation.page.head import head_for
+from reactface_jax.evaluation.page.html import PAGE_NAME, write_page
+from reactface_jax.evaluation.report import Report
+from reactface_jax.types import Clips
+
+
+def build_page(
+    report: Report,
+    clips: Clips,
+    reactions: Mapping[str, Float[np.ndarray, "N K T C"]],
+    out: Path,
+    console: Console,
+    count: int,
+    recording: Callable[[int], bytes] | None = None,
+    attention: Iterable[AttentionMap] = (),
+    faceverse: Path | None = None,
+) -> None:
+    """Writes report.html and says so.
+
+    Args:
+      report: the tables.
+      clips: the split.
+      reactions: by method, those that are played.
+      out: folder.
+      console: where it is said.
+      count: clips that are played.
+      recording: an mp4 of a clip's real people; None where there are none.
+      attention: of the model.
+      faceverse: a converted FaceVerse, in place of the project's head.
+
+    Raises:
+      UserError: a file can't be read or written.
+    """
+    head, no_head = head_for(clips.coefficient_names, clips.speaker.shape[-1], faceverse)
+    chosen = choose_clips(report.reference, count, seed=0)
+    shown = [
+        Shown(clip, why, recording and recording(clip))
+        for clip, why in track(chosen, "writing the page", console=console, transient=True)
+    ]
+    size = write_page(report, Contents(clips, reactions, shown, head, no_head, tuple(attention)), out)
+    console.print(f"wrote {out / PAGE_NAME}: {len(shown)} clips to play, {size / 2**20:.1f} MiB, one file")

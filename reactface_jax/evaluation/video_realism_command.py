@@ -1,0 +1,55 @@
+"""FRRea of two folders of videos: `reactface realism --real R --generated G --weights I3D`.
+
+Weights come from `python -m reactface_jax.convert i3d rgb_imagenet.pt --out I3D`.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.metrics.video_distance import VideoDistance, compare_folders
+from reactface_jax.weights.params_file import load_params
+
+
+def realism(
+    real: Path,
+    generated: Path,
+    weights: Path,
+    mode: Literal["clean", "paper"] = "clean",
+    pairs: int | None = None,
+    seed: int = 0,
+    frames: int = 750,
+) -> VideoDistance:
+    """Measures how far generated videos are from real ones.
+
+    Args:
+      real: folder of mp4 or avi files of real listeners.
+      generated: folder of the answers, under the same names.
+      weights: converted I3D.
+      mode: paper (BGR, logits) or clean (RGB, the layer in front of them).
+      pairs: compare as many pairs, drawn by the seed; all by default. Values at another number don't compare.
+      seed: of the choice and of the interval.
+      frames: longer videos are cut to it.
+
+    Raises:
+      UserError: a folder, a video or the weights can't be used.
+    """
+    params, description = load_params(weights)
+    if "i3d" not in description:
+        raise UserError(f"{weights} holds no I3D; convert one with `python -m reactface_jax.convert i3d`")
+    found = compare_folders(real, generated, params, mode, pairs, seed, frames)
+    print(json.dumps({"mode": mode, **found._asdict(), "frames": frames, "seed": seed}))
+    return found
+
+
+@reports_user_errors
+def main() -> None:
+    """Runs `realism` on the command line's words."""
+    tyro.cli(realism, description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Video, sound, faces and photos in; pictures and video out."""

@@ -1,0 +1,237 @@
+"""Video files: frames in at a constant rate, frames out as H.264 with sound."""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from jaxtyping import Float, UInt8
+
+from reactface_jax.errors import UserError
+from reactface_jax.media.open_media import open_media
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
+
+FrameRate = int | float | Fraction
+"""Frames per second."""
+
+# A file that ends this much earlier than its header says was cut off (s).
+_TRUNCATION_TOLERANCE = 0.5
+
+
+def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Yields a video's frames at a constant rate, RGB, upright, one at a time.
+
+    Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
+    first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, and the length stays
+    that of the video to within one frame. Rotation metadata (phones) is applied.
+
+    Raises:
+      UserError: the file is missing, is not a video, has no video track or no frame, or is cut off or damaged.
+    """
+    rate = Fraction(frame_rate).limit_denominator(100_000)
+    with open_media(path) as container:
+        if not container.streams.video:
+            raise UserError(f"{path} has no video track; give a video with a picture")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        count = 0  # frames yielded
+        shown: VideoFrame | None = None
+        picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
+        start = end = Fraction(0)
+        for frame in container.decode(stream):
+            time = end if frame.pts is None else frame.pts * _time_base(frame, stream)  # raw streams: no timestamps
+            if shown is None:
+                start = time
+            # Containers round timestamps to ticks, so a frame may seem late by up to half a tick.
+            slack = min(_time_base(frame, stream) / 2, Fraction(1, 1000))
+            while shown is not None and start + count / rate + slack < time:
+                picture = _picture(shown) if picture is None else picture
+                yield picture
+                count += 1
+            shown, picture = frame, None
+            end = time + _duration(frame, stream)
+        if shown is None:
+            raise UserError(f"{path} has no frame that can be decoded; copy or convert it again")
+        _check_length(path, stream, float(end - start))
+        # The last frame lasts for its own duration; a video of one frame gives at least one.
+        while count == 0 or start + count / rate + Fraction(1, 1000) < end:
+            picture = _picture(shown) if picture is None else picture
+            yield picture
+            count += 1
+
+
+def expected_frames(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> int | None:
+    """About how many frames `iterate_video` will give, by the file's header; None if that does not say."""
+    with open_media(path) as container:
+        seconds = None if container.duration is None else container.duration / av.time_base
+    return None if seconds is None else round(seconds * float(frame_rate))
+
+
+def read_video(
+    path: str | Path, *, frame_rate: FrameRate = FRAME_RATE, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "T H W 3"]:
+    """Reads a whole video into memory, RGB, upright.
+
+    Args:
+      path: any video that FFmpeg decodes.
+      frame_rate: frames per second of the result; see `iterate_video` for the resampling.
+      size: (height, width) to resize to, without keeping the aspect; None keeps the video's own.
+
+    Raises:
+      UserError: as `iterate_video`.
+    """
+    return np.stack([frame if size is None else resize(frame, size) for frame in iterate_video(path, frame_rate)])
+
+
+def resize(frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """Resizes a picture to (height, width), averaging over area where it shrinks."""
+    if frame.shape[:2] == tuple(size):
+        return frame
+    height, width = size
+    shrinks = height <= frame.shape[0] and width <= frame.shape[1]
+    source = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+    scaled = source.reformat(width=width, height=height, interpolation="AREA" if shrinks else "BICUBIC")
+    return scaled.to_ndarray(format="rgb24")
+
+
+class VideoWriter:
+    """Writes an mp4 that browsers play: H.264, yuv420p, index at the front, optional AAC sound.
+
+    A context manager. Frames go to a file beside `path` that is renamed on a clean exit and removed on an exception,
+    so that `path` is never half a video.
+
+    Args:
+      path: the .mp4 to write; its folder must exist.
+      size: (height, width) of every frame, both even.
+      frame_rate: frames per second.
+      audio: mono sound in [-1, 1] that starts with the first frame; cut where the frames end. None: no sound track.
+      audio_rate: samples per second of `audio`.
+      crf: constant rate factor of libx264, 0 (lossless) to 51; 20 looks clean.
+      preset: libx264's speed against size.
+
+    Raises:
+      UserError: the folder is missing or can't be written to, or the size is odd.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        size: tuple[int, int],
+        frame_rate: FrameRate = FRAME_RATE,
+        audio: Float[np.ndarray, " L"] | None = None,
+        audio_rate: int = SAMPLE_RATE,
+        crf: int = 20,
+        preset: str = "veryfast",
+    ) -> None:
+        self.path = Path(path)
+        self.size = (int(size[0]), int(size[1]))
+        self.frame_rate = Fraction(frame_rate).limit_denominator(100_000)
+        self.audio = audio
+        self.audio_rate = audio_rate
+        self.crf = crf
+        self.preset = preset
+        if self.size[0] % 2 or self.size[1] % 2:
+            raise UserError(f"{path}: H.264 needs an even height and width, not {self.size[0]}x{self.size[1]}")
+        check_output_folder(self.path)
+        self._aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._frames = 0
+        self._samples = 0
+        self._container: OutputContainer
+        self._video: VideoStream
+        self._sound: AudioStream | None = None
+
+    def __enter__(self) -> "VideoWriter":
+        try:
+            self._container = av.open(str(self._aside), "w", format="mp4", options={"movflags": "faststart"})
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
+        options = {"crf": str(self.crf), "preset": self.preset}
+        self._video = self._container.add_stream("libx264", rate=self.frame_rate, options=options)
+        self._video.height, self._video.width = self.size
+        self._video.pix_fmt = "yuv420p"
+        # Players guess an untagged matrix from the height; swscale converts with BT.601, so say so.
+        self._video.codec_context.colorspace = 6
+        if self.audio is not None:
+            self._sound = self._container.add_stream("aac", rate=self.audio_rate, layout="mono")
+        return self
+
+    def write(self, frame: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Appends one RGB frame."""
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"expected a uint8 frame of shape {(*self.size, 3)}, got {frame.dtype} {frame.shape}")
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.pts = self._frames
+        picture.time_base = 1 / self.frame_rate
+        self._container.mux(self._video.encode(picture))
+        self._frames += 1
+        self._write_sound(int(self._frames / self.frame_rate * self.audio_rate))
+
+    def _write_sound(self, until: int) -> None:
+        """Encodes the sound's samples up to `until`, so that both tracks lie interleaved in the file."""
+        if self._sound is None or self.audio is None:
+            return
+        samples = np.clip(self.audio[self._samples : until], -1.0, 1.0).astype(np.float32)
+        if not len(samples):
+            return
+        block = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        block.sample_rate = self.audio_rate
+        block.pts = self._samples
+        block.time_base = Fraction(1, self.audio_rate)
+        self._container.mux(self._sound.encode(block))
+        self._samples += len(samples)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._frames == 0:
+                raise ValueError(f"no frame was written to {self.path}")
+            if kind is None:
+                self._container.mux(self._video.encode(None))
+                if self._sound is not None:
+                    self._container.mux(self._sound.encode(None))
+                self._container.close()
+                os.replace(self._aside, self.path)
+        finally:
+            self._container.close()
+            self._aside.unlink(missing_ok=True)
+
+
+def check_output_folder(path: Path) -> None:
+    """Raises `UserError` unless the folder that `path` is to be written into exists."""
+    if not path.parent.is_dir():
+        raise UserError(f"folder {path.parent} does not exist; create it, or choose another place for {path.name}")
+
+
+def _time_base(frame: VideoFrame, stream: VideoStream) -> Fraction:
+    return frame.time_base or stream.time_base or Fraction(1, 1000)
+
+
+def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
+    """How long a frame is shown (s), if it is the last."""
+    if frame.duration:
+        return frame.duration * _time_base(frame, stream)
+    rate = stream.average_rate or stream.guessed_rate
+    return 1 / Fraction(rate) if rate else Fraction(1, FRAME_RATE)
+
+
+def _picture(frame: VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
+    """Converts to RGB and turns upright; FFmpeg's rotation counts counterclockwise, as `np.rot90` does."""
+    picture = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
+
+
+def _check_length(path: str | Path, stream: VideoStream, seconds: float) -> None:
+    if stream.duration is None or stream.time_base is None:
+        return
+    expected = float(stream.duration * stream.time_base)
+    if seconds < expected - _TRUNCATION_TOLERANCE:
+        raise UserError(f"{path} is cut off: {seconds:.1f} of {expected:.1f} s are there; copy it again")

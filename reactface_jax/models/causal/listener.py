@@ -1,0 +1,85 @@
+"""The listener of the causal model: one window step, for clips in training and for conversations without end."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from reactface_jax.config import ModelConfig
+from reactface_jax.models.boundary import at_boundary
+from reactface_jax.models.causal.interaction_encoder import CausalInteractionEncoder, InteractionRings
+from reactface_jax.models.causal.ring import Place
+from reactface_jax.models.listener import Reaction, Speaker
+from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
+from reactface_jax.models.synchroniser import Synchroniser
+from reactface_jax.types import AnyArray
+
+
+class ListenerState(NamedTuple):
+    """What the listener remembers."""
+
+    reaction: Float[Array, "B K w C"]
+    """The last window's coefficients, and the speaker's features of that window."""
+    speech: Float[Array, "B S D"] | None
+    motion: Float[Array, "B w D"]
+    latent: Float[Array, "B K D"]
+    """z of the last window, after momentum."""
+    rings: InteractionRings
+    """The windows before the last."""
+
+
+class CausalListener(nn.Module):
+    """`Listener` with the causal CIE; the parameters are the same."""
+
+    config: ModelConfig
+
+    def setup(self) -> None:
+        c = self.config
+        dtype = jnp.dtype(c.dtype)
+        self.interaction_encoder = CausalInteractionEncoder(c)
+        self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
+        self.synchroniser = Synchroniser(
+            c.period, c.num_heads, c.sync_order, c.alignment, c.use_vim, c.use_mim, c.dropout, dtype
+        )
+
+    def step(
+        self,
+        state: ListenerState,
+        speaker: Speaker,
+        noise: Float[AnyArray, "B K D"],
+        place: Place,
+        *,
+        deterministic: bool = True,
+    ) -> tuple[ListenerState, Reaction]:
+        """Reacts to one window of the speaker, whose first frame `place` numbers in each conversation."""
+        width = self.config.window
+        first = place.frame == 0  # B
+
+        def choose(now: Array, before: Array) -> Array:
+            return jnp.where(first.reshape(-1, *(1,) * (now.ndim - 1)), now, before)
+
+        # Window 0 reads w zero frames against the speaker's first w; window 1 reads window 0 in their place.
+        reaction = choose(jnp.zeros_like(state.reaction), state.reaction)
+        speech = None if speaker.speech is None or state.speech is None else choose(speaker.speech, state.speech)
+        visible = speaker.visible_frames
+        mean, std, rings = self.interaction_encoder(
+            reaction,
+            speech,
+            choose(speaker.motion, state.motion),
+            None if visible is None else jnp.where(first, visible, width),
+            state.rings,
+            place._replace(frame=jnp.maximum(place.frame - width, 0)),
+            deterministic=deterministic,
+        )
+        sample = mean + std * noise
+        momentum = self.config.momentum
+        latent = choose(sample, momentum * state.latent + (1 - momentum) * sample)
+        # The first window's memory is z alone; w equal tokens attend to the same value.
+        tokens = interpolate_latents(choose(latent, state.latent), latent, width)
+        start = jnp.zeros_like(place.frame) if self.config.past == "window" else place.frame
+        number = start[:, None] + jnp.arange(width)[None, :]
+        queries = self.reaction_decoder(tokens, number, deterministic=deterministic)
+        coefficients = self.synchroniser(queries, speaker.speech, speaker.motion, visible, deterministic=deterministic)
+        after = ListenerState(coefficients, speaker.speech, speaker.motion, latent, rings)
+        return after, Reaction(at_boundary(coefficients), mean, std)

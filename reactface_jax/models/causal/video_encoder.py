@@ -1,0 +1,103 @@
+"""F-Enc, causal: convolutions see earlier frames, norms what was seen so far; `video_encoder.py`'s parameters."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from reactface_jax.models.causal.ring import Place
+from reactface_jax.models.causal.running_statistics import Statistics, accumulate
+from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve
+from reactface_jax.ops.convolution import conv3d
+from reactface_jax.ops.linear import PYTORCH_SCALE, dense, kernel_initializer
+from reactface_jax.ops.pooling import max_pool
+
+
+class Layer(NamedTuple):
+    """What a convolution and its norm remember."""
+
+    frames: Float[Array, "B t H W c"]
+    """The last k - 1 frames of its input."""
+    statistics: Statistics
+
+
+class VideoState(NamedTuple):
+    """The five layers'."""
+
+    conv1: Layer
+    conv2: Layer
+    conv3: Layer
+    conv4: Layer
+    conv5: Layer
+
+
+class CausalVideoEncoder(nn.Module):
+    """Frames [B T H W 3] in [-1, 1] to features [B T D], each a function of the frames up to its own."""
+
+    feature_dim: int
+    grid: int = 28
+    gain: float = 1.0
+    dtype: DTypeLike = jnp.float32
+    tile: int = 4
+    """Frames that convolutions compute together (see `conv3d`); a window is whole tiles, so that its last digits do not
+    hang on frames after it."""
+
+    @nn.compact
+    def __call__(
+        self, video: Float[Array, "B T H W 3"], state: VideoState | None = None, place: Place | None = None
+    ) -> tuple[Float[Array, "B T D"], VideoState]:
+        """Encodes a chunk of frames that follows those in `state` (None: a conversation's first)."""
+        dim = self.feature_dim
+        layers: dict[str, Layer] = {}
+
+        def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int, pool: bool) -> Array:
+            before = None if state is None else getattr(state, name)
+            conv_and_norm = _CausalConv(features, kernel, stride, pool, self.tile, self.dtype, name=name)
+            x, layers[name] = conv_and_norm(x, before, place)
+            return nn.relu(x)
+
+        x = convolve(video, conv, dim, self.grid)
+        return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x), VideoState(**layers)
+
+
+class _CausalConv(nn.Module):
+    """A 3-D convolution that looks back alone, and an instance norm over the frames so far."""
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    stride: int
+    pool: bool
+    tile: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B T H W c"], before: Layer | None, place: Place | None
+    ) -> tuple[Float[Array, "B T H2 W2 d"], Layer]:
+        kernel = self.param("kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features))
+        known = self.kernel_size[0] - 1
+        x = x.astype(self.dtype)
+        if before is None or place is None:
+            x = jnp.pad(x, [(0, 0), (known, 0), (0, 0), (0, 0), (0, 0)])
+        else:
+            x = jnp.concatenate([unless_fresh(before.frames, place).astype(self.dtype), x], axis=1)
+        y = conv3d(x, jnp.asarray(kernel, self.dtype), stride=self.stride, margin=0, tile=self.tile).astype(jnp.float32)
+
+        mean = y.mean(axis=(2, 3))  # B T d
+        variance = jnp.square(y - mean[:, :, None, None]).mean(axis=(2, 3))
+        mean, variance, statistics = accumulate(
+            mean, variance, before and before.statistics, None if place is None else place.frame
+        )
+        gain = jax.lax.rsqrt(variance + INSTANCE_NORM_EPSILON)
+        y = max_pool(y) if self.pool else y  # before the norm and ReLU, which only rise: a quarter of the numbers
+        y = (y - mean[:, :, None, None]) * gain[:, :, None, None]
+        return y.astype(self.dtype), Layer(x[:, x.shape[1] - known :], statistics)
+
+
+def unless_fresh(x: Float[Array, "B ..."], place: Place) -> Float[Array, "B ..."]:
+    """Zeros where a conversation starts with this chunk."""
+    fresh = (place.frame == 0).reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.where(fresh, 0, x)

@@ -1,0 +1,1 @@
+"""Reactions as they are generated: the protocols over a clip, the stream, a live conversation."""

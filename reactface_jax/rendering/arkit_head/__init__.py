@@ -1,0 +1,1 @@
+"""The 3-D head that the coefficients move."""

@@ -1,0 +1,1 @@
+"""PIRender: a photo, moved by coefficients; its network and its training."""

@@ -1,0 +1,142 @@
+"""Draws a portrait photo with the faces that coefficients describe, through PIRender, in batches of one size."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, UInt8
+
+from reactface_jax.errors import UserError
+from reactface_jax.rendering.pirender.model import DESCRIPTOR, WINDOW, PIRender, Rendering
+from reactface_jax.types import AnyArray
+
+_STRIDE = 32  # the hourglass halves five times
+
+
+def coefficient_windows(coefficients: Float[AnyArray, "T C"]) -> Float[np.ndarray, "T 27 C"]:
+    """The 27 frames around every frame, t - 13 … t + 13; the first and the last frame are repeated at the ends.
+
+    Raises:
+      UserError: there is no frame.
+    """
+    if not len(coefficients):
+        raise UserError("pirender got no frame; give at least one row of coefficients")
+    half = WINDOW // 2
+    padded = np.pad(np.asarray(coefficients, np.float32), ((half, half), (0, 0)), mode="edge")
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=0).swapaxes(1, 2))
+
+
+class PortraitRenderer:
+    """One portrait, ready to be drawn with any coefficients."""
+
+    def __init__(
+        self,
+        params: Any,
+        portrait: Float[AnyArray, "H W 3"],
+        *,
+        dtype: DTypeLike = jnp.float32,
+        batch_size: int | None = None,
+    ):
+        """Takes the portrait to the device.
+
+        Args:
+          params: of `convert.pirender`, or of a training.
+          portrait: in [-1, 1], the face in the middle as in the training's pictures; height and width multiples of 32,
+            224 or 256 as in the training.
+          dtype: of the computation; bfloat16 is for accelerators.
+          batch_size: frames drawn at once; 4 on a CPU and 32 elsewhere by default.
+
+        Raises:
+          UserError: the portrait's size does not fit.
+        """
+        portrait = jnp.asarray(portrait, jnp.float32)
+        if portrait.shape[0] % _STRIDE or portrait.shape[1] % _STRIDE:
+            raise UserError(
+                f"a portrait of {portrait.shape[0]}x{portrait.shape[1]} pixels can't be drawn: height and width must "
+                f"be multiples of {_STRIDE}; give one of 224x224 or 256x256"
+            )
+        narrower = DESCRIPTOR // params["mapping"]["first"]["bias"].shape[0]
+        self._model = PIRender("pre" in params["mapping"], narrower, jnp.dtype(dtype))
+        self._params = params
+        self._portrait = portrait[None]
+        self._channels = params["mapping"]["pre" if self._model.project else "first"]["kernel"].shape[1]
+        self.batch_size = batch_size or (4 if jax.default_backend() == "cpu" else 32)
+
+    def draw(self, windows: Float[AnyArray, "T 27 C"]) -> Iterator[Float[Array, "b H W 3"]]:
+        """Pictures in [-1, 1], a batch at a time.
+
+        Raises:
+          UserError: the coefficients are not as many as the renderer was trained on.
+        """
+        if windows.shape[-1] != self._channels:
+            raise UserError(
+                f"this renderer was trained on {self._channels} coefficients, not on {windows.shape[-1]}; convert one "
+                "that was trained on yours"
+            )
+        for start in range(0, len(windows), self.batch_size):
+            batch = np.asarray(windows[start : start + self.batch_size], np.float32)
+            missing = self.batch_size - len(batch)
+            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0)), mode="edge")  # one program for every batch
+            yield _draw(self._model, self._params, self._portrait, padded)[: len(batch)]
+
+    def frames(self, coefficients: Float[AnyArray, "T C"]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """One RGB picture after the other; `coefficients` are raw (mean_face added)."""
+        for batch in self.draw(coefficient_windows(coefficients)):
+            yield from np.asarray(to_bytes(batch))
+
+
+def pirender(
+    params: Any,
+    portrait: Float[AnyArray, "H W 3"],
+    coefficients: Float[AnyArray, "T C"] | None = None,
+    *,
+    windows: Float[AnyArray, "T C 27"] | None = None,
+    dtype: DTypeLike = jnp.float32,
+    batch_size: int | None = None,
+) -> Float[Array, "T H W 3"]:
+    """Draws a portrait with the faces that coefficients describe.
+
+    Args:
+      params: of `convert.pirender`, or of a training.
+      portrait: in [-1, 1].
+      coefficients: raw (mean_face added), one row a frame; or
+      windows: the frames around each, in the layout of the authors' code. One of the two.
+      dtype: of the computation.
+      batch_size: frames drawn at once.
+
+    Returns:
+      Pictures in [-1, 1]. For long videos, `PortraitRenderer.frames` gives them one by one.
+
+    Raises:
+      UserError: both or neither of `coefficients` and `windows`; the portrait's size does not fit; other coefficients
+        than the renderer's.
+    """
+    if (coefficients is None) == (windows is None):
+        raise UserError("pirender needs either coefficients or windows=, one of the two")
+    if windows is None:
+        assert coefficients is not None
+        windows = coefficient_windows(coefficients)
+    else:
+        windows = np.asarray(windows, np.float32).swapaxes(1, 2)
+    renderer = PortraitRenderer(params, portrait, dtype=dtype, batch_size=batch_size or min(len(windows), 4))
+    return jnp.concatenate(list(renderer.draw(windows)))
+
+
+@jax.jit
+def to_bytes(pictures: Float[Array, "... H W 3"]) -> UInt8[Array, "... H W 3"]:
+    """From [-1, 1] to 0 … 255, rounded."""
+    return jnp.clip(jnp.round((pictures.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(
+    model: PIRender, params: Any, portrait: Float[Array, "1 H W 3"], windows: Float[Array, "B 27 C"]
+) -> Float[Array, "B H W 3"]:
+    rendering = model.apply({"params": params}, portrait, windows)
+    assert isinstance(rendering, Rendering)
+    assert rendering.image is not None
+    return rendering.image

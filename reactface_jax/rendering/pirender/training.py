@@ -1,0 +1,268 @@
+"""Trains the portrait renderer on the speakers of any shards: one frame as the portrait, others to be drawn from it.
+
+First the warping alone, then all of it (Ren et al., ICCV 2021). The run's directory is what
+`react --renderer-weights` takes: params.safetensors and config.json, beside state.msgpack, from which it resumes.
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import serialization
+from jaxtyping import Array, Float, Int, Key, UInt8
+from PIL import Image
+
+from reactface_jax.errors import UserError
+from reactface_jax.rendering.pirender.config import RendererConfig, RendererTraining
+from reactface_jax.rendering.pirender.losses import perceptual, psnr, ssim, style
+from reactface_jax.rendering.pirender.model import WINDOW, PIRender
+from reactface_jax.rendering.pirender.portrait import coefficient_windows, to_bytes
+from reactface_jax.types import NUM_COEFFICIENTS, AnyArray, Batch
+from reactface_jax.weights.params_file import CONFIG_NAME, PARAMS_NAME, save_params
+
+log = logging.getLogger(__name__)
+
+STATE = "state.msgpack"
+_EVAL_FRAMES = 4  # targets of each validation clip
+_LEAST_STD = 0.02  # what moves less is noise
+
+
+@dataclasses.dataclass(frozen=True)
+class RendererBatches:
+    """Where the pictures come from."""
+
+    mean_face: Float[np.ndarray, " C"]
+    std_face: Float[np.ndarray, " C"]
+    train: Callable[[int], Iterator[Batch]]
+    """From a start step on."""
+    validation: Callable[[], Iterable[Batch]]
+
+
+# ---- One step --------------------------------------------------------------------------------------------------------
+
+
+def draw_samples(
+    key: Key[Array, ""],
+    video: UInt8[AnyArray, "B T H W 3"],
+    coefficients: Float[AnyArray, "B T C"],
+    frames: int,
+) -> tuple[Float[Array, "N H W 3"], Float[Array, "N 27 C"], Float[Array, "N H W 3"]]:
+    """From each clip one random frame as the portrait and `frames` others with their windows; N = B frames."""
+    half, (batch, length) = WINDOW // 2, video.shape[:2]
+    key_portrait, key_target = jax.random.split(key)
+    portrait = jax.random.randint(key_portrait, (batch, 1), 0, length)
+    target = jax.random.randint(key_target, (batch, frames), half, length - half)
+
+    def take(clip: Array, index: Array) -> Array:
+        return clip[index]
+
+    video, coefficients = jnp.asarray(video), jnp.asarray(coefficients)
+    around = target[..., None] + jnp.arange(-half, half + 1)[None, None]
+    windows = jax.vmap(take)(coefficients, around).reshape(batch * frames, WINDOW, -1)
+    portraits = jnp.repeat(jax.vmap(take)(video, portrait)[:, 0], frames, axis=0)
+    targets = jax.vmap(take)(video, target).reshape(-1, *video.shape[2:])
+    return _to_float(portraits), windows, _to_float(targets)
+
+
+def loss(
+    model: PIRender,
+    options: RendererTraining,
+    warp_only: bool,
+    params: Any,
+    samples: tuple[Float[Array, "N H W 3"], Float[Array, "N 27 C"], Float[Array, "N H W 3"]],
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """The total and its parts, before their weights."""
+    portraits, windows, targets = samples
+    out: Any = model.apply({"params": params}, portraits, windows, warp_only=warp_only)
+    parts = {"warp": jnp.abs(out.warp - targets).mean() + perceptual(out.warp, targets)}
+    total = options.warp * parts["warp"]
+    if not warp_only:
+        parts["pixels"] = jnp.abs(out.image - targets).mean()
+        parts["perceptual"] = perceptual(out.image, targets)
+        parts["style"] = style(out.image, targets)
+        total += options.pixels * parts["pixels"] + options.perceptual * parts["perceptual"]
+        total += options.style * parts["style"]
+    return total, parts | {"loss": total}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3,))
+def train_step(
+    model: PIRender,
+    options: RendererTraining,
+    warp_only: bool,
+    state: dict[str, Any],
+    video: UInt8[AnyArray, "B T H W 3"],
+    coefficients: Float[AnyArray, "B T C"],
+    step: Int[AnyArray, ""],
+) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
+    """One update. Random frames depend on the seed and the step alone."""
+    key = jax.random.fold_in(jax.random.key(options.seed), step)
+    samples = draw_samples(key, video, coefficients, options.frames)
+    gradient, parts = jax.grad(functools.partial(loss, model, options, warp_only), has_aux=True)(
+        state["params"], samples
+    )
+    updates, optimizer = optax.adam(options.learning_rate).update(gradient, state["optimizer"])
+    return {"params": optax.apply_updates(state["params"], updates), "optimizer": optimizer}, parts
+
+
+# ---- Validation ------------------------------------------------------------------------------------------------------
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _judge(
+    model: PIRender,
+    params: Any,
+    portraits: UInt8[AnyArray, "P H W 3"],
+    windows: Float[AnyArray, "N 27 C"],
+    targets: UInt8[AnyArray, "N H W 3"],
+) -> tuple[dict[str, Float[Array, ""]], Float[Array, "4 N H W 3"]]:
+    portrait, target = _to_float(portraits), _to_float(targets)
+    out: Any = model.apply({"params": params}, portrait, windows)
+    image, warp = (jnp.clip(picture, -1, 1) for picture in (out.image, out.warp))
+    scores = {
+        "psnr": psnr(image, target).mean(),
+        "ssim": ssim(image, target).mean(),
+        "psnr_of_portrait": psnr(portrait, target).mean(),
+        "ssim_of_portrait": ssim(portrait, target).mean(),
+    }
+    return scores, jnp.stack([portrait, target, warp, image])
+
+
+def validate(
+    model: PIRender, params: Any, batches: Iterable[Batch], mean_face: Float[np.ndarray, " C"], num_clips: int
+) -> tuple[dict[str, float], UInt8[np.ndarray, "h w 3"]]:
+    """Scores over clips whose first frame is the portrait, and a picture: portrait, target, warp, result in columns."""
+    scores: list[dict[str, Any]] = []
+    shown: list[np.ndarray] = []
+    seen = 0
+    for batch in batches:
+        for clip in range(len(batch.clip)):
+            if seen == num_clips or batch.clip[clip] < 0:
+                continue
+            seen += 1
+            video, windows = batch.video[clip], coefficient_windows(batch.speaker[clip] + mean_face)
+            index = np.linspace(len(video) // (2 * _EVAL_FRAMES), len(video) - 1, _EVAL_FRAMES).astype(int)
+            portraits = np.repeat(np.asarray(video[:1]), _EVAL_FRAMES, axis=0)
+            values, pictures = _judge(model, params, portraits, windows[index], np.asarray(video)[index])
+            scores.append(jax.device_get(values))
+            shown.append(np.concatenate(np.asarray(to_bytes(pictures[:, -1])), axis=1))
+        if seen == num_clips:
+            break
+    means = {name: float(np.mean([values[name] for values in scores])) for name in scores[0]}
+    return means, np.concatenate(shown[:4])
+
+
+# ---- The loop --------------------------------------------------------------------------------------------------------
+
+
+def train_renderer(
+    config: RendererConfig, workdir: str | Path, data: RendererBatches, *, resume: bool = False, overwrite: bool = False
+) -> dict[str, float]:
+    """Trains, or goes on training.
+
+    Returns:
+      The last validation's scores.
+
+    Raises:
+      UserError: the directory holds a run and neither `resume` nor `overwrite` is given; the run to resume has another
+        configuration; the loss is not finite.
+    """
+    workdir, options = Path(workdir), config.train
+    model = PIRender(narrower=options.narrower, dtype=jnp.dtype(options.dtype))
+    state, start = _start(config, workdir, model, data, resume=resume, overwrite=overwrite)
+    log.info("parameters: %s", f"{sum(leaf.size for leaf in jax.tree.leaves(state['params'])):,}")
+    log.info("steps: %d to %d, the first %d warp alone", start, options.steps, options.warp_steps)
+    batches = data.train(start)
+    scores: dict[str, float] = {}
+    clock, clock_step = time.perf_counter(), start
+    for step in range(start, options.steps):
+        batch = next(batches)
+        coefficients = np.asarray(batch.speaker) + data.mean_face
+        warp_only = step < options.warp_steps
+        state, parts = train_step(model, options, warp_only, state, batch.video, coefficients, np.int32(step))
+        done = step + 1
+        if done % options.log_every == 0 or done == options.steps:
+            values = {name: float(value) for name, value in jax.device_get(parts).items()}
+            if not np.isfinite(values["loss"]):
+                raise UserError(f"training diverged at step {done}; start again with a lower --train.learning-rate")
+            speed = (done - clock_step) / (time.perf_counter() - clock)
+            clock, clock_step = time.perf_counter(), done
+            listed = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            log.info("step %d/%d  %s  %.3g steps/s", done, options.steps, listed, speed)
+        if done % options.eval_every == 0 or done == options.steps:
+            scores, picture = validate(
+                model, state["params"], data.validation(), data.mean_face, config.data.eval_clips
+            )
+            listed = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+            log.info("step %d/%d  validation: %s", done, options.steps, listed)
+            _save(workdir, config, state, done, scores)
+            Image.fromarray(picture).save(workdir / f"validation_{done}.png")
+            clock = time.perf_counter()
+    return scores
+
+
+def _start(
+    config: RendererConfig, workdir: Path, model: PIRender, data: RendererBatches, *, resume: bool, overwrite: bool
+) -> tuple[dict[str, Any], int]:
+    if (workdir / CONFIG_NAME).exists() and not (resume or overwrite):
+        raise UserError(f"{workdir} holds a run; add --resume to go on or --overwrite to start again")
+    size = config.data.image_size
+    portrait, windows = jnp.zeros((1, size, size, 3)), jnp.zeros((1, WINDOW, NUM_COEFFICIENTS))
+    params = jax.jit(model.init)(jax.random.key(config.train.seed), portrait, windows)["params"]
+    params["mapping"]["pre"] = _of_raw(params["mapping"]["pre"], data.mean_face, data.std_face)
+    state = {"params": params, "optimizer": optax.adam(config.train.learning_rate).init(params)}
+    if not resume or not (workdir / CONFIG_NAME).exists():
+        return state, 0
+    about = json.loads((workdir / CONFIG_NAME).read_text())
+    free = {"steps", "log_every", "eval_every"}
+    saved, current = about["training"]["train"], dataclasses.asdict(config.train)
+    differing = [name for name in current if name not in free and saved.get(name) != current[name]]
+    differing += ["data.image_size"] * (about["training"]["data"]["image_size"] != size)
+    if differing:
+        raise UserError(f"the run in {workdir} has another configuration ({', '.join(differing)}); keep its values")
+    return serialization.from_bytes(state, (workdir / STATE).read_bytes()), about["step"]
+
+
+def _of_raw(layer: Any, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
+    """A first layer that makes of raw coefficients what the given one makes of standardised ones.
+
+    Most coefficients move by a few hundredths. A layer that takes them as they are hardly sees them at first, and the
+    renderer learns to copy the portrait.
+    """
+    kernel = layer["kernel"] / jnp.asarray(np.maximum(std, _LEAST_STD), jnp.float32)[None, :, None]
+    return {"kernel": kernel, "bias": layer["bias"] - jnp.asarray(mean, jnp.float32) @ kernel[0]}
+
+
+def _save(workdir: Path, config: RendererConfig, state: dict[str, Any], step: int, scores: dict[str, float]) -> None:
+    """Replaces the checkpoint; state and description belong together, so the description goes last."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    state = jax.device_get(state)
+    about = {
+        "pirender": {"coefficients": NUM_COEFFICIENTS, "image_size": config.data.image_size},
+        "step": step,
+        "scores": scores,
+        "training": dataclasses.asdict(config),
+    }
+    aside = workdir / f".checkpoint.{os.getpid()}"
+    try:
+        save_params(aside, state["params"], about)
+        (aside / STATE).write_bytes(serialization.to_bytes(state))
+        for name in (PARAMS_NAME, STATE, CONFIG_NAME):
+            (aside / name).replace(workdir / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _to_float(pictures: Any) -> Float[Array, "... H W 3"]:
+    return jnp.asarray(pictures).astype(jnp.float32) / 127.5 - 1.0

@@ -1,0 +1,225 @@
+"""Checkpoints: orbax writes them whole or not at all, and JSON beside the arrays says what they belong to."""
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from reactface_jax.config import differences
+from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder
+from reactface_jax.training import hosts
+from reactface_jax.training.state import TrainState
+from reactface_jax.weights.run import (
+    FOLDER,
+    NO_SCORE,
+    About,
+    DamagedError,
+    damage_reported,
+    open_manager,
+    read_about,
+    score_of,
+)
+
+DAMAGED_FOLDER = "damaged_checkpoints"  # beside it: what a resumed run could not read
+
+
+log = logging.getLogger(__name__)
+
+# A resumed run may change these: they do not enter the numbers of a step.
+FREE_FIELDS = (
+    "data.dir",
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.eval_clips",
+    "train.patience",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.pretrained_audio",
+    "eval.",
+    "mesh.",  # exact on the same devices; elsewhere sums run in another order
+    "hosts.",
+)
+
+
+class Checkpoints:
+    """The checkpoints of a run that trains. A context manager: leaving it waits for the last one to be on disk.
+
+    The newest `keep` stay, and the one with the highest score if scores are given. On several hosts all processes call
+    the same methods; each writes what its devices hold.
+    """
+
+    def __init__(self, run_dir: Path, keep: int):
+        self._run_dir = run_dir
+        kept = preservation_policy.AnyPreservationPolicy(
+            [
+                preservation_policy.LatestN(n=keep),
+                preservation_policy.BestN(n=1, get_metric_fn=score_of),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept, best_fn=score_of, best_mode="max", create=True, cleanup_tmp_directories=True
+        )
+        self._manager = open_manager(run_dir, options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and score of the checkpoint with the highest score; None if none has one."""
+        step = self._manager.best_step()
+        score = NO_SCORE if step is None else score_of(self._manager.metrics(step))
+        return None if step is None or score == NO_SCORE else (step, score)
+
+    def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
+        """Writes in the background; the state's buffers may be donated as soon as this returns.
+
+        Args:
+          step: its number.
+          state: all of it is written.
+          about: what it belongs to.
+          score: of a validation, the more the better: the checkpoint with the highest one is kept.
+        """
+        average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                progress=ocp.args.StandardSave(_progress(state)),
+                about=ocp.args.JsonSave(_to_json(about)),
+                **average,
+            ),
+            metrics={"score": NO_SCORE if score is None else float(score)},
+        )
+
+    def about(self, step: int) -> About:
+        """Raises `UserError` if the checkpoint is damaged."""
+        return read_about(self._manager, self._run_dir, step)
+
+    def restore(self, step: int, abstract: TrainState) -> TrainState:
+        """Reads a checkpoint into the shapes, types and shardings of `abstract`, on whichever devices these are.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
+        with damage_reported(self._run_dir, step):
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardRestore(abstract.params),
+                    progress=ocp.args.StandardRestore(_progress(abstract)),
+                    **({} if abstract.average is None else {"average": ocp.args.StandardRestore(abstract.average)}),
+                ),
+            )
+        progress = restored["progress"]
+        progress["key"] = jax.random.wrap_key_data(progress["key"])
+        return dataclasses.replace(abstract, params=restored["params"], average=restored.get("average"), **progress)
+
+    def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
+        """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
+
+        Damaged ones that are newer are told aloud and moved to `DAMAGED_FOLDER`, since their steps will come again.
+
+        Args:
+          abstract: as in `restore`.
+          check: raises `UserError` if the run can't go on from such a checkpoint.
+
+        Raises:
+          UserError: what `check` raises, or no checkpoint can be read; then all stay where they are.
+        """
+        damaged: dict[int, DamagedError] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state = None
+            try:
+                check(self.about(step))
+                state = self.restore(step, abstract)
+            except DamagedError as error:
+                damaged[step] = error
+            if _everywhere(state is not None):
+                assert state is not None
+                self._set_aside(damaged, step)
+                return step, state
+            elsewhere = DamagedError(f"checkpoint of step {step} is damaged for another process")
+            log.warning(str(damaged.setdefault(step, elsewhere)).split(";")[0])
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self._run_dir / FOLDER} can be read ({len(damaged)} tried); restore a "
+                "copy, or start again with --overwrite"
+            )
+        return None
+
+    def _set_aside(self, damaged: Mapping[int, DamagedError], instead: int) -> None:
+        for step in damaged:
+            log.warning(
+                "going on from step %d instead; what is left of step %d is now in %s",
+                instead,
+                step,
+                self._run_dir / DAMAGED_FOLDER,
+            )
+            if hosts.is_first():
+                make_folder(self._run_dir / DAMAGED_FOLDER)
+                goal = self._run_dir / DAMAGED_FOLDER / str(step)
+                shutil.rmtree(goal, ignore_errors=True)
+                (self._run_dir / FOLDER / str(step)).rename(goal)
+        if damaged:
+            hosts.wait_for_all("damaged checkpoints are aside")
+            self._manager.reload()
+
+
+def check_resumable(saved: About, current: About) -> None:
+    """Raises `UserError` if a run can't go on from a checkpoint: names the configuration fields that differ."""
+    free: tuple[str, ...] = FREE_FIELDS
+    if current.config.optimizer.schedule == "cosine":  # train.steps shapes the learning rate
+        free = tuple(name for name in free if name != "train.steps")
+    differing = [line for line in differences(saved.config, current.config) if not line.startswith(free)]
+    if differing:
+        raise UserError(f"the checkpoint is of another configuration ({'; '.join(differing)}); keep its values")
+    if saved.coefficient_names != current.coefficient_names or not np.array_equal(saved.mean_face, current.mean_face):
+        raise UserError("the checkpoint is of another data set: mean_face or coefficient_names differ; give its own")
+
+
+def _progress(state: TrainState) -> dict[str, Any]:
+    """All of a state but parameters and their average, which users of the model read alone."""
+    apart = ("params", "average", "key")
+    rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state) if field.name not in apart}
+    return {**rest, "key": _key_data(state.key)}
+
+
+def _key_data(key: Any) -> Any:
+    """A key as the numbers that it is, since orbax gives a key back as these; a shape where `key` is one."""
+    if isinstance(key, jax.ShapeDtypeStruct):
+        data = jax.eval_shape(jax.random.key_data, key)
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
+    return jax.random.key_data(key)
+
+
+def _everywhere(fine: bool) -> bool:
+    """Whether all processes say so: what one can't read, none goes on from."""
+    return fine if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(fine)).all())
+
+
+def _to_json(about: About) -> dict[str, Any]:
+    return dataclasses.asdict(about) | {
+        "mean_face": np.asarray(about.mean_face, np.float64).tolist(),
+        "coefficient_names": list(about.coefficient_names),
+    }

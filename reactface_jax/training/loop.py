@@ -1,0 +1,215 @@
+"""The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
+
+import dataclasses
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import tensorboardX
+from jaxtyping import Float
+
+from reactface_jax.config import Config
+from reactface_jax.errors import UserError
+from reactface_jax.models.build import build_model
+from reactface_jax.training import hosts, preemption
+from reactface_jax.training.checkpoints import DAMAGED_FOLDER, Checkpoints, check_resumable
+from reactface_jax.training.divergence import Launched, diverged, first_not_finite
+from reactface_jax.training.dry_run import what_would_run
+from reactface_jax.training.init import with_pretrained_audio
+from reactface_jax.training.neighbour_table import NeighbourTable
+from reactface_jax.training.program import make_program
+from reactface_jax.training.sharding import make_mesh, place_batch
+from reactface_jax.training.state import TrainState
+from reactface_jax.training.training_log import Progress, what_runs
+from reactface_jax.training.validation import SCORE, Validated, make_validation_step, score, validate
+from reactface_jax.training.validation_figure import draw_reactions
+from reactface_jax.types import Batch, Clips
+from reactface_jax.weights.run import FOLDER, About
+
+log = logging.getLogger(__name__)
+
+TENSORBOARD = "tensorboard"  # folder inside a run's directory
+QUEUED_STEPS = 1  # dispatched behind the one that runs: the device never waits, and few batches wait in its memory
+DRAWN_CLIPS = 3  # of a validation
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run reads. The loop knows no files: train.py fills this from the loader, tests from arrays."""
+
+    description: str
+    """For the log: which data, how many clips."""
+    mean_face: Float[np.ndarray, " C"]
+    coefficient_names: tuple[str, ...]
+    train_batches: Callable[[int], Iterator[Batch]]
+    """From a step number: endless batches from there on, the same whenever asked.
+
+    Where several processes train together, each gets the rows that `sharding.host_rows` says, here and below."""
+    validation_batches: Callable[[], Iterator[Batch]]
+    """Clips of the validation split in order; clip = -1 marks padding."""
+    listeners: Float[np.ndarray, "N T C"] | None = None
+    """Of the training split, relative to mean_face, for batches that say where their neighbours are; None: they bring
+    them along."""
+    validation_clips: Callable[[], Clips] | None = None
+    """The same split's people, with whom answers are compared; None: losses are all that is measured."""
+    clip_ids: Sequence[str] = ()
+    """Names of the training split's clips by row, for messages."""
+
+
+def train(
+    config: Config,
+    workdir: str | Path,
+    data: TrainingData,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> TrainState:
+    """Trains a model and leaves checkpoints and TensorBoard files in `workdir`.
+
+    Args:
+      config: the experiment.
+      workdir: the run's directory. If it holds a run, `resume` or `overwrite` must say what to do with it.
+      data: the batches.
+      resume: go on from the newest checkpoint, bit for bit as if never stopped (on CPU).
+      overwrite: remove the old run's checkpoints and curves first.
+      dry_run: compile the step, tell shapes and memory, write nothing.
+
+    Returns:
+      The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
+      then. On several hosts each process holds its part. Its shapes, if this is a dry run.
+
+    Raises:
+      UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
+        not finite.
+    """
+    workdir = Path(workdir)
+    if not dry_run:
+        check_workdir(workdir, resume=resume, overwrite=overwrite)
+
+    # ---- Mesh, model, optimiser, shardings
+    mesh = make_mesh(config=config.mesh)
+    program = make_program(config, mesh)
+    validation_fn = make_validation_step(build_model(config.model), config, mesh)
+
+    about = About(config, data.mean_face, data.coefficient_names)
+    if dry_run:
+        for line in what_runs(config, mesh, about.versions, data.description, program.state.params, 0):
+            log.info(line)
+        for line in what_would_run(program.step, program.state, program.batch):
+            log.info(line)
+        return program.state
+
+    hosts.wait_for_all("the run's directory is checked")
+    if overwrite and hosts.is_first():
+        remove_run(workdir)
+    hosts.wait_for_all("the old run is removed")
+    with (
+        Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
+        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
+        preemption.listening() as terminated,
+        hosts.ending_together(),  # innermost: closing checkpoints would wait for a process that is gone
+    ):
+        # ---- Restore, or start
+        saved = checkpoints.restore_newest(program.state, lambda old: check_resumable(old, about))
+        if saved:
+            start, state = saved
+        else:
+            start = 0
+            state = program.start()
+            if config.train.pretrained_audio:
+                params = with_pretrained_audio(state.params, config.train.pretrained_audio)
+                state = state.with_params(jax.device_put(params, program.placement.params))
+        for line in what_runs(config, mesh, about.versions, data.description, state.params, start):
+            log.info(line)
+
+        # ---- Loop
+        table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
+        progress = Progress(config, writer)
+        launched: list[Launched] = []
+        batches = data.train_batches(start)
+        best_step, best_score = checkpoints.best or (start, -math.inf)
+        for step in range(start + 1, config.train.steps + 1):
+            batch = next(batches)
+            on_devices = place_batch(batch, mesh)
+            state, metrics = program.step(state, on_devices if table is None else table.filled(on_devices))
+            progress.add(step, metrics)
+            launched.append(Launched(step, batch, metrics))
+
+            ending = terminated.reached(step)
+            last = step == config.train.steps or ending
+            saving = last or step % config.train.checkpoint_every == 0
+            validating = not ending and (last or step % config.train.eval_every == 0)
+            telling = saving or validating or step % config.train.log_every == 0
+            if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
+                bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
+                raise diverged(bad, state, config, data.clip_ids, workdir)
+            if telling:
+                progress.report()
+            scored = None
+            if validating:
+                with progress.paused():
+                    batches_to_answer = data.validation_batches()
+                    found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
+                    scored = _report_validation(progress, step, found, data)
+            if scored is not None and scored > best_score:
+                best_step, best_score = step, scored
+                saving = True
+            elif scored is not None and config.train.patience and not last:
+                if (step - best_step) // config.train.eval_every >= config.train.patience:
+                    log.info(f"{SCORE} has not risen since step {best_step}: stopped, as train.patience says")
+                    saving = last = True
+            if saving:
+                checkpoints.save(step, state, dataclasses.replace(about, data_step=step), scored)
+            if ending:
+                log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
+            if last:
+                break
+    return state
+
+
+def _report_validation(progress: Progress, step: int, found: Validated | None, data: TrainingData) -> float | None:
+    """Tells losses, measures and a picture of a validation. Returns its score; None if there is none."""
+    if found is None:
+        return None
+    if data.validation_clips is None:
+        progress.report_validation(step, found.losses, {}, len(found.rows))
+        return None
+    clips = data.validation_clips()
+    scores = score(found, clips, data.mean_face)
+    progress.report_validation(step, found.losses, scores, len(found.rows))
+    drawn, frames = found.rows[:DRAWN_CLIPS], found.prediction.shape[2]
+    picture = draw_reactions(
+        found.prediction[:DRAWN_CLIPS] + data.mean_face,
+        clips.speaker[drawn, :frames],
+        clips.listener[drawn, :frames],
+        data.coefficient_names,
+        [clips.clip_ids[row] for row in drawn],
+    )
+    progress.show(step, "validation/reactions", picture)
+    return scores[SCORE] if math.isfinite(scores[SCORE]) else None
+
+
+def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None:
+    """Raises `UserError` unless the run's directory and what is to become of it fit together."""
+    workdir = Path(workdir)
+    holds_run = (workdir / FOLDER).exists()
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other; give one")
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir {workdir} is a file; give a directory")
+    if resume and not workdir.is_dir():
+        raise UserError(f"--workdir {workdir} does not exist, so there is nothing to resume; leave --resume out")
+    if holds_run and not (resume or overwrite):
+        raise UserError(f"--workdir {workdir} holds a run already; give --resume, --overwrite or another directory")
+
+
+def remove_run(workdir: Path) -> None:
+    """Removes what `train` writes, and nothing else that may lie there."""
+    for name in (FOLDER, DAMAGED_FOLDER, TENSORBOARD):
+        shutil.rmtree(workdir / name, ignore_errors=True)

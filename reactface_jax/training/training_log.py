@@ -1,0 +1,122 @@
+"""What a training run tells: at the start what runs, then losses and speed, to the log and to TensorBoard."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import jax
+import numpy as np
+import tensorboardX
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, UInt8
+
+from reactface_jax.config import Config
+from reactface_jax.training.optimizer import frozen_patterns, learning_rate, path_mask
+
+log = logging.getLogger(__name__)
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+def what_runs(
+    config: Config, mesh: Mesh, versions: Mapping[str, str], data: str, params: Any, start: int
+) -> Iterator[str]:
+    """Lines for the start of the log: devices, versions, data, batch, parameters by part, steps."""
+    train, device = config.train, mesh.devices.flat[0]
+    axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
+    yield f"devices: {mesh.size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es); {axes}"
+    yield "versions: " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield f"data: {data}"
+    yield (
+        f"batch: {train.batch_size} clips of {config.data.clip_frames} frames at {config.data.image_size}x"
+        f"{config.data.image_size}, {train.num_reactions} reactions in windows of {train.window}, {config.model.dtype}"
+    )
+    sizes = jax.tree.map(lambda x: x.size, params)  # of arrays or of shapes
+    frozen = jax.tree.leaves(path_mask(params, frozen_patterns(config.model, config.optimizer.frozen)))
+    num_frozen = sum(size for size, is_frozen in zip(jax.tree.leaves(sizes), frozen, strict=True) if is_frozen)
+    yield f"parameters: {sum(jax.tree.leaves(sizes)):,} ({num_frozen:,} frozen)"
+    for outer, group in sizes.items():
+        for inner, tree in group.items():
+            yield f"  {outer}/{inner}: {sum(jax.tree.leaves(tree)):,}"
+    yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
+
+
+class Progress:
+    """Collects metrics on the device; `report` fetches, logs and writes them, so that steps need no sync."""
+
+    def __init__(self, config: Config, writer: tensorboardX.SummaryWriter):
+        self._steps = config.train.steps
+        self._learning_rate = learning_rate(config.optimizer, config.train.steps)
+        self._writer = writer
+        self._pending: list[tuple[int, Metrics]] = []
+        # Speed is measured from the end of the first step on, since that one compiles.
+        self._clock: float | None = None
+        self._timed_steps = 0
+        self._seconds = 0.0
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Takes a step's metrics, which may still be computing."""
+        self._pending.append((step, metrics))
+        if self._clock is None:
+            jax.block_until_ready(metrics)
+            self._clock = time.perf_counter()
+        else:
+            self._timed_steps += 1
+
+    def report(self) -> None:
+        """Tells the means since the last report."""
+        if not self._pending:
+            return
+        steps = [step for step, _ in self._pending]
+        fetched = jax.device_get([metrics for _, metrics in self._pending])
+        self._pending.clear()
+        means = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]}
+        means["learning_rate"] = float(self._learning_rate(steps[-1] - 1))
+        speed = self._steps_per_second()
+        left = ""
+        if speed is not None:
+            left = f"  {speed:.3g} steps/s  {timedelta(seconds=round((self._steps - steps[-1]) / speed))} left"
+            means["steps_per_second"] = speed
+        self._write("train", steps[-1], means)
+        shown = {name: value for name, value in means.items() if name not in ("learning_rate", "steps_per_second")}
+        log.info("step %d/%d  %s%s", steps[-1], self._steps, _listed(shown), left)
+
+    def report_validation(
+        self, step: int, losses: Mapping[str, float], scores: Mapping[str, float], num_clips: int
+    ) -> None:
+        """Tells the losses and the measures of docs/metrics.md; the log leaves out those that only explain others."""
+        self._write("validation", step, {**losses, **scores})
+        shown = {name: value for name, value in scores.items() if name.startswith("FR") and "_" not in name}
+        listed = _listed({**losses, **shown})
+        log.info("step %d/%d  validation on %d clips: %s", step, self._steps, num_clips, listed)
+
+    def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Writes a picture to TensorBoard."""
+        self._writer.add_image(name, picture, step, dataformats="HWC")
+        self._writer.flush()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside is not training: it does not count as time."""
+        yield
+        self._clock = time.perf_counter()
+
+    def _steps_per_second(self) -> float | None:
+        now = time.perf_counter()
+        if self._clock is not None:
+            self._seconds += now - self._clock
+        self._clock = now
+        return self._timed_steps / self._seconds if self._timed_steps else None
+
+    def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, step)
+        self._writer.flush()
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    names = sorted(values, key=lambda name: name != "loss")  # what comes out of jit is in alphabetical order
+    return "  ".join(f"{name} {values[name]:.4g}" for name in names)

@@ -1,0 +1,93 @@
+"""What a training run measures on validation clips: losses and measures of reactions by evaluation's protocol."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from reactface_jax import metrics
+from reactface_jax.config import Config
+from reactface_jax.evaluation.rows import clip_noise
+from reactface_jax.online.generation import protocol_of, react
+from reactface_jax.ops.pixels import to_unit_range
+from reactface_jax.training import losses
+from reactface_jax.training.sharding import gathered, on_mesh, place_batch
+from reactface_jax.training.training_log import Metrics
+from reactface_jax.types import Batch, Clips, Reactions
+
+SCORE = "FRCorr"
+"""The measure that decides which checkpoint is the best; higher is better."""
+
+ValidationStep = Callable[[Any, Batch], tuple[Metrics, Array, Array]]
+
+
+class Validated(NamedTuple):
+    """The answers to some validation clips."""
+
+    losses: dict[str, float]
+    """Of the first reaction, against the one real listener; a mean over the clips."""
+    rows: Int[np.ndarray, " N"]
+    """The clips' rows in their split."""
+    prediction: Float[np.ndarray, "N K T C"]
+    """Relative to mean_face."""
+
+
+def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> ValidationStep:
+    """Parameters and batch to losses, reactions [B K T C] and rows, which every host gets whole.
+
+    A clip's noise is that of `eval.py` and the same in every validation, so that two differ by the parameters alone.
+    """
+    protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
+
+    def validation_step(params: Any, batch: Batch) -> tuple[Metrics, Array, Array]:
+        num_windows = -(-batch.video.shape[1] // config.model.window)
+        noise = clip_noise(root, batch.clip, (config.eval.num_reactions, num_windows, config.model.feature_dim))
+        listener, mean, std = react(model, protocol, gathered(params), to_unit_range(batch.video), batch.audio, noise)
+        reactions = Reactions(listener, mean, std, jnp.asarray(batch.speaker))
+        loss, parts = losses.validation(reactions, batch.listener, batch.clip >= 0, weights=config.loss)
+        return {"loss": loss, **parts}, listener, jnp.asarray(batch.clip)
+
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
+
+
+def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
+    """Answers validation clips, batch by batch, until there are at least `most` (0: all); None if there are none."""
+    parts: list[dict[str, float]] = []
+    rows: list[np.ndarray] = []
+    predictions: list[np.ndarray] = []
+    for batch in batches:
+        found, listener, clip = jax.device_get(step(params, place_batch(batch, mesh)))
+        real = clip >= 0  # the others pad the last batch
+        if real.any():
+            parts.append(found)
+            rows.append(clip[real])
+            predictions.append(listener[real])
+        if 0 < most <= sum(map(len, rows)):
+            break
+    if not rows:
+        return None
+    weights = [len(some) for some in rows]
+    means = {name: float(np.average([part[name] for part in parts], weights=weights)) for name in parts[0]}
+    return Validated(means, np.concatenate(rows), np.concatenate(predictions))
+
+
+def score(validated: Validated, clips: Clips, mean_face: Float[np.ndarray, " C"]) -> dict[str, float]:
+    """The measures of docs/metrics.md, mode `clean`, of these clips among themselves.
+
+    Appropriate reactions are those of the split that are among the clips; a clip's own listener always is.
+    """
+    rows, num_frames = validated.rows, validated.prediction.shape[2]
+    measured = metrics.measure(
+        validated.prediction + mean_face,
+        clips.speaker[rows, :num_frames],
+        clips.listener[rows, :num_frames],
+        clips.neighbours[np.ix_(rows, rows)],
+        clip_ids=[clips.clip_ids[row] for row in rows],
+    )
+    return metrics.summarise(measured, "clean")

@@ -1,0 +1,1 @@
+"""Parameters and runs on disk, as everybody reads them."""
