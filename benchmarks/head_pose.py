@@ -5,7 +5,7 @@ python benchmarks/head_pose.py [--heads 60]
 
 import numpy as np
 
-from data_pipeline.own_recordings.head_pose import head_pose
+from reactface_jax.extraction.head_pose import head_pose
 from reactface_jax.media.face import FaceLandmarker
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipeline.own_recordings.clip_files import Recorded
-from data_pipeline.own_recordings.extract import Measured, choose_two, find_people, measure, segments
 from data_pipeline.own_recordings.mouth_and_sound import envelope, follows
 from data_pipeline.own_recordings.pairs import SILENT, Pair, Side
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.people import Measured, choose_two, find_people, measure, segments
 from reactface_jax.media.audio import read_audio, read_audio_or_none
 from reactface_jax.media.face import choose
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE

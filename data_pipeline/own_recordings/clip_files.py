@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipeline.own_recordings.extract import Measured
 from data_pipeline.own_recordings.mouth_and_sound import envelope
 from data_pipeline.own_recordings.preview import Preview, jaw_figure
+from reactface_jax.extraction.people import Measured
 from reactface_jax.media.face import CROP_SIZE, crop
 from reactface_jax.media.picture_grid import layout_size
 from reactface_jax.media.video import VideoWriter, iterate_video

@@ -27,11 +27,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from data_pipeline.conversation_video import OnFrame, read_conversation
 from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, Places, Recorded, write_clips
-from data_pipeline.own_recordings.extract import find_people, measure, segments
 from data_pipeline.own_recordings.pairs import SILENT, Pair, read_pairs
 from data_pipeline.own_recordings.preview import check_previews
 from data_pipeline.raw_tree.react2023 import SPLITS
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.people import find_people, measure, segments
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.media.audio import read_audio_or_none
 from reactface_jax.media.face import check_choice, choose

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipeline.own_recordings.extract import choose_two, coefficients_of, fill_gaps, hold, segments
-from data_pipeline.own_recordings.head_pose import head_pose
 from data_pipeline.own_recordings.mouth_and_sound import envelope, follows
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.head_pose import head_pose
+from reactface_jax.extraction.people import choose_two, coefficients_of, fill_gaps, hold, segments
 from reactface_jax.media.face import FaceLandmarker, FaceTrack, MeasuredFace
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer, rotation_matrix

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from data_pipeline.own_recordings.head_pose import head_pose
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.head_pose import head_pose
 from reactface_jax.media.face import (
     CROP_SIZE,
     FaceLandmarker,
