@@ -47,7 +47,8 @@ class Outputs(NamedTuple):
 
 def encode_positions(positions: Tensor, dim: int) -> Tensor:
     """Sinusoidal encoding [len(positions), dim]; channel 2i is a sine, 2i+1 a cosine of the same frequency."""
-    angles = positions[:, None].float() * torch.exp(torch.arange(0, dim, 2).float() * (-math.log(10000.0) / dim))
+    dtype = torch.get_default_dtype()
+    angles = positions[:, None].to(dtype) * torch.exp(torch.arange(0, dim, 2, dtype=dtype) * (-math.log(10000.0) / dim))
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
