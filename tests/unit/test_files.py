@@ -54,7 +54,7 @@ def write(path: Path, text: str, meanwhile: Callable[[], object] = lambda: None)
         meanwhile()
 
 
-def interrupt() -> None:
+def interrupt() -> bool:
     raise KeyboardInterrupt
 
 
