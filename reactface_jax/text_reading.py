@@ -85,7 +85,7 @@ def table_from_text(
         rows: list[dict[str, str]] = list(reader)
     except csv.Error as error:
         raise UserError(f"{name} is not a csv file ({error}); copy it again") from error
-    if missing := [column for column in columns if column not in found]:
+    if missing := sorted(set(columns) - set(found)):
         check_delimiter(text, name=name)
         raise UserError(
             f"{name} has no column {' and no column '.join(missing)}; "

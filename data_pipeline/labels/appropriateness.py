@@ -4,7 +4,6 @@ M[i, j] = 1 when speaker j behaves as speaker i does, so that listener j is an a
 and columns are a split's directions: the csv's pairs, then the same pairs with the roles swapped.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,19 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipeline.raw_tree.react2023 import (
+from data_pipeline.raw_tree.clip_arrays import (
     NUM_ATTRIBUTES,
-    Person,
-    Split,
     read_array,
     read_attributes,
+    read_bytes,
     read_coefficients,
-    site_of,
 )
+from data_pipeline.raw_tree.react2023 import Person, Split, site_of
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import read_audio
 from reactface_jax.metrics.dtw import channel_groups
 from reactface_jax.metrics.dtw_pairs import Term, closest_pairs, median_distance
+from reactface_jax.text_reading import table_from_text, text_from_bytes
 from reactface_jax.types import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 FULL_MATRIX = "Approprirate_facial_reaction.npy"  # sic
@@ -88,13 +87,10 @@ def _read_indices(path: Path) -> list[tuple[str, ...]]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; it says which row of {FULL_MATRIX} is which clip: copy it there")
     columns = ("site", "chat_index", "clip_index")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            table = list(csv.DictReader(file, skipinitialspace=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} is not a csv file ({error}); copy it again") from error
+    text = text_from_bytes(read_bytes(path), name=str(path), advice="save it as csv in UTF-8")
+    _, table = table_from_text(text, columns, name=str(path))
     for number, row in enumerate(table):
-        if lacking := [column for column in columns if not row.get(column)]:
+        if lacking := [column for column in columns if not row[column].strip()]:
             raise UserError(f"{path}, row {number}, has no {lacking[0]}; its columns must be {', '.join(columns)}")
     return [(row["site"].strip().upper(), row["chat_index"].strip(), row["clip_index"].strip()) for row in table]
 
@@ -202,15 +198,24 @@ def neighbours(
 
     The matrix is symmetric with a true diagonal; the two people of one conversation are never each other's neighbours.
 
+    Args:
+      sequences: the speakers of a split's directions, in order: 25 attributes or 58 coefficients a frame.
+      mean_degree: appropriate reactions a clip on average, its own counted.
+      voices: bands of their voices, see `voice`.
+      audio_weight: how much the voices' distance counts beside the faces', both relative to their medians.
+      average: frames that are averaged before warping.
+      workers: threads.
+      on_row: called 2n times meanwhile.
+
     Raises:
-      UserError: the degree can't be reached.
+      UserError: the degree can't be reached, or distances are not finite.
     """
     total = len(sequences)
     counterparts = np.stack([np.arange(total // 2), np.arange(total // 2) + total // 2], axis=1)
     most = total - 1.0  # all but the counterpart
-    count = round((mean_degree - 1) * total / 2)
-    if not 1 <= mean_degree <= most:
+    if not 1 <= mean_degree <= most:  # NaN is not either
         raise UserError(f"--mean-degree {mean_degree:g} can't be reached: {total} clips allow 1 to {most:g}")
+    count = round((mean_degree - 1) * total / 2)
     if count == 0:
         return Labels(np.eye(total, dtype=bool), threshold=0.0)
     if sequences[0].shape[1] == NUM_ATTRIBUTES:
@@ -220,7 +225,12 @@ def neighbours(
         terms = [Term(standardised(sequences, average), 1.0)]
     if voices is not None and audio_weight:
         terms = [*terms, _voice_term(terms, standardised(voices, average), audio_weight)]
-    distances, threshold = closest_pairs(terms, count, counterparts, workers, on_row=on_row)
+    try:
+        distances, threshold = closest_pairs(terms, count, counterparts, workers, on_row=on_row)
+    except ValueError as error:  # sums beyond float32, which only an extreme weight brings about
+        raise UserError(
+            f"the distances of clips can't be compared: {error}; check the data, or give a smaller --audio-weight"
+        ) from error
     return Labels(np.isfinite(distances) | np.eye(total, dtype=bool), threshold)
 
 

@@ -1,11 +1,12 @@
 """Writes appropriateness matrices beside a raw tree: `prepare labels`. Each with how it was made, and a picture."""
 
+import hashlib
 import io
 import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,6 +17,7 @@ from data_pipeline.labels.appropriateness import Labels, build, cut
 from data_pipeline.raw_tree.react2023 import SPLITS, Split, list_splits
 from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
+from reactface_jax.text_reading import Json, json_from_text, read_text
 
 Source = Literal["full", "attributes", "coefficients"]
 _PIXELS = 600  # sides of the picture of a matrix, at most
@@ -38,20 +40,22 @@ def labels(
       raw: the tree's folder.
       source: full cuts the splits out of Approprirate_facial_reaction.npy by data_indices.csv; attributes or
         coefficients builds the matrices of the splits' usable rows: the closest speakers by dynamic time warping.
-      mean_degree: appropriate reactions a clip on average, its own counted; to be given unless source is full.
+      mean_degree: appropriate reactions a clip on average, its own counted; needed unless source is full.
       audio_weight: how much the voices count in the distance; 1: as much as the faces.
       average: frames that are averaged before warping; 5 takes about a 15th of the time.
       splits: some of train, val, test; all that the tree has by default.
       out: another folder than the tree's for the files.
       workers: threads.
-      overwrite: replace matrices that are there.
+      overwrite: replace matrices that this command made.
     """
     if source != "full" and mean_degree is None:
         raise UserError(f"--source {source} needs --mean-degree, how many appropriate reactions a clip has on average")
     if source == "full" and (mean_degree is not None or audio_weight or average != 1):
         raise UserError("--source full cuts a finished matrix: leave out --mean-degree, --audio-weight and --average")
-    if audio_weight < 0 or average < 1 or workers < 1:
-        raise UserError("--audio-weight must be 0 or more, --average and --workers 1 or more")
+    if not (0 <= audio_weight < float("inf")) or average < 1 or workers < 1:  # NaN is not either
+        raise UserError(
+            "--audio-weight must be a finite number of 0 or more, --average and --workers must be 1 or more"
+        )
     found = {split.name: split for split in list_splits(raw)}
     if unknown := [name for name in splits if name not in found]:
         raise UserError(f"--splits {unknown[0]}: {raw} has {', '.join(found)}; give some of these")
@@ -59,6 +63,7 @@ def labels(
     chosen = [found[name] for name in SPLITS if name in (splits or found)]
     for split in chosen:
         _check_free(folder, split.name, overwrite)
+    make_folder(folder)  # before the work, so that a wrong --out is reported now
     made = {}
     for split in chosen:  # all are made before the first is written, so that a wrong split leaves all as they were
         if source == "full":
@@ -68,24 +73,60 @@ def labels(
             with _progress() as bar:
                 advance = partial(bar.advance, bar.add_task(split.name, total=len(split.directions)))
                 made[split.name] = build(split, source, mean_degree, audio_weight, average, workers, on_row=advance)
-    make_folder(folder)
-    settings = {} if source == "full" else {"audio_weight": audio_weight, "average": average}
+    settings: dict[str, Json] = {} if source == "full" else {"audio_weight": audio_weight, "average": average}
     for split in chosen:
         write_labels(folder, split, made[split.name], {"source": source, **settings})
 
 
 def _check_free(folder: Path, split: str, overwrite: bool) -> None:
-    matrix, preferred = folder / f"neighbour_emotion_{split}.npy", folder / f"neighbour_emotion_new_{split}.npy"
+    """Raises `UserError` when files of a split would replace something, unless it is ours and is to be replaced."""
+    matrix, preferred = _matrix_file(folder, split), folder / f"neighbour_emotion_new_{split}.npy"
     if preferred.is_file():
         raise UserError(f"{preferred} is there and would be read instead; move it away, or write elsewhere with --out")
-    if matrix.is_file() and not overwrite:
-        raise UserError(f"{matrix} is there; give --overwrite to replace it, or another folder with --out")
+    there = [path for path in _files(matrix) if path.exists()]
+    if there and not overwrite:
+        raise UserError(f"{there[0]} is there; give --overwrite to replace it, or another folder with --out")
+    if there and not _is_ours(matrix):
+        raise UserError(
+            f"{there[0]} was not made by this command, so it is not replaced; move it away, or write elsewhere with "
+            "--out"
+        )
 
 
-def write_labels(folder: Path, split: Split, made: Labels, settings: dict[str, Any]) -> None:
-    """Writes a matrix, its description and its picture; the matrix last."""
+def _matrix_file(folder: Path, split: str) -> Path:
+    return folder / f"neighbour_emotion_{split}.npy"
+
+
+def _files(matrix: Path) -> list[Path]:
+    """The matrix, its description, its picture."""
+    return [matrix, matrix.with_suffix(".json"), matrix.with_suffix(".png")]
+
+
+def _is_ours(matrix: Path) -> bool:
+    """Whether the description beside a matrix is ours and of that very matrix, or of its successor after a kill."""
+    try:
+        description = json_from_text(read_text(matrix.with_suffix(".json")), name="", advice="")
+    except UserError:
+        return False
+    if not isinstance(description, dict) or "sha256" not in description:
+        return False
+    return not matrix.exists() or _sha256(matrix.read_bytes()) in (description["sha256"], description.get("replaces"))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_labels(folder: Path, split: Split, made: Labels, settings: dict[str, Json]) -> None:
+    """Writes a matrix, its description and its picture.
+
+    The matrix comes last, and the description names its checksum and that of the matrix it replaces: after a kill in
+    between, the matrix that is there is still known as ours.
+    """
     degrees = made.degrees
-    path = folder / f"neighbour_emotion_{split.name}.npy"
+    matrix, description_file, picture = _files(_matrix_file(folder, split.name))
+    buffer = io.BytesIO()
+    np.save(buffer, made.matrix.astype(np.float32), allow_pickle=False)
     description = {
         **settings,
         "threshold": made.threshold,
@@ -93,17 +134,19 @@ def write_labels(folder: Path, split: Split, made: Labels, settings: dict[str, A
         "mean_degree": float(degrees.mean()),
         # Entry d: how many clips have d appropriate reactions, their own counted.
         "histogram_of_degrees": np.bincount(degrees).tolist(),
+        "sha256": _sha256(buffer.getvalue()),  # of the matrix's file
+        "replaces": _sha256(matrix.read_bytes()) if matrix.is_file() else None,
     }
-    with replacing(path.with_suffix(".json")) as file:
+    with replacing(description_file) as file:
         file.write(json.dumps(description, indent=1).encode() + b"\n")
-    with replacing(path.with_suffix(".png")) as file:
+    with replacing(picture) as file:
         file.write(_picture(split.name, made))
-    with replacing(path) as file:
-        np.save(file, made.matrix.astype(np.float32), allow_pickle=False)
-    alone = int((degrees == 1).sum())
+    with replacing(matrix) as file:
+        file.write(buffer.getbuffer())
+    without = int((degrees == 1).sum())
     print(
-        f"{path}: {len(degrees)} clips, appropriate reactions a clip: mean {degrees.mean():.1f}, most {degrees.max()}; "
-        f"{alone} have none but their own"
+        f"{matrix}: {len(degrees)} clips, appropriate reactions a clip: mean {degrees.mean():.1f}, most "
+        f"{degrees.max()}; {without} have none but their own"
     )
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from data_pipeline.raw_tree.clip_arrays import read_attributes, read_coefficients
 from data_pipeline.raw_tree.clips import check_duration, common_length, frame_files
-from data_pipeline.raw_tree.react2023 import Person, read_attributes, read_coefficients
+from data_pipeline.raw_tree.react2023 import Person
 from data_pipeline.shards.remote import AnyPath
 from reactface_jax.errors import UserError
 from reactface_jax.media.open_media import open_media

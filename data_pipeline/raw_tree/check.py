@@ -13,6 +13,7 @@ from rich.table import Table
 
 from data_pipeline.own_recordings.probing import Probe, probe
 from data_pipeline.progress import progress
+from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_statistics
 from data_pipeline.raw_tree.clips import common_length
 from data_pipeline.raw_tree.react2023 import (
     LeftOut,
@@ -20,11 +21,10 @@ from data_pipeline.raw_tree.react2023 import (
     Split,
     list_splits,
     read_appropriateness,
-    read_coefficient_names,
-    read_statistics,
     site_of,
+    warning_of_shared_people,
 )
-from data_pipeline.shards.remote import AnyPath, place
+from data_pipeline.shards.remote import AnyPath, any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 
@@ -56,7 +56,7 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
       rows: csv file to write, with every row that can't be used and the reason.
       max_bad: pairs whose files are damaged that `shards` may leave out; with more, the tree counts as not usable.
     """
-    root = place(raw)
+    root = any_path(raw)
     splits = list_splits(root)
     with progress() as bar:
         findings = [_look_at(split, bar) for split in splits]
@@ -64,6 +64,8 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
     Console().print(_table_of_sites(findings))
     for finding in findings:
         _print_split(root, finding)
+    if warning := warning_of_shared_people(splits):
+        print(warning)
     count = sum(len(finding.left_out) for finding in findings)
     print(f"{rows}: the {count} rows that are left out, and why" if count else f"{rows}: no row is left out")
     read_coefficient_names(root)

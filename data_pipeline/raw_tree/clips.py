@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int16, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from data_pipeline.raw_tree.react2023 import NUM_ATTRIBUTES, Person, read_attributes, read_coefficients
+from data_pipeline.raw_tree.clip_arrays import NUM_ATTRIBUTES, read_attributes, read_coefficients
+from data_pipeline.raw_tree.react2023 import Person
 from data_pipeline.shards.remote import AnyPath
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import read_audio

@@ -14,24 +14,21 @@ The challenge's form has ROOT/{train,val,test}/ with the same below; both are re
 Order of a split, of its matrix and of every array: the csv's n pairs, then the same pairs with the roles swapped.
 """
 
-import csv
 import functools
-import io
-import json
-import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
+from data_pipeline.raw_tree.clip_arrays import read_array, read_bytes
 from data_pipeline.shards.remote import AnyPath
 from reactface_jax.errors import UserError
-from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
+from reactface_jax.text_reading import table_from_text, text_from_bytes
 
 SPLITS = ("train", "val", "test")
 _LOOKERS = 32  # threads that look for files: in a bucket each look takes its time
-NUM_ATTRIBUTES = 25  # 15 action units, valence, arousal, 8 expressions
 
 _FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files", "attributes": "Emotion"}
 # The csvs spell the sites in different cases; these are the data sets' own spellings.
@@ -114,18 +111,10 @@ def _list_split(root: AnyPath, name: str, path: AnyPath) -> Split:
 
 def _read_pairs(path: AnyPath) -> list[tuple[str, str]]:
     """The (speaker, listener) columns of a csv, by name, with or without the running index before them."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-        columns = reader.fieldnames or []
-        if missing := {"speaker_path", "listener_path"} - set(columns):
-            raise UserError(
-                f"{path} has no column {' and no column '.join(sorted(missing))}; its header must name "
-                "speaker_path and listener_path"
-            )
-        pairs = [(row["speaker_path"], row["listener_path"]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a csv file ({error}); copy it again") from error
+    name = str(path)
+    text = text_from_bytes(read_bytes(path), name=name, advice="save it as csv in UTF-8")
+    _, rows = table_from_text(text, ["speaker_path", "listener_path"], name=name)
+    pairs = [(row["speaker_path"].strip(), row["listener_path"].strip()) for row in rows]
     for number, pair in enumerate(pairs):
         if not all(pair):
             raise UserError(f"{path}, row {number}, lacks the speaker's or the listener's path; complete or remove it")
@@ -134,8 +123,29 @@ def _read_pairs(path: AnyPath) -> list[tuple[str, str]]:
 
 def _spelt(person: str) -> str:
     """A person's path with the site as its data set spells it."""
-    site, _, rest = person.strip().strip("/").partition("/")
+    site, _, rest = person.strip("/").partition("/")
     return f"{_SITES.get(site.lower(), site)}/{rest}"
+
+
+def people_in_several_splits(splits: Sequence[Split]) -> dict[str, list[str]]:
+    """Paths of people that more than one split uses, with the splits' names: their figures would include training."""
+    found: dict[str, list[str]] = {}
+    for split in splits:
+        for person in dict.fromkeys(person.id for pair in split.pairs for person in pair):
+            found.setdefault(person, []).append(split.name)
+    return {person: names for person, names in found.items() if len(names) > 1}
+
+
+def warning_of_shared_people(splits: Sequence[Split]) -> str:
+    """A sentence about clips that several splits use; empty if there are none."""
+    shared = people_in_several_splits(splits)
+    if not shared:
+        return ""
+    person, names = next(iter(shared.items()))
+    return (
+        f"warning: {len(shared)} clips are in more than one split, such as {person} in {' and '.join(names)}; figures "
+        "of one split then count what was trained on: take them out of one of the csvs"
+    )
 
 
 def site_of(person: str) -> str:
@@ -149,30 +159,37 @@ def _site_folders(folder: AnyPath) -> dict[str, str]:
     return {child.name.lower(): child.name for child in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _place(base: AnyPath, kind: str, person: str) -> AnyPath:
-    """Where a person's file of a kind lies, without its suffix; the site's folder may be spelt in any case."""
+def _stem(base: AnyPath, kind: str, person: str) -> AnyPath:
+    """A person's file of a kind, without its suffix; the site's folder may be spelt in any case."""
     folder = base / _FOLDERS[kind]
     site, _, rest = person.partition("/")
     return folder / _site_folders(folder).get(site.lower(), site) / rest
 
 
 def _video(base: AnyPath, person: str) -> AnyPath | None:
-    place = _place(base, "video", person)
-    if (mp4 := _suffixed(place, ".mp4")).is_file():
+    stem = _stem(base, "video", person)
+    if (mp4 := _suffixed(stem, ".mp4")).is_file():
         return mp4
-    return place if place.is_dir() else None
+    return stem if stem.is_dir() else None
 
 
-def _suffixed(place: AnyPath, suffix: str) -> AnyPath:
-    return place.with_name(place.name + suffix)  # with_suffix would eat what follows a dot in the name
+def _suffixed(stem: AnyPath, suffix: str) -> AnyPath:
+    return stem.with_name(stem.name + suffix)  # with_suffix would eat what follows a dot in the name
 
 
 def _find(base: AnyPath, person: str) -> Person | str:
-    """The files of a person's clip; or what lacks for using it, in words."""
+    """The files of a person's clip; or what is missing for using it, in words."""
+    try:
+        return _find_files(base, person)
+    except (OSError, ValueError) as error:  # a name that is too long, or a folder that may not be read
+        return f"no readable files ({getattr(error, 'strerror', None) or error})"
+
+
+def _find_files(base: AnyPath, person: str) -> Person | str:
     video = _video(base, person)
-    audio = _suffixed(_place(base, "audio", person), ".wav")
-    coefficients = _suffixed(_place(base, "coefficients", person), ".npy")
-    attributes = _suffixed(_place(base, "attributes", person), ".csv")
+    audio = _suffixed(_stem(base, "audio", person), ".wav")
+    coefficients = _suffixed(_stem(base, "coefficients", person), ".npy")
+    attributes = _suffixed(_stem(base, "attributes", person), ".csv")
     there = {"video": video is not None, "audio": audio.is_file(), "coefficients": coefficients.is_file()}
     if video is None or not all(there.values()):
         return " and ".join(f"no {kind}" for kind, is_there in there.items() if not is_there)
@@ -181,58 +198,8 @@ def _find(base: AnyPath, person: str) -> Person | str:
 
 def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:
     """The first of some files that exists, in the root or in the challenge's folder of the split."""
-    places = [folder / name for name in names for folder in (root, root / split)]
-    return next((place for place in places if place.is_file()), None)
-
-
-# An .npy file's header is a Python literal, and Python 3.11's parser counts its depth once for all threads: two that
-# read headers at the same time can end in "SystemError: AST constructor recursion depth mismatch".
-_PARSER = threading.Lock()
-
-
-def read_array(path: AnyPath) -> np.ndarray:
-    """Reads an .npy file of numbers. Raises `UserError` when it is none, or holds pickled objects."""
-    try:
-        with path.open("rb") as file:
-            content = io.BytesIO(file.read())  # in several threads at once; what follows is short
-        with _PARSER:
-            array = np.load(content, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path} can't be read as an array of numbers; copy it again") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise UserError(f"{path} can't be read as an array of numbers; copy it again")
-    return array
-
-
-def read_coefficients(path: AnyPath) -> Float[np.ndarray, "T 58"]:
-    """Reads a clip's 3DMM coefficients, raw: 52 expressions, 3 rotations (rad), 3 translations.
-
-    Raises:
-      UserError: it is no array, does not squeeze to [T, 58], or has values that are not finite.
-    """
-    array = read_array(path)
-    squeezed = array.squeeze()
-    if squeezed.ndim == 1:  # a clip of one frame
-        squeezed = squeezed[None]
-    if squeezed.ndim != 2 or squeezed.shape[1] != NUM_COEFFICIENTS or not len(squeezed):
-        raise UserError(
-            f"{path} has shape {array.shape}, not [frames, {NUM_COEFFICIENTS}]; extract its coefficients again, or "
-            "take its pair out of the csv"
-        )
-    if not np.isfinite(squeezed).all():
-        raise UserError(f"{path} has values that are not finite; extract its coefficients again")
-    return squeezed.astype(np.float32)
-
-
-def read_attributes(path: AnyPath) -> Float[np.ndarray, "T 25"]:
-    """Reads a clip's 25 attributes. Raises `UserError` unless the csv has a header and rows of 25 numbers."""
-    try:
-        array = np.loadtxt(io.StringIO(path.read_text()), delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
-    except ValueError as error:
-        raise UserError(f"{path} is not a header and rows of {NUM_ATTRIBUTES} numbers; copy it again") from error
-    if array.shape[1] != NUM_ATTRIBUTES or not len(array):
-        raise UserError(f"{path} has {array.shape[1]} columns and {len(array)} rows, not {NUM_ATTRIBUTES} columns")
-    return array
+    paths = [folder / name for name in names for folder in (root, root / split)]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], AnyPath] | None:
@@ -276,39 +243,3 @@ def neighbours(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], st
     if found is None:
         return np.eye(2 * len(split.pairs), dtype=bool), "no matrix: each clip's own listener only"
     return found[0], found[1].name
-
-
-def read_statistics(root: AnyPath) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"]] | None:
-    """Reads mean_face.npy and std_face.npy; None unless both are there. Raises `UserError` unless 58 numbers each."""
-    paths = [root / "mean_face.npy", root / "std_face.npy"]
-    if not all(path.is_file() for path in paths):
-        return None
-    mean, std = (_vector(path) for path in paths)
-    return mean, std
-
-
-def _vector(path: AnyPath) -> Float[np.ndarray, "58"]:
-    array = read_array(path).squeeze()
-    if array.shape != (NUM_COEFFICIENTS,) or not np.isfinite(array).all():
-        raise UserError(f"{path} has shape {array.shape}, not {NUM_COEFFICIENTS} finite numbers; copy it again")
-    return array.astype(np.float32)
-
-
-def read_coefficient_names(root: AnyPath) -> list[str]:
-    """Names of the 58 coefficients: the tree's own, else expression_00 ... and the six of the pose.
-
-    FaceVerse publishes the order of its expressions only in its licensed model file, so names travel with the data.
-    """
-    pose = [f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz"]
-    path = root / "coefficient_names.json"
-    if not path.is_file():
-        return [f"expression_{i:02d}" for i in range(NUM_EXPRESSION)] + pose
-    try:
-        names = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON; write a list of {NUM_COEFFICIENTS} names") from error
-    if isinstance(names, list) and len(names) == NUM_EXPRESSION:
-        names = names + pose
-    if not isinstance(names, list) or len(set(map(str, names))) != NUM_COEFFICIENTS:
-        raise UserError(f"{path} must be a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} different names")
-    return [str(name) for name in names]

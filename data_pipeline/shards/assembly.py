@@ -16,7 +16,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from jaxtyping import Float
 
 from data_pipeline.host_tensorflow import tfds
-from data_pipeline.raw_tree.react2023 import read_coefficient_names, read_statistics
+from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_statistics
 from data_pipeline.shards.description import DESCRIPTION, VERSION, checksum, describe
 from data_pipeline.shards.encode_clips import Content
 from data_pipeline.shards.examples import React2023, features, to_example

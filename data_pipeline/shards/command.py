@@ -3,8 +3,8 @@
 import os
 
 from data_pipeline.progress import progress
-from data_pipeline.raw_tree.react2023 import list_splits
-from data_pipeline.shards.remote import place
+from data_pipeline.raw_tree.react2023 import list_splits, warning_of_shared_people
+from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import Beam, Processes
 from reactface_jax.errors import UserError
 
@@ -36,9 +36,11 @@ def shards(
     if beam_options and beam is None:
         raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
     runner = Processes(workers) if beam is None else Beam(beam, beam_options)
-    splits = list_splits(place(raw))  # a wrong --raw is reported before TensorFlow is imported
+    splits = list_splits(any_path(raw))  # a wrong --raw is reported before TensorFlow is imported
     if left_out := sum(len(split.left_out) for split in splits):
         print(f"{left_out} rows are left out, because files are missing: see `check`, or description.json")
+    if warning := warning_of_shared_people(splits):
+        print(warning)
 
     from data_pipeline.shards.write import write_shards
 

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients, read_statistics
 from data_pipeline.raw_tree.react2023 import (
     LeftOut,
     Split,
     list_splits,
     neighbours,
-    read_coefficient_names,
-    read_coefficients,
-    read_statistics,
 )
 from data_pipeline.shards.parts import EncodePair
 from data_pipeline.shards.remote import AnyPath

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipeline.host_tensorflow import tfds
+from data_pipeline.raw_tree.clip_arrays import NUM_ATTRIBUTES
 from data_pipeline.raw_tree.clips import Clip, read_clip
-from data_pipeline.raw_tree.react2023 import NUM_ATTRIBUTES, Split, list_splits, neighbours
+from data_pipeline.raw_tree.react2023 import Split, list_splits, neighbours
 from data_pipeline.shards.description import VERSION
 from reactface_jax.types import NUM_COEFFICIENTS
 

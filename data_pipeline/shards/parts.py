@@ -118,8 +118,8 @@ def _pack(clip: Clip) -> bytes:
 def _here(person: Person) -> Iterator[Person]:
     """The person with files on this machine, if they are in a bucket; copies are gone afterwards."""
     with contextlib.ExitStack() as copies:
-        places = {kind: getattr(person, kind) for kind in _FILES}
-        local: dict[str, Any] = {kind: path and copies.enter_context(fetched(path)) for kind, path in places.items()}
+        paths = {kind: getattr(person, kind) for kind in _FILES}
+        local: dict[str, Any] = {kind: path and copies.enter_context(fetched(path)) for kind, path in paths.items()}
         yield dataclasses.replace(person, **local)
 
 

@@ -1,6 +1,6 @@
 """Files on this machine and in a bucket (gs://...), read and written alike.
 
-A place in a bucket is an `epath.Path`, which has pathlib's methods; everything else stays a `pathlib.Path`. Libraries
+A path in a bucket is an `epath.Path`, which has pathlib's methods; everything else stays a `pathlib.Path`. Libraries
 that open files by name (FFmpeg, ArrayRecord) get a local copy for as long as they need it.
 """
 
@@ -21,8 +21,8 @@ AnyPath: TypeAlias = Path | epath.Path
 _SCHEMES = ("gs", "s3")
 
 
-def place(path: str | AnyPath) -> AnyPath:
-    """The place that a person typed: a path, or gs://bucket/folder.
+def any_path(path: str | AnyPath) -> AnyPath:
+    """The path that a person typed: of this machine, or gs://bucket/folder.
 
     Raises:
       UserError: it starts with another scheme, or the bucket can't be reached.
@@ -37,7 +37,7 @@ def place(path: str | AnyPath) -> AnyPath:
         remote.exists()
     except Exception as error:  # each kind of storage has its own exceptions
         raise UserError(
-            f"{path} can't be reached ({_first_line(error)}); check the bucket's name, the network and your credentials"
+            f"{path} can't be reached ({first_line(error)}); check the bucket's name, the network and your credentials"
         ) from error
     return remote
 
@@ -51,7 +51,7 @@ def write_bytes(path: AnyPath, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def make_place(folder: AnyPath) -> None:
+def make_any_folder(folder: AnyPath) -> None:
     """Makes a folder and those above it, where missing."""
     if isinstance(folder, Path):
         make_folder(folder)
@@ -68,7 +68,7 @@ def remove(folder: AnyPath) -> None:
 
 
 def send(local: Path, to: AnyPath) -> None:
-    """Moves a finished local file to its place."""
+    """Moves a finished local file to where it belongs."""
     if isinstance(to, Path):
         os.replace(local, to)
         return
@@ -88,7 +88,7 @@ def local_folder(beside: AnyPath) -> Iterator[Path]:
 def fetched(path: AnyPath) -> Iterator[Path]:
     """A file, or a folder of files, as it can be opened on this machine: itself, or a copy that is then removed.
 
-    A `UserError` from within speaks of the place that the person knows.
+    A `UserError` from within names the path that the person knows.
     """
     if isinstance(path, Path):
         yield path
@@ -115,7 +115,7 @@ def _fetch(path: epath.Path, copy: Path) -> None:
                 shutil.copyfileobj(source, target, 1 << 22)
     except Exception as error:  # each kind of storage has its own exceptions
         raise FetchError(
-            f"{path} can't be fetched ({_first_line(error)}); start again, what is done already is kept"
+            f"{path} can't be fetched ({first_line(error)}); start again, what is done already is kept"
         ) from error
 
 
@@ -132,9 +132,10 @@ def writing(path: AnyPath) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"{path} can't be written ({_first_line(error)}); mend that and start again, what is done already is kept"
+            f"{path} can't be written ({first_line(error)}); mend that and start again, what is done already is kept"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, as a part of a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

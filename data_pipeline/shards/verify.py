@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from rich.progress import Progress
 
 from data_pipeline.progress import progress
-from data_pipeline.raw_tree.react2023 import read_array
+from data_pipeline.raw_tree.clip_arrays import read_array
 from data_pipeline.shards.description import checksum, damaged, is_shard, read_description, shards_of
-from data_pipeline.shards.remote import AnyPath, fetched, place
+from data_pipeline.shards.remote import AnyPath, any_path, fetched
 from reactface_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def verify(data: str) -> None:
     Args:
       data: the folder that `shards` wrote; or gs://bucket/folder.
     """
-    folder = place(data)
+    folder = any_path(data)
     description = read_description(folder)
     for name, expected in description["files"].items():
         if not is_shard(name):

@@ -35,7 +35,7 @@ from typing import Any
 from data_pipeline.shards.assembly import write_set
 from data_pipeline.shards.description import DESCRIPTION, read_description
 from data_pipeline.shards.encode_clips import encode
-from data_pipeline.shards.remote import AnyPath, make_place, place, remove, write_bytes
+from data_pipeline.shards.remote import AnyPath, any_path, make_any_folder, remove, write_bytes
 from data_pipeline.shards.runners import Processes, Runner
 from reactface_jax.errors import UserError
 
@@ -73,17 +73,17 @@ def write_shards(
     Raises:
       UserError: `out` exists, or the tree has something that can't be used.
     """
-    raw, out = place(raw), place(out)
+    raw, out = any_path(raw), any_path(out)
     aside = out.with_name(f".{out.name}.partial")
     is_moving = (aside / "moving").is_file()
     if not is_moving and not overwrite and out.exists() and any(out.iterdir()):
         raise UserError(f"{out} exists already; choose another --out, or replace it with --overwrite")
     runner = runner or Processes(workers)
-    make_place(aside)
+    make_any_folder(aside)
     with _alone(aside):
         if not is_moving:
             for name in ("clips", "shards", "set"):
-                make_place(aside / name)
+                make_any_folder(aside / name)
             contents = encode(raw, aside, runner, max_bad, report)
             write_set(raw, aside, contents, runner, clips_per_shard, report)
             if out.exists():
@@ -111,12 +111,12 @@ def _alone(aside: AnyPath) -> Iterator[None]:
 
 
 def _move(folder: AnyPath, out: AnyPath) -> None:
-    """Moves the complete set to its place; what was moved before, by a run that was killed, is there already."""
+    """Moves the complete set to `out`; what was moved before, by a run that was killed, is there already."""
     if not folder.exists():
         return
     if isinstance(folder, Path):
         os.replace(folder, out)
         return
-    make_place(out)
+    make_any_folder(out)
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):  # without it, it is no set
         path.replace(out / path.name)

@@ -23,6 +23,9 @@ from reactface_jax.metrics.dtw import LANES, Strip, first_border, squared_length
 _SAMPLED = 4096
 """Pairs that are measured in full to find the limit from."""
 
+_MOST_ROUNDS = 20
+"""Times that the limit is raised; then all pairs are measured."""
+
 Columns = tuple[int, Int[np.ndarray, " _"]]
 """Number of a sequence, and those of others to compare it with."""
 
@@ -35,6 +38,12 @@ class Term:
     weight: float
 
     def __post_init__(self) -> None:
+        # A sum with a NaN is on neither side of a limit, so no limit would ever be wide enough.
+        if not np.isfinite(self.weight):
+            raise ValueError(f"the weight of a term is {self.weight}; give a finite one")
+        for number, sequence in enumerate(self.sequences):
+            if not np.isfinite(sequence).all():
+                raise ValueError(f"sequence {number} has values that are not finite")
         # The right side of |x - y|² as one product of extended vectors.
         squares = [squared_lengths(sequence)[:, None] for sequence in self.sequences]
         self.columns = [
@@ -72,7 +81,7 @@ def closest_pairs(
       the last one's distance. Others at that very distance are among them.
 
     Raises:
-      ValueError: there are not that many pairs.
+      ValueError: there are not that many pairs, or not that many whose distance is finite in float32.
     """
     allowed = np.triu(np.ones((len(terms[0].sequences),) * 2, bool), 1)
     allowed[excluded.min(axis=1), excluded.max(axis=1)] = False
@@ -89,8 +98,13 @@ def closest_pairs(
                 # Twice the share that is wanted, and some more, since a sample is not exact.
                 limit = float(np.quantile(sample, min(1.0, 2 * count / num_pairs + 16 / len(sample))))
             _measure(terms, allowed, limit, distances, pool, on_row)
-            while np.isfinite(distances).sum() < count:
-                limit *= 1.25
+            rounds = 0
+            while (found := int(np.isfinite(distances).sum())) < count:
+                if limit == np.inf:
+                    raise ValueError(f"{found} pairs have a distance that is finite in float32, not {count}")
+                # A limit of 0, where most of the sample are copies, would never grow.
+                rounds += 1
+                limit = limit * 1.25 if limit > 0 and rounds < _MOST_ROUNDS else np.inf
                 _measure(terms, allowed & np.isinf(distances), limit, distances, pool, lambda: None)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -100,7 +114,7 @@ def closest_pairs(
 
 
 def median_distance(term: Term, seed: int = 0) -> float:
-    """The median distance by one term alone, without its weight, over a sample of pairs."""
+    """The median distance by one term, without its weight, over a sample of pairs."""
     allowed = np.triu(np.ones((len(term.sequences),) * 2, bool), 1)
     return float(np.median(_in_full(term, _sample(allowed, 512, seed)))) / term.weight
 
@@ -147,6 +161,7 @@ def _sampled(
     return [terms[t] for t in order], np.sum(parts, axis=0)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a sum beyond float32 is infinite, and so never among the closest
 def _row(terms: Sequence[Term], i: int, others: Int[np.ndarray, " n"], limit: float) -> Float[np.ndarray, " n"]:
     """Distances of sequence i to others; infinite above the limit."""
     total = np.zeros(len(others), np.float32)

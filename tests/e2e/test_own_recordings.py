@@ -9,7 +9,8 @@ import pytest
 
 from data_pipeline import prepare
 from data_pipeline.loader import open_shards  # TensorFlow has to come before whatever draws
-from data_pipeline.raw_tree.react2023 import list_splits, read_coefficients
+from data_pipeline.raw_tree.clip_arrays import read_coefficients
+from data_pipeline.raw_tree.react2023 import list_splits
 from data_pipeline.shards.write import write_shards
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 

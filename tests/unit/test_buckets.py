@@ -13,7 +13,7 @@ from raw_tree import write_csv, write_split
 
 from data_pipeline.raw_tree.check import check
 from data_pipeline.shards.description import read_description
-from data_pipeline.shards.remote import fetched, place
+from data_pipeline.shards.remote import any_path, fetched
 from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
@@ -103,13 +103,13 @@ def test_goes_on_where_it_was_interrupted(raw: Path, tmp_path: Path, bucket: typ
             with pytest.raises(KeyboardInterrupt):
                 write_shards(raw, out, clips_per_shard=4, report=interrupt)
             with pytest.raises(UserError, match=r"gs://data/shards is not a shard set"):
-                read_description(place(out))
+                read_description(any_path(out))
         else:
             write_shards(raw, out, clips_per_shard=4, report=interrupt)
         firsts.append(dict(reversed(seen)))
     assert [first["train"] for first in firsts] == [0, 2, 6, 6]
     assert firsts[3]["shards"] == 1
-    assert read_description(place(out)) == write_shards(raw, tmp_path / "local", clips_per_shard=4)
+    assert read_description(any_path(out)) == write_shards(raw, tmp_path / "local", clips_per_shard=4)
 
 
 def test_damage_names_the_file_in_the_bucket(raw: Path, bucket: type[Bucket]) -> None:
@@ -128,10 +128,10 @@ def test_bucket_that_fails_is_no_damage(raw: Path, bucket: type[Bucket]) -> None
 
 
 def test_places(bucket: type[Bucket], tmp_path: Path) -> None:
-    assert place(str(tmp_path)) == tmp_path
+    assert any_path(str(tmp_path)) == tmp_path
     with fetched(tmp_path) as path:
         assert path == tmp_path
     with pytest.raises(UserError, match="http://a/b is neither a folder nor in a bucket"):
-        place("http://a/b")
+        any_path("http://a/b")
     with pytest.raises(UserError, match=r"gs://forbidden/x can't be reached \(403 .*; check the bucket's name"):
-        place("gs://forbidden/x")
+        any_path("gs://forbidden/x")

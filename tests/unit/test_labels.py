@@ -253,7 +253,7 @@ def test_unusable_full_matrices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Approprirate_facial_reaction\.npy does not exist"):
         cut(tmp_path, split)
     (tmp_path / "data_indices.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"data_indices\.csv is not a csv file"):
+    with pytest.raises(UserError, match=r"data_indices\.csv is no text in UTF-8"):
         cut(tmp_path, split)
 
 
@@ -263,7 +263,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         labels(tmp_path, "coefficients")
     with pytest.raises(UserError, match="--source full cuts a finished matrix: leave out"):
         labels(tmp_path, "full", mean_degree=3)
-    with pytest.raises(UserError, match="--average and --workers 1 or more"):
+    with pytest.raises(UserError, match="--average and --workers must be 1 or more"):
         labels(tmp_path, "coefficients", mean_degree=3, average=0)
     with pytest.raises(UserError, match=r"--splits dev: .* has train; give some of these"):
         labels(tmp_path, "coefficients", mean_degree=3, splits=("dev",))
@@ -274,6 +274,78 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         labels(tmp_path, "coefficients", mean_degree=3, overwrite=True)
     labels(tmp_path, "coefficients", mean_degree=3, out=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "neighbour_emotion_train.npy").is_file()
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1.0])
+def test_weight_that_is_no_finite_number_is_refused(tmp_path: Path, weight: float) -> None:
+    """NaN is not below 0 either; the search for the closest pairs never ended with it."""
+    write_tree(tmp_path, NOXI)
+    with pytest.raises(UserError, match="--audio-weight must be a finite number of 0 or more"):
+        labels(tmp_path, "coefficients", mean_degree=3, audio_weight=weight)
+    with pytest.raises(UserError, match="--mean-degree nan can't be reached"):
+        labels(tmp_path, "coefficients", mean_degree=float("nan"))
+
+
+def test_closest_pairs_ends_whatever_the_numbers() -> None:
+    """NaN and sums beyond float32 are refused; where most pairs are copies, a limit of 0 must grow."""
+    rng = np.random.default_rng(0)
+    sequences = list(rng.normal(size=(6, 9, 3)).astype(np.float32))
+    with pytest.raises(ValueError, match="sequence 2 has values that are not finite"):
+        Term([*sequences[:2], sequences[2] * np.nan], 1.0)
+    with pytest.raises(ValueError, match="weight of a term is nan"):
+        Term(sequences, float("nan"))
+    with pytest.raises(ValueError, match="0 pairs have a distance that is finite in float32, not 3"):
+        closest_pairs([Term(sequences, 1e38), Term(sequences, 3e38)], 3, NONE)
+
+
+def test_closest_pairs_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample holds only distances of 0, but more pairs are wanted than are copies."""
+    monkeypatch.setattr(dtw_pairs, "_SAMPLED", 16)
+    same = np.zeros((9, 3), np.float32)
+    others = [same + n for n in (1, 2, 3)]
+    distances, threshold = closest_pairs([Term([same] * 12 + others, 1.0)], 66 + 12, NONE)
+    assert np.isfinite(distances).sum() == 2 * (66 + 12 + 2)  # at the threshold too: 1 from 2, and 2 from 3
+    assert threshold == pytest.approx(np.sqrt(3))
+
+
+def test_matrix_that_is_not_ours_is_kept(tmp_path: Path) -> None:
+    """Also with --overwrite: the organisers' own matrix lies under that name."""
+    write_tree(tmp_path, NOXI)
+    matrix = tmp_path / "neighbour_emotion_train.npy"
+    np.save(matrix, np.eye(6))
+    for beside in (None, "{}", "[" * 200_000, json.dumps({"sha256": "another"})):
+        if beside:
+            matrix.with_suffix(".json").write_text(beside)
+        with pytest.raises(UserError, match=r"neighbour_emotion_train\.npy was not made by this command"):
+            labels(tmp_path, "coefficients", mean_degree=3, overwrite=True)
+    np.testing.assert_array_equal(np.load(matrix), np.eye(6))
+
+
+def test_killed_before_the_matrix_took_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path, NOXI)
+    labels(tmp_path, "coefficients", mean_degree=3)
+    before = (tmp_path / "neighbour_emotion_train.npy").read_bytes()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments: object) -> bytes:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("data_pipeline.labels.command._picture", kill)
+        with pytest.raises(Killed):
+            labels(tmp_path, "coefficients", mean_degree=2, overwrite=True)
+    assert (tmp_path / "neighbour_emotion_train.npy").read_bytes() == before
+    labels(tmp_path, "coefficients", mean_degree=2, overwrite=True)
+    assert np.load(tmp_path / "neighbour_emotion_train.npy").sum() == 12
+
+
+def test_wrong_folder_is_reported_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path, NOXI)
+    monkeypatch.setattr("data_pipeline.labels.command.build", None)
+    with pytest.raises(UserError, match=r"train\.csv/x can't be written"):
+        labels(tmp_path, "coefficients", mean_degree=3, out=tmp_path / "train.csv" / "x")
 
 
 def test_command_line_ends_with_one_sentence(

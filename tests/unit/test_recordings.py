@@ -14,7 +14,8 @@ from data_pipeline.own_recordings import command as recordings
 from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, landmarks
 from data_pipeline.own_recordings.command import extract, import_pairs
 from data_pipeline.own_recordings.pairs import read_pairs
-from data_pipeline.raw_tree.react2023 import list_splits, read_coefficient_names, read_coefficients
+from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients
+from data_pipeline.raw_tree.react2023 import list_splits
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.video import VideoWriter, read_video
