@@ -15,54 +15,57 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.media.open_media import open_media
+from reactface_jax.media.displayed import displayed
+from reactface_jax.media.open_media import address, needed_video_track, open_media
+from reactface_jax.media.timeline import decode, read_timeline, time_of
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 FrameRate = int | float | Fraction
 """Frames per second."""
 
-# A file that ends this much earlier than its header says was cut off (s).
-_TRUNCATION_TOLERANCE = 0.5
-
 
 def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """Yields a video's frames at a constant rate, RGB, upright, one at a time.
+    """Yields a video's frames at a constant rate, RGB, upright, with square pixels, one at a time.
 
     Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
     first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, and the length stays
-    that of the video to within one frame. Rotation metadata (phones) is applied.
+    that of the video to within one frame. What a file says of how to show its pictures is applied (`displayed`); if
+    their size changes midway, all get the first one's. Where a clock was set anew midway, see `media.timeline`.
 
     Raises:
       UserError: the file is missing, is not a video, has no video track or no frame, or is cut off or damaged.
     """
     rate = Fraction(frame_rate).limit_denominator(100_000)
+    timeline = read_timeline(path)
     with open_media(path) as container:
-        if not container.streams.video:
-            raise UserError(f"{path} has no video track; give a video with a picture")
-        stream = container.streams.video[0]
+        stream = needed_video_track(container, path)
         stream.thread_type = "AUTO"
+        aspect = stream.sample_aspect_ratio
         count = 0  # frames yielded
+        size: tuple[int, int] | None = None
         shown: VideoFrame | None = None
         picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
         start = end = Fraction(0)
-        for frame in container.decode(stream):
-            time = end if frame.pts is None else frame.pts * _time_base(frame, stream)  # raw streams: no timestamps
+        frames: Iterator[VideoFrame] = decode(container, stream, timeline)
+        for frame in frames:
+            time = time_of(frame, end)
             if shown is None:
                 start = time
             # Containers round timestamps to ticks, so a frame may seem late by up to half a tick.
             slack = min(_time_base(frame, stream) / 2, Fraction(1, 1000))
             while shown is not None and start + count / rate + slack < time:
-                picture = _picture(shown) if picture is None else picture
+                picture = displayed(shown, aspect, size) if picture is None else picture
+                size = (picture.shape[0], picture.shape[1])
                 yield picture
                 count += 1
             shown, picture = frame, None
             end = time + _duration(frame, stream)
         if shown is None:
             raise UserError(f"{path} has no frame that can be decoded; copy or convert it again")
-        _check_length(path, stream, float(end - start))
+        timeline.check_end(path, stream, end)
         # The last frame lasts for its own duration; a video of one frame gives at least one.
         while count == 0 or start + count / rate + Fraction(1, 1000) < end:
-            picture = _picture(shown) if picture is None else picture
+            picture = displayed(shown, aspect, size) if picture is None else picture
             yield picture
             count += 1
 
@@ -150,7 +153,7 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         try:
-            self._container = av.open(str(self._aside), "w", format="mp4", options={"movflags": "faststart"})
+            self._container = av.open(address(self._aside), "w", format="mp4", options={"movflags": "faststart"})
         except OSError as error:
             raise UserError(f"{self.path} can't be written: {error.strerror}") from error
         options = {"crf": str(self.crf), "preset": self.preset}
@@ -221,17 +224,3 @@ def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
         return frame.duration * _time_base(frame, stream)
     rate = stream.average_rate or stream.guessed_rate
     return 1 / Fraction(rate) if rate else Fraction(1, FRAME_RATE)
-
-
-def _picture(frame: VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
-    """Converts to RGB and turns upright; FFmpeg's rotation counts counterclockwise, as `np.rot90` does."""
-    picture = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
-
-
-def _check_length(path: str | Path, stream: VideoStream, seconds: float) -> None:
-    if stream.duration is None or stream.time_base is None:
-        return
-    expected = float(stream.duration * stream.time_base)
-    if seconds < expected - _TRUNCATION_TOLERANCE:
-        raise UserError(f"{path} is cut off: {seconds:.1f} of {expected:.1f} s are there; copy it again")

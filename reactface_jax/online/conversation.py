@@ -2,7 +2,6 @@
 
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,17 @@ from jaxtyping import Float, PyTree, UInt8
 from reactface_jax.errors import UserError
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.online import stream
+from reactface_jax.online.live_sound import LiveSound, check_sound
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 _EARLY = 1e-3
 """A frame is taken this much before its time (s): clocks round."""
-_DRIFT = 0.02
-"""Sound whose timestamps are off by less is taken as continuous (s)."""
+LONGEST_JUMP = 5.0
+"""A time that is further after all that came, or before what came last, is refused (s)."""
 _HEARD_BEFORE = 10.0
 """Sound that is kept while no frame has come (s)."""
+_ANOTHER_CLOCK = 3600.0
+"""A first frame that is older than the sound by more than this has another clock (s)."""
 
 
 class Conversation:
@@ -30,10 +32,12 @@ class Conversation:
 
     - It begins with the first frame. Sound from before that is dropped.
     - The model's frame i is the last one shown by 40 ms * i: frames are repeated or left out, never blended.
-    - Sound is averaged to mono and brought to 16 kHz. A gap in its timestamps is silence; an overlap is dropped.
+    - Sound is averaged to mono (`Mono`) and brought to 16 kHz. A gap in its timestamps is silence; an overlap is
+      dropped.
     - A window is answered when frames and sound reach its end. If one of them stays `patience` behind the other, it is
       answered without: the last frame stays, missing sound is silence. What comes later for a time that was answered
       is dropped.
+    - A time that jumps by more than `LONGEST_JUMP` either way is refused, and changes nothing.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Conversation:
         num_reactions: int = 1,
         image_size: int = 224,
         mean_face: Float[np.ndarray, " C"] | None = None,
-        patience: float = 0.5,
+        patience: int | float = 0.5,
         seed: int = 0,
     ) -> None:
         """Begins a conversation.
@@ -59,8 +63,10 @@ class Conversation:
           seed: of the noise that makes reactions differ.
 
         Raises:
-          UserError: the model is not causal.
+          UserError: the model is not causal, or the patience is no time.
         """
+        if not 0 <= patience < np.inf:
+            raise UserError(f"a patience of {patience} s is no time to wait; give seconds from 0 on")
         self._model, self._params, self._patience = model, params, patience
         self._num_reactions, self._image_size = num_reactions, image_size
         self._mean_face = np.zeros(NUM_COEFFICIENTS, np.float32) if mean_face is None else mean_face
@@ -73,65 +79,103 @@ class Conversation:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        self._begin: float | None = None  # timestamp of frame `_first`
+        self._begin: int | float | None = None  # timestamp of frame `_first`
         self._first = int(self._state.frame[0])
         self._frames: deque[tuple[float, UInt8[np.ndarray, "H W 3"]]] = deque()
         self._newest_frame = -np.inf
-        self._sound = _Sound()
-        self._early: list[tuple[float, Float[np.ndarray, " n"], int]] = []
-        self._clock = 0.0  # where sound without timestamps goes on
+        self._sound = LiveSound()
+        self._early: deque[tuple[float, Float[np.ndarray, "C n"], int]] = deque()
+        self._heard_to: int | float | None = (
+            None  # where the sound that came ends, and sound without timestamps goes on
+        )
+        self._sound_awaits_frame = False  # sound without a timestamp begins with the first frame
 
     @property
     def num_frames(self) -> int:
         """Frames at 25 fps that were answered since the beginning."""
         return int(self._state.frame[0])
 
-    def add_frame(self, picture: UInt8[np.ndarray, "H W 3"], time: float) -> None:
+    def add_frame(self, picture: np.ndarray, time: int | float) -> None:
         """Takes a picture of the speaker, cropped and resized as in training (`face.model_frame`).
 
         Args:
-          picture: RGB.
-          time: when it was taken (s). Frames that are older than one that came before are dropped.
+          picture: uint8 [image_size, image_size, 3], RGB from 0 to 255. It is copied, so its memory may be used again.
+          time: when it was taken (s). Frames that are a little older than one that came before are dropped.
 
         Raises:
-          UserError: the picture's size is not `image_size`.
+          UserError: the picture has another size or type, or the time is no number or jumps (`LONGEST_JUMP`).
         """
-        if picture.shape != (self._image_size, self._image_size, 3):
-            raise UserError(
-                f"the picture is {picture.shape}; this conversation takes {self._image_size} x {self._image_size} RGB"
-            )
+        picture, size = np.asarray(picture), self._image_size
+        if picture.shape != (size, size, 3):
+            raise UserError(f"the picture is {picture.shape}; this conversation takes {size} x {size} RGB")
+        if picture.dtype != np.uint8:
+            raise UserError(f"the picture is {picture.dtype}; give uint8 RGB from 0 to 255")
+        self._check_time("frame", time, self._newest_frame)
         if time <= self._newest_frame:
             return
-        self._frames.append((time, picture))
+        self._frames.append((time, picture.copy()))
         self._newest_frame = time
         if self._begin is None:
-            self._begin = time
-            for early in self._early:
-                self._place_sound(*early)
-            self._early.clear()
+            self._begin_at(time)
 
-    def add_sound(self, samples: Float[np.ndarray, "n *channels"], rate: int, time: float | None = None) -> None:
+    def add_sound(self, samples: np.ndarray, rate: int | float, time: int | float | None = None) -> None:
         """Takes sound.
 
         Args:
-          samples: mono [n] or [n, channels], in [-1, 1]; NaN counts as silence.
+          samples: floating-point, mono [n] or [n, channels], in [-1, 1]; NaN and infinite ones count as silence.
           rate: samples per second, the same throughout.
-          time: when the first of them sounded (s); None: they follow those before without a gap.
-        """
-        mono = np.nan_to_num(np.asarray(samples, np.float32))
-        mono = mono if mono.ndim == 1 else mono.mean(axis=1)
-        time = self._clock if time is None else time
-        self._clock = time + len(mono) / rate
-        if self._begin is not None:
-            self._place_sound(time, mono, rate)
-            return
-        self._early.append((time, mono, rate))
-        while self._early[0][0] < self._clock - _HEARD_BEFORE:
-            self._early.pop(0)
+          time: when the first of them sounded (s); None: they follow those before without a gap, the first ones begin
+            with the first frame.
 
-    def _place_sound(self, time: float, mono: Float[np.ndarray, " n"], rate: int) -> None:
-        assert self._begin is not None
-        self._sound.add(time - self._begin, mono, rate)
+        Raises:
+          UserError: samples or rate are none of a sound, the rate changes, or the time is no number or jumps.
+        """
+        channels, rate = check_sound(samples, rate)
+        if time is None:
+            self._sound_awaits_frame |= self._heard_to is None and self._begin is None
+            time = (self._begin or 0.0) if self._heard_to is None else self._heard_to
+        else:
+            self._check_time("sound", time, -np.inf if self._heard_to is None else self._heard_to)
+            if self._sound_awaits_frame and self._begin is None:  # it has a clock after all
+                self._early.clear()
+                self._sound_awaits_frame = False
+        ends = time + channels.shape[1] / rate
+        if self._begin is not None:
+            self._sound.add(time - self._begin, channels, rate)
+        else:
+            self._early.append((time, channels, rate))
+            while self._early[0][0] + self._early[0][1].shape[1] / self._early[0][2] < ends - _HEARD_BEFORE:
+                self._early.popleft()
+        self._heard_to = ends
+
+    def _check_time(self, what: str, time: int | float, newest: float) -> None:
+        """Refuses a time that can't be of this conversation, before anything of it is taken."""
+        if not np.isfinite(time):
+            raise UserError(f"the {what}'s time is {time}; give seconds on the clock that frames and sound share")
+        heard = -np.inf if self._heard_to is None or self._sound_awaits_frame else self._heard_to
+        now = max(self._newest_frame, heard)
+        if np.isfinite(now) and time > now + LONGEST_JUMP:
+            ahead, direction = time - now, "after everything before it"
+        elif time < newest - LONGEST_JUMP:
+            ahead, direction = newest - time, f"before the last {what}"
+        elif self._begin is None and heard > time + _ANOTHER_CLOCK:
+            ahead, direction = heard - time, "before the sound that came"
+        else:
+            return
+        raise UserError(
+            f"the {what}'s time {time:g} is {ahead:g} s {direction}; give seconds on one clock, or begin a new "
+            "conversation with reset()"
+        )
+
+    def _begin_at(self, time: int | float) -> None:
+        self._begin = time
+        if self._sound_awaits_frame and self._heard_to is not None:
+            self._early = deque((time + start, channels, rate) for start, channels, rate in self._early)
+            self._heard_to += time
+            self._sound_awaits_frame = False
+        for start, channels, rate in self._early:
+            self._sound.add(start - time, channels, rate)
+        self._early.clear()
 
     def react(self) -> list[Float[np.ndarray, "K w C"]]:
         """Answers every window that can be answered now: coefficients at 25 fps."""
@@ -186,54 +230,3 @@ class Conversation:
         """
         self._state = stream.load(path, self._state)
         self._restart_clock()
-
-
-class _Sound:
-    """Sound of a conversation at 16 kHz, numbered from its beginning: taken from the front, added at the back."""
-
-    def __init__(self) -> None:
-        self._samples = np.zeros(0, np.float32)
-        self._taken = 0
-        self._resampler: Any = None  # soxr.ResampleStream
-        self._rate = 0
-        self._fed = 0  # samples at their own rate, silence included
-        self.end = 0
-        """Samples that are there, taken ones included."""
-
-    def add(self, time: float, mono: Float[np.ndarray, " n"], rate: int) -> None:
-        """Adds sound that begins at `time` (s)."""
-        if self._rate not in (0, rate):
-            raise UserError(f"sound comes at {rate} samples a second after {self._rate}; reset the conversation first")
-        gap = round(time * rate) - self._fed
-        if self._rate == 0 or abs(gap) > _DRIFT * rate:
-            if gap < 0:
-                mono = mono[-gap:]
-            elif gap > 0 or self._rate == 0:
-                self._jump(round(time * rate), rate)
-        self._fed += len(mono)
-        self._append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
-
-    def _jump(self, fed: int, rate: int) -> None:
-        """Silence up to sample `fed` of the source, without making that of a time that was answered already."""
-        if self._resampler is not None:
-            self._append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        if rate != SAMPLE_RATE:
-            import soxr  # of the extra "render"; sound at 16 kHz needs it not
-
-            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-        end = round(fed * SAMPLE_RATE / rate)
-        self._rate, self._fed = rate, fed
-        self.end = min(max(self.end, self._taken), end)
-        self._append(np.zeros(end - self.end, np.float32))
-
-    def _append(self, mono: Float[np.ndarray, " n"]) -> None:
-        late = min(max(self._taken - self.end, 0), len(mono))  # its time was answered with silence
-        self.end += len(mono)
-        self._samples = np.concatenate([self._samples, mono[late:]])
-
-    def take(self, end: int) -> Float[np.ndarray, " L"]:
-        """The samples up to number `end`; those that are missing are silence."""
-        length = end - self._taken
-        taken, self._samples = self._samples[:length], self._samples[length:]
-        self._taken = end
-        return np.pad(taken, (0, length - len(taken)))

@@ -12,6 +12,7 @@ from small_model import CONFIG, random_params
 import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.online.conversation import Conversation
+from reactface_jax.online.live_sound import LiveSound
 
 WIDTH, SIZE, T = 4, 16, 16
 RATE = 16_000
@@ -169,14 +170,116 @@ def test_other_rates_and_channels_are_converted(begin, pictures):
         conversation.add_sound(tone, RATE)
 
 
-def test_hours_of_missing_sound_cost_no_memory(begin, pictures, sound):
-    conversation = begin(patience=0.1)
-    conversation.add_frame(pictures[0], 0.0)
-    conversation._state = conversation._state._replace(frame=conversation._state.frame + 25 * 7200)
-    conversation._sound._taken = 640 * 25 * 7200  # two hours were answered without sound
-    conversation.add_frame(pictures[1], 7200.0)
-    conversation.add_sound(sound, RATE, 7200.0)
-    assert len(conversation._sound._samples) == len(sound)
+def test_hours_of_missing_sound_cost_no_memory(sound):
+    live = LiveSound()
+    live._taken = 640 * 25 * 7200  # two hours were answered without sound
+    live.add(7200.0, sound[None], RATE)
+    assert len(live._samples) == len(sound)
+    np.testing.assert_array_equal(live.take(640 * 25 * 7200 + len(sound)), sound)
+
+
+def clicks_heard(live: LiveSound) -> np.ndarray:
+    """Moments (s) at which clicks begin."""
+    heard = np.flatnonzero(np.abs(live._samples) > 0.2)
+    return heard[np.diff(heard, prepend=-9999) > 1600] / RATE
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("length", [441, 1024, 100_000])
+def test_a_microphone_that_starts_before_the_camera_is_exact(begin, pictures, rate, length):
+    """Clicks at 10.5 and 11.5 s of the clock, the first frame at 10.003 s; pieces of any length."""
+    sound, start = np.zeros(3 * rate, np.float32), 9.0
+    for click in (1.5, 2.5):
+        sound[round(click * rate) : round((click + 0.01) * rate)] = 0.8
+    conversation = begin()
+    for first in range(0, 2 * rate, length):
+        conversation.add_sound(sound[first : first + length], rate, start + first / rate)
+    conversation.add_frame(pictures[0], 10.003)
+    for first in range(-(-2 * rate // length) * length, 3 * rate, length):
+        conversation.add_sound(sound[first : first + length], rate, start + first / rate)
+    np.testing.assert_allclose(clicks_heard(conversation._sound), [0.497, 1.497], atol=3e-4)
+
+
+def test_sound_without_times_begins_with_the_first_frame(begin, pictures, sound):
+    conversation = begin()
+    conversation.add_sound(sound[:4000], RATE)
+    for index, picture in enumerate(pictures):
+        conversation.add_frame(picture, 99 + index / 25)
+    conversation.add_sound(sound[4000:], RATE)
+    np.testing.assert_array_equal(np.concatenate(conversation.react(), axis=1), answer(begin(), pictures, sound))
+
+
+def test_a_long_piece_from_before_the_first_frame_is_kept(begin, pictures):
+    """Fifteen seconds at once, of which the last one is of the conversation."""
+    conversation, sound = begin(), np.zeros(15 * RATE, np.float32)
+    sound[14 * RATE + 8000 :][:160] = 0.8
+    conversation.add_sound(sound, RATE, 100.0)
+    conversation.add_frame(pictures[0], 114.0)
+    np.testing.assert_allclose(clicks_heard(conversation._sound), [0.5])
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 3e38])
+def test_a_bad_sample_does_not_outlive_itself(begin, pictures, sound, bad):
+    """It counts as silence, or as the loudest, whatever the channels and the rate."""
+    broken, mended = (np.stack([sound, sound], axis=1) for _ in range(2))
+    broken[5000], mended[5000] = bad, np.clip(np.nan_to_num(bad, posinf=0, neginf=0), -1, 1)
+    got, expected = (answer(begin(), pictures, s) for s in (broken, mended))
+    assert np.isfinite(got).all()
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_channels_that_cancel_each_other_are_heard(begin, pictures, sound):
+    inverted = np.stack([sound, -sound], axis=1)
+    np.testing.assert_array_equal(answer(begin(), pictures, inverted), answer(begin(), pictures, sound))
+
+
+def test_a_frames_memory_may_be_used_again(begin, pictures, sound):
+    conversation, buffer = begin(), np.empty_like(pictures[0])
+    for index, picture in enumerate(pictures):
+        buffer[:] = picture
+        conversation.add_frame(buffer, index / 25)
+    conversation.add_sound(sound, RATE)
+    np.testing.assert_array_equal(np.concatenate(conversation.react(), axis=1), answer(begin(), pictures, sound))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c, p, s: c.add_frame(p, np.inf), "the frame's time is inf; give seconds"),
+        (lambda c, p, s: c.add_frame(p, np.nan), "the frame's time is nan; give seconds"),
+        (lambda c, p, s: c.add_frame(p, 3600.64), "the frame's time 3600.64 is 3600 s after everything before it"),
+        (lambda c, p, s: c.add_frame(p, 640), "the frame's time 640 is 639.36 s after everything before it"),
+        (lambda c, p, s: c.add_frame(p, -5), "the frame's time -5 is 5.6 s before the last frame; give seconds on one"),
+        (lambda c, p, s: c.add_sound(s, RATE, 3601.0), "the sound's time 3601 is 3600.36 s after everything before"),
+        (lambda c, p, s: c.add_sound(s, RATE, -9), "the sound's time -9 is 9.64 s before the last sound"),
+        (lambda c, p, s: c.add_sound(s, RATE, -np.inf), "the sound's time is -inf"),
+        (lambda c, p, s: c.add_sound(s, 0), "a rate of 0 samples a second is none of a sound"),
+        (lambda c, p, s: c.add_sound(s, 1.5), "a rate of 1.5 samples a second is none of a sound"),
+        (lambda c, p, s: c.add_sound(s, 44.1), "a rate of 44.1 samples a second is none of a sound"),
+        (lambda c, p, s: c.add_sound((s * 32767).astype(np.int16), RATE), "the samples are int16; give floating-point"),
+        (lambda c, p, s: c.add_sound(np.zeros((2, 1024)), RATE), r"the samples have shape \(2, 1024\); give \[n\]"),
+        (lambda c, p, s: c.add_frame(p / np.float32(255), 0.7), "the picture is float32; give uint8 RGB from 0 to 255"),
+        (lambda c, p, s: c.add_frame(p.astype(np.uint16), 0.7), "the picture is uint16; give uint8"),
+    ],
+)
+def test_what_is_refused_changes_nothing(begin, pictures, sound, call, message):
+    conversation = begin()
+    expected = answer(begin(), pictures, sound)
+    for index, picture in enumerate(pictures):
+        conversation.add_frame(picture, index / 25)
+    conversation.add_sound(sound, RATE, 0.0)
+    with pytest.raises(UserError, match=message):
+        call(conversation, pictures[0], sound)
+    np.testing.assert_array_equal(np.concatenate(conversation.react(), axis=1), expected)
+
+
+def test_sound_on_another_clock_is_named_with_the_first_frame(begin, pictures, sound):
+    conversation = begin()
+    conversation.add_sound(sound, RATE, 1.7e9)
+    with pytest.raises(UserError, match=r"the frame's time 12 is 1\.7e\+09 s before the sound that came"):
+        conversation.add_frame(pictures[0], 12.0)
+    with pytest.raises(UserError, match="a patience of -1 s is no time to wait"):
+        begin(patience=-1)
 
 
 def test_reset_begins_anew_and_a_saved_conversation_goes_on(begin, pictures, sound, tmp_path):
