@@ -39,6 +39,8 @@ def shards(
     splits = list_splits(place(raw))  # a wrong --raw is reported before TensorFlow is imported
     if left_out := sum(len(split.left_out) for split in splits):
         print(f"{left_out} rows are left out, because files are missing: see `check`, or description.json")
+    if all(speaker.video is None for split in splits for speaker, _ in split.pairs):
+        print(f"{raw} has no folder Video_files: the shards will have no pictures")
 
     from data_pipeline.shards.write import write_shards
 
