@@ -51,6 +51,11 @@ class ShardSet:
     def std_face(self) -> Float[np.ndarray, "58"]:
         return np.array(self.description["std_face"], np.float32)
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether examples hold the speaker's frames; without, batches can only be asked for with image_size 0."""
+        return any(self.description["frame_size"])
+
     def num_clips(self, split: str) -> int:
         """Number of directions."""
         return self._split(split)["clips"]
@@ -147,7 +152,8 @@ class ShardSet:
           split: "train", "val" or "test".
           batch_size: clips in a step, of all hosts together.
           num_frames: T, frames of a crop.
-          image_size: height and width of the frames; the crop of 7/8 is resized if it differs.
+          image_size: height and width of the frames; the crop of 7/8 is resized if it differs. 0: no picture is
+            decoded, and `Batch.video` is [B, T, 0, 0, 3].
           max_neighbours: at most so many appropriate reactions a clip; its own listener comes first, then the others in
             the order of their rows (the reference also takes the first 80). M is this, or the largest number in the
             split if that is less.
@@ -157,7 +163,7 @@ class ShardSet:
             None: all.
 
         Raises:
-          UserError: a clip is shorter than `num_frames`.
+          UserError: a clip is shorter than `num_frames`, or pictures are asked for where there are none.
         """
         self._check_length(split, num_frames)
         own = list(range(batch_size) if rows is None else rows)
@@ -199,7 +205,7 @@ class ShardSet:
           rows: which rows of each batch to read, where several hosts share it; None: all.
 
         Raises:
-          UserError: a clip is shorter than `num_frames`.
+          UserError: as in `train_batches`.
         """
         num_frames = num_frames or int(self.num_frames(split).min())
         self._check_length(split, num_frames)
@@ -231,9 +237,14 @@ class ShardSet:
         num_neighbours: int,
     ) -> Iterator[Batch]:
         """Reads the clips at (index, first frame, number to report)."""
+        if image_size and not self.has_pictures:
+            raise UserError(
+                f"shard set {self.folder} has no pictures; ask for --data.image-size 0 with a model that needs none, "
+                "or write it from a tree with Video_files"
+            )
         failures: list[UserError] = []  # an exception inside tf.data loses its type
         spec = features()
-        wanted = ("frames", "audio", "speaker", "listener", "neighbours")
+        wanted = ("audio", "speaker", "listener", "neighbours", *(("frames",) if image_size else ()))
         example_spec = tfds.features.FeaturesDict({name: spec[name] for name in wanted})
         height, width = self.description["frame_size"]
 
@@ -250,14 +261,18 @@ class ShardSet:
         def load(index: tf.Tensor, start: tf.Tensor, clip: tf.Tensor) -> Batch:
             example = example_spec.deserialize_example(
                 tf.numpy_function(record, [index], tf.string, stateful=False),
-                decoders={"frames": _KeepJpegs()},
+                decoders={"frames": _KeepJpegs()} if image_size else None,
             )
             window = slice(start, start + num_frames)
             places, mask = tf.numpy_function(
                 neighbours, [example["neighbours"], index, start], (tf.int32, tf.bool), stateful=False
             )
+            if image_size:
+                video = _decode(example["frames"][window], height, width, num_frames, image_size)
+            else:
+                video = tf.zeros((num_frames, 0, 0, 3), tf.uint8)
             return Batch(
-                video=_decode(example["frames"][window], height, width, num_frames, image_size),
+                video=video,
                 audio=_crop_audio(example["audio"], start, num_frames),
                 speaker=tf.ensure_shape(example["speaker"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
                 listener=tf.ensure_shape(example["listener"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),

@@ -115,7 +115,7 @@ class DataConfig:
     """What is read, and how much of a clip."""
 
     dir: str = ""  # the shard set that `python -m data_pipeline.prepare shards` wrote
-    image_size: int = 224  # the frames' centre crop of 7/8, resized to this if different from 224
+    image_size: int = 224  # the frames' centre crop of 7/8, resized to this if different from 224; 0: no pictures
     clip_frames: int = 256  # random crop of a training clip
     eval_frames: int = 750  # frames of a whole clip; longer ones are cut
     max_neighbours: int = 80  # appropriate reactions that a clip's loss compares with
@@ -241,6 +241,10 @@ class Config:
 
     def __post_init__(self) -> None:
         self.model.check_window("train.window", self.train.window)
+        _require(
+            self.data.image_size > 0 or (self.data.image_size == 0 and not self.model.use_video),
+            f"data.image_size {self.data.image_size} must be positive, or 0 with model.use_video False",
+        )
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

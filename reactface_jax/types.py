@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     """Clips as the loader delivers them. Coefficients have the data's `mean_face` subtracted."""
 
     video: UInt8[AnyArray, "B T H W 3"]
-    """The speaker's frames, RGB."""
+    """The speaker's frames, RGB; [B, T, 0, 0, 3] where `data.image_size` is 0, for models that need no eyes."""
     audio: Float[AnyArray, "B L"]
     """The speaker's voice, 16 kHz mono, normalised over its whole file (zero mean, unit variance)."""
     speaker: Float[AnyArray, "B T C"]

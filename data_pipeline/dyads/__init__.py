@@ -5,7 +5,8 @@
 See docs/made_conversations.md.
 """
 
+from data_pipeline.dyads.arrays import Played, play
 from data_pipeline.dyads.conversations import Recipe
 from data_pipeline.dyads.writer import make
 
-__all__ = ["Recipe", "make"]
+__all__ = ["Played", "Recipe", "make", "play"]

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import tyro
 
+from data_pipeline.dyads.conversations import count_events
 from data_pipeline.dyads.writer import make
 from reactface_jax.errors import reports_user_errors
+
+ENOUGH_EVENTS = 40
+"""Of a kind, for shares of answered ones to be known to .15."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,10 @@ class Arguments:
     seed: int = 0
     takes: int = 3
     """Conversations that share a script, and so are each other's appropriate reactions."""
+    test_scripts: int | None = None
+    """Scripts of the test split, of all that there are; a fifth of them if not given."""
+    pictures: bool = True
+    """--no-pictures writes coefficients, sound and labels, and draws no videos: 60 times as fast."""
     workers: int | None = None
     """Processes; one for each processor if not given."""
 
@@ -30,16 +38,22 @@ class Arguments:
 def main() -> None:
     """Makes the conversations and says where they are."""
     arguments = tyro.cli(Arguments, prog="python -m data_pipeline.dyads")
-    make(
+    conversations = make(
         arguments.out,
         num_clips=arguments.clips,
         seconds=arguments.seconds,
         seed=arguments.seed,
         workers=arguments.workers,
         takes=arguments.takes,
+        test_scripts=arguments.test_scripts,
+        pictures=arguments.pictures,
         show_progress=True,
     )
     print(f"{arguments.clips} conversations of {arguments.seconds:g} s are in {arguments.out}")
+    counts = count_events(conversations["test"])
+    print(f"events in the scripts of test: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
+    if min(counts.values()) < ENOUGH_EVENTS:
+        print(f"Fewer than {ENOUGH_EVENTS} of a kind prove little; --test-scripts 100 --seconds 10 gives as many.")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Who talks to whom by which script, in which split: the whole data set as a plan, before anything is drawn."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from jaxtyping import Float
 
 from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, Answer, answer
 from data_pipeline.dyads.performance import perform, rest
-from data_pipeline.dyads.scripts import ROLES, Script, write_script
+from data_pipeline.dyads.scripts import LENGTHS, ROLES, Script, write_script
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.raw_tree.react2023 import SPLITS
 from reactface_jax.errors import UserError
@@ -40,6 +41,10 @@ class Recipe:
     """Conversations that share a script: each other's appropriate reactions."""
     size: tuple[int, int] = (256, 256)
     """Height and width of the videos."""
+    test_scripts: int | None = None
+    """Scripts of the test split, of all that there are; None: a fifth of them."""
+    pictures: bool = True
+    """Whether videos are drawn; coefficients do not depend on it."""
 
     def __post_init__(self) -> None:
         if self.num_clips < len(SPLITS):
@@ -48,6 +53,25 @@ class Recipe:
             raise UserError(f"--seconds {self.seconds:g} is too short for an event and its answer: give 2 or more")
         if self.takes < 1 or self.seed < 0:
             raise UserError(f"--takes must be 1 or more and --seed 0 or more, got {self.takes} and {self.seed}")
+        if self.test_scripts is not None and not 1 <= self.test_scripts <= self.num_scripts - 2:
+            raise UserError(
+                f"--test-scripts {self.test_scripts} does not leave a script each to train and val: {self.num_clips} "
+                f"clips in takes of {self.takes} are {self.num_scripts} scripts; give more --clips"
+            )
+
+    @property
+    def num_scripts(self) -> int:
+        """Of all splits together."""
+        return max(len(SPLITS), -(-self.num_clips // self.takes))
+
+    def scripts_of_splits(self) -> list[int]:
+        """How many scripts train, val and test have."""
+        if self.test_scripts is None:
+            held_out = [max(1, round(share * self.num_scripts)) for share in SHARES[1:]]
+        else:
+            rest = self.num_scripts - self.test_scripts
+            held_out = [max(1, round(SHARES[1] / sum(SHARES[:2]) * rest)), self.test_scripts]
+        return [self.num_scripts - sum(held_out), *held_out]
 
     @property
     def num_frames(self) -> int:
@@ -123,10 +147,8 @@ class Conversation:
 
 def plan(recipe: Recipe) -> dict[str, list[Conversation]]:
     """The conversations of each split in the csv's order: by session, so that takes of a script lie apart."""
-    num_scripts = max(len(SPLITS), -(-recipe.num_clips // recipe.takes))
-    takes = [len(part) for part in np.array_split(np.arange(recipe.num_clips), num_scripts)]
-    held_out = [max(1, round(share * num_scripts)) for share in SHARES[1:]]
-    bounds = np.cumsum([0, num_scripts - sum(held_out), *held_out])
+    takes = [len(part) for part in np.array_split(np.arange(recipe.num_clips), recipe.num_scripts)]
+    bounds = np.cumsum([0, *recipe.scripts_of_splits()])
     conversations: dict[str, list[Conversation]] = {}
     first_session = 1
     for index, split in enumerate(SPLITS):
@@ -177,6 +199,13 @@ def _session_name(number: int) -> str:
     """As NoXI names its sessions: number, day, place."""
     day = np.datetime64("2016-03-17") + number
     return f"{number:03d}_{day}_{CITIES[number % len(CITIES)]}"
+
+
+def count_events(conversations: list[Conversation]) -> dict[str, int]:
+    """How many events of each kind the scripts hold; what takes of a script share counts once."""
+    scripts = {c.script_id: c.script for c in conversations}.values()
+    kinds = Counter(event.kind for script in scripts for events in script.events for event in events)
+    return {kind: kinds[kind] for kind in LENGTHS}
 
 
 def neighbours(conversations: list[Conversation]) -> np.ndarray:

@@ -56,7 +56,7 @@ def write_script(rng: np.random.Generator, num_frames: int) -> Script:
     turns = _take_turns(rng, num_frames)
     events: tuple[list[Event], list[Event]] = ([], [])
     for turn in turns:
-        events[turn.role].extend(_fill(rng, turn))
+        events[turn.role].extend(fill(rng, turn))
     return Script(num_frames, tuple(turns), (tuple(events[0]), tuple(events[1])))
 
 
@@ -73,7 +73,8 @@ def _take_turns(rng: np.random.Generator, num_frames: int) -> list[Turn]:
     return turns
 
 
-def _fill(rng: np.random.Generator, turn: Turn) -> list[Event]:
+def fill(rng: np.random.Generator, turn: Turn) -> list[Event]:
+    """Events of one turn: one after the other, and a pause or a question at the end."""
     kinds, chances = list(CHANCES), np.array(list(CHANCES.values()))
     last = str(rng.choice(["pause", "question"]))
     events = []

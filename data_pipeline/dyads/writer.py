@@ -7,27 +7,31 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from wave import open as open_wave
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from data_pipeline.dyads.arrays import to_16_khz
 from data_pipeline.dyads.attributes import HEADER, attributes
 from data_pipeline.dyads.conversations import Conversation, Recipe, neighbours, plan, truth
 from data_pipeline.dyads.performance import COEFFICIENT_NAMES
 from data_pipeline.dyads.scripts import ROLES
 from data_pipeline.dyads.voice import RATE
+from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
+from reactface_jax.types import SAMPLE_RATE
 
 TRUTH_FILE = "dyads.json"
 
-Job = tuple[Path, Conversation, int, tuple[int, int]]
+Job = tuple[Path, Conversation, int, tuple[int, int] | None]
 """Arguments of `_write_clip`."""
 
 
@@ -40,9 +44,11 @@ def make(
     workers: int | None = None,
     takes: int = 3,
     size: tuple[int, int] = (256, 256),
+    test_scripts: int | None = None,
+    pictures: bool = True,
     show_progress: bool = False,
-) -> None:
-    """Makes a data set of conversations, or completes one whose making was interrupted.
+) -> dict[str, list[Conversation]]:
+    """Makes a data set of conversations, or completes one whose making was interrupted. Returns its plan, by split.
 
     Args:
         root: folder of the tree.
@@ -52,6 +58,8 @@ def make(
         workers: processes; one for each processor if not given.
         takes: conversations that share a script, and so are each other's appropriate neighbours.
         size: height and width of the videos.
+        test_scripts: of the test split; a fifth of all if None.
+        pictures: False leaves out the videos, which are nearly all the work, and writes sound at 16 kHz.
         show_progress: draws a progress bar.
 
     With several workers, a script that calls this needs Python's usual `if __name__ == "__main__":`.
@@ -60,16 +68,17 @@ def make(
         UserError: too few or too short clips, or the folder holds something else.
     """
     root = Path(root)
-    recipe = Recipe(num_clips=num_clips, seconds=seconds, seed=seed, takes=takes, size=size)
+    recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures)
     conversations = plan(recipe)
     _claim(root, json.loads(json.dumps(truth(recipe, conversations))))
     everyone = [(c, role) for of_split in conversations.values() for c in of_split for role in ROLES]
-    todo = [(root, *who, size) for who in everyone if not _is_complete(root, *who)]
+    todo = [(root, *who, size if pictures else None) for who in everyone if not _is_complete(root, *who, pictures)]
     with _progress(len(everyone), show_progress) as advance:
         advance(len(everyone) - len(todo))
         for _ in _write_clips(todo, workers or os.cpu_count() or 1):
             advance(1)
     _write_tables(root, conversations)
+    return conversations
 
 
 def _claim(root: Path, plan_of_root: dict[str, Any]) -> None:
@@ -77,8 +86,9 @@ def _claim(root: Path, plan_of_root: dict[str, Any]) -> None:
     path = root / TRUTH_FILE
     if path.is_file():
         there = json.loads(path.read_text())["recipe"]
-        if different := [key for key, value in plan_of_root["recipe"].items() if there.get(key) != value]:
-            values = ", ".join(f"{key} {there.get(key)}" for key in different)
+        there = json.loads(json.dumps(asdict(Recipe()))) | there  # trees of before a field was there have its default
+        if different := [key for key, value in plan_of_root["recipe"].items() if there[key] != value]:
+            values = ", ".join(f"{key} {there[key]}" for key in different)
             raise UserError(f"{root} holds conversations made with {values}: make these elsewhere, or with the same")
         return
     if root.is_dir() and any(root.iterdir()):
@@ -97,21 +107,26 @@ def _files(root: Path, path: str) -> tuple[Path, Path, Path, Path]:
     )
 
 
-def _is_complete(root: Path, conversation: Conversation, role: int) -> bool:
-    return all(path.is_file() for path in _files(root, conversation.path(role)))
+def _is_complete(root: Path, conversation: Conversation, role: int, pictures: bool) -> bool:
+    return all(path.is_file() for path in _files(root, conversation.path(role))[0 if pictures else 1 :])
 
 
-def _write_clip(root: Path, conversation: Conversation, role: int, size: tuple[int, int]) -> None:
-    """Everything of one person in one conversation; each file is whole or absent."""
+def _write_clip(root: Path, conversation: Conversation, role: int, size: tuple[int, int] | None) -> None:
+    """Everything of one person in one conversation, each file whole or absent; `size` None leaves out the video."""
     video, audio, coefficient_file, attribute_file = _files(root, conversation.path(role))
-    for file in (video, audio, coefficient_file, attribute_file):
+    for file in (audio, coefficient_file, attribute_file, *([] if size is None else [video])):
         file.parent.mkdir(parents=True, exist_ok=True)
     coefficients, sound = conversation.play(role)
     _write_array(coefficient_file, coefficients[:, None])  # REACT2023 has an axis of length 1 there
-    _write_wave(audio, sound)
+    if size is None:
+        _write_wave(audio, to_16_khz(sound), SAMPLE_RATE)
+    else:
+        _write_wave(audio, np.round(sound * 32767), RATE)
     table = io.StringIO()
     np.savetxt(table, attributes(coefficients), fmt="%.5g", delimiter=",", header=",".join(HEADER), comments="")
     _write_text(attribute_file, table.getvalue())
+    if size is None:
+        return
     renderer = HeadRenderer(size, conversation.people[role].look)
     with VideoWriter(video, size=size) as writer:
         for frame in coefficients:
@@ -174,12 +189,13 @@ def _write_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _write_wave(path: Path, sound: Float[np.ndarray, " L"]) -> None:
+def _write_wave(path: Path, samples: Shaped[np.ndarray, " L"], rate: int) -> None:
+    """Whole numbers of 16 bits as a wav."""
     with _aside(path) as partial, open_wave(str(partial), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
@@ -189,7 +205,7 @@ def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
             _write_clip(*job)
             yield
         return
-    with _single_threads():
+    with single_threads():
         # Spawned: a fork of a process that runs JAX's or VTK's threads may hang.
         pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
         try:
@@ -198,22 +214,6 @@ def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
                 yield
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _single_threads() -> Iterator[None]:
-    """Processes started meanwhile have one thread each: side by side that is faster than each with many."""
-    limits = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from reactface_jax.types import FRAME_RATE
 class Probe:
     """What was found of a person's clip. Lengths are in frames of 25 a second."""
 
-    form: str  # "mp4" or "png folders"
+    form: str  # "mp4", "png folders" or "no videos"
     damage: str = ""  # what is wrong, in a sentence; then nothing else is known
     lengths: dict[AnyPath, int] = field(default_factory=dict)  # of video, coefficients and attributes
     size: tuple[int, int] | None = None  # height and width, if the video was opened
@@ -32,15 +32,17 @@ class Probe:
 
 def probe(person: Person) -> Probe:
     """Looks at a person's files. In a bucket, videos and sounds are not opened: that would fetch them."""
-    form = "png folders" if person.video.is_dir() else "mp4"
+    form = "no videos" if person.video is None else "png folders" if person.video.is_dir() else "mp4"
     try:
         lengths: dict[AnyPath, int] = {person.coefficients: len(read_coefficients(person.coefficients))}
         if person.attributes is not None:
             lengths[person.attributes] = len(read_attributes(person.attributes))
-        if not (isinstance(person.video, Path) and isinstance(person.audio, Path)):
+        if not isinstance(person.audio, Path) or not isinstance(person.video, Path | None):
             common_length(lengths)
             return Probe(form, lengths=lengths)
-        lengths[person.video], size = _probe_video(person.video)
+        size = None
+        if person.video is not None:
+            lengths[person.video], size = _probe_video(person.video)
         audio = _probe_audio(person.audio)
         check_duration(person.audio, audio / FRAME_RATE, common_length(lengths))
         return Probe(form, lengths=lengths, size=size, audio=audio)

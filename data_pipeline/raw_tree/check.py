@@ -134,7 +134,10 @@ def _print_split(root: AnyPath, finding: Finding) -> None:
         print(f"{name}: row {row.row} is damaged: {row.reason}")
     whole = {person: probe for person, probe in finding.probes.items() if not probe.damage}
     forms = Counter(probe.form for probe in whole.values())
-    print(f"{name}: {', '.join(f'{count} videos as {form}' for form, count in forms.most_common())}")
+    if "no videos" in forms:
+        print(f"{name}: the tree has no folder Video_files, so shards of it have no pictures")
+    else:
+        print(f"{name}: {', '.join(f'{count} videos as {form}' for form, count in forms.most_common())}")
     frames = Counter(min(probe.lengths.values()) for probe in whole.values())
     print(f"{name}: frames of a clip: {_most_common(frames)}")
     if uneven := sum(len(set(probe.lengths.values())) > 1 for probe in whole.values()):
@@ -169,7 +172,7 @@ def _refuse(root: AnyPath, findings: list[Finding], max_bad: int) -> None:
     sizes: dict[tuple[int, int], AnyPath] = {}
     for finding in findings:
         for person, found in finding.probes.items():
-            if found.size and not found.damage:
+            if found.size and not found.damage and person.video is not None:
                 sizes.setdefault(found.size, person.video)
     if len(sizes) > 1:
         (first, one), (other, two), *_ = sizes.items()

@@ -27,11 +27,14 @@ _TOLERANCE = FRAME_RATE  # frames
 
 @dataclass(frozen=True)
 class Clip:
-    """A speaker with the listener's coefficients; T is the shortest of video and coefficients."""
+    """A speaker with the listener's coefficients; T is the shortest of video and coefficients.
+
+    In a tree without pictures there are no frames, their size is 0, 0, and the portrait is one black pixel.
+    """
 
     speaker_id: str
     listener_id: str
-    frames: list[bytes]  # T JPEGs
+    frames: list[bytes]  # T JPEGs, or none
     size: tuple[int, int]  # height and width of the frames
     audio: Int16[np.ndarray, " L"]  # 16 kHz, the whole file, whatever its length: the model normalises over all of it
     speaker: Float[np.ndarray, "T 58"]
@@ -47,8 +50,13 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
     Raises:
       UserError: a file is damaged, or a clip's video, sound and coefficients differ by more than a second.
     """
-    frames, size = _encode_frames(speaker.video)
-    lengths = {speaker.video: len(frames)}
+    frames: list[bytes] = []
+    size, portrait = (0, 0), np.zeros((1, 1, 3), np.uint8)
+    lengths: dict[AnyPath, int] = {}
+    if speaker.video is not None and listener.video is not None:
+        frames, size = _encode_frames(speaker.video)
+        lengths[speaker.video] = len(frames)
+        portrait = next(iterate_frames(listener.video))
     coefficients, attributes = {}, {}
     for person in (speaker, listener):
         coefficients[person] = read_coefficients(person.coefficients)
@@ -68,7 +76,7 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
         listener=coefficients[listener][:length],
         speaker_attributes=attributes[speaker][:length],
         listener_attributes=attributes[listener][:length],
-        portrait=_jpeg(next(iterate_frames(listener.video))),
+        portrait=_jpeg(portrait),
     )
 
 

@@ -1,7 +1,8 @@
 """The raw REACT2023 tree, as its users hold it: list the pairs of a split, check them, find and read their files.
 
     ROOT/train.csv val.csv test.csv             running index, speaker_path, listener_path
-    ROOT/Video_files/<path>.mp4                 25 fps, 256x256; or a folder <path>/ of 1.png, 2.png, ...
+    ROOT/Video_files/<path>.mp4                 25 fps, 256x256; or a folder <path>/ of 1.png, 2.png, ...;
+                                                a tree without this folder has no pictures
     ROOT/Audio_files/<path>.wav
     ROOT/3D_FV_files/<path>.npy                 squeezes to [T, 58]
     ROOT/Emotion/<path>.csv                     25 attributes a frame, optional
@@ -40,7 +41,7 @@ class Person:
     """The files of one person in one clip."""
 
     id: str  # path within the tree's folders, such as NoXI/065_2016-04-14_Nottingham/Expert_video/1
-    video: AnyPath  # an mp4, or a folder of numbered pngs
+    video: AnyPath | None  # an mp4, or a folder of numbered pngs; None in a tree without pictures
     audio: AnyPath
     coefficients: AnyPath
     attributes: AnyPath | None
@@ -92,8 +93,9 @@ def _list_split(root: AnyPath, name: str, path: AnyPath) -> Split:
     split = Split(name, pairs=[], rows=[], num_rows=0, left_out=[])
     lines = _read_pairs(path)
     people = sorted({person for pair in lines for person in pair})
+    find = functools.partial(_find, base, (base / _FOLDERS["video"]).is_dir())
     with ThreadPoolExecutor(_LOOKERS) as pool:
-        found = dict(zip(people, pool.map(functools.partial(_find, base), people), strict=True))
+        found = dict(zip(people, pool.map(find, people), strict=True))
     for row, (speaker, listener) in enumerate(lines):
         one, other = found[speaker], found[listener]
         if isinstance(one, Person) and isinstance(other, Person):
@@ -177,21 +179,23 @@ def _suffixed(stem: AnyPath, suffix: str) -> AnyPath:
     return stem.with_name(stem.name + suffix)  # with_suffix would eat what follows a dot in the name
 
 
-def _find(base: AnyPath, person: str) -> Person | str:
-    """The files of a person's clip; or what is missing for using it, in words."""
+def _find(base: AnyPath, pictures: bool, person: str) -> Person | str:
+    """The files of a person's clip; or what is missing for using it, in words. `pictures`: whether the tree has any."""
     try:
-        return _find_files(base, person)
+        return _find_files(base, pictures, person)
     except (OSError, ValueError) as error:  # a name that is too long, or a folder that may not be read
         return f"no readable files ({getattr(error, 'strerror', None) or error})"
 
 
-def _find_files(base: AnyPath, person: str) -> Person | str:
-    video = _video(base, person)
+def _find_files(base: AnyPath, pictures: bool, person: str) -> Person | str:
+    video = _video(base, person) if pictures else None
     audio = _suffixed(_stem(base, "audio", person), ".wav")
     coefficients = _suffixed(_stem(base, "coefficients", person), ".npy")
     attributes = _suffixed(_stem(base, "attributes", person), ".csv")
-    there = {"video": video is not None, "audio": audio.is_file(), "coefficients": coefficients.is_file()}
-    if video is None or not all(there.values()):
+    there = {"audio": audio.is_file(), "coefficients": coefficients.is_file()}
+    if pictures:
+        there = {"video": video is not None, **there}
+    if not all(there.values()):
         return " and ".join(f"no {kind}" for kind, is_there in there.items() if not is_there)
     return Person(person, video, audio, coefficients, attributes if attributes.is_file() else None)
 

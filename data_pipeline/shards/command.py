@@ -41,6 +41,8 @@ def shards(
         print(f"{left_out} rows are left out, because files are missing: see `check`, or description.json")
     if warning := warning_of_shared_people(splits):
         print(warning)
+    if all(speaker.video is None for split in splits for speaker, _ in split.pairs):
+        print(f"{raw} has no folder Video_files: the shards will have no pictures")
 
     from data_pipeline.shards.write import write_shards
 

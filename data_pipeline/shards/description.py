@@ -98,7 +98,8 @@ def _contradiction(description: dict[str, Any]) -> str:
             return f"{name} is not {NUM_COEFFICIENTS} finite numbers"
     if min(description["std_face"]) < 0:
         return "std_face has negative numbers"
-    if np.shape(description["frame_size"]) != (2,) or min(description["frame_size"]) < 1:
+    size = description["frame_size"]  # 0, 0: no pictures
+    if np.shape(size) != (2,) or (min(size) < 1 and any(size)):
         return "frame_size is not a height and a width"
     if not description["splits"]:
         return "it has no split"

@@ -24,14 +24,15 @@ def features() -> tfds.features.FeaturesDict:
             "index": array(shape=(), dtype=np.int64),  # row in the split's order
             "speaker_id": tfds.features.Text(),
             "listener_id": tfds.features.Text(),
-            # T JPEGs: the loader decodes only those of a step's crop.
+            # T JPEGs, or none: the loader decodes only those of a step's crop.
             "frames": tfds.features.Sequence(tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")),
             "audio": array(shape=(None,), dtype=np.int16, encoding="bytes"),  # 16 kHz, the speaker's whole file
             "speaker": track(NUM_COEFFICIENTS),  # raw
             "listener": track(NUM_COEFFICIENTS),
             "speaker_attributes": track(NUM_ATTRIBUTES),  # no rows where the tree has none
             "listener_attributes": track(NUM_ATTRIBUTES),
-            "portrait": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),  # listener's first frame
+            # The listener's first frame; one pixel where there are none.
+            "portrait": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
             "neighbours": array(shape=(None,), dtype=np.int32, encoding="bytes"),  # rows of appropriate listeners
         }
     )

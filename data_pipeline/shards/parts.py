@@ -65,7 +65,7 @@ class EncodePair:
         else:
             for direction, clip in enumerate(clips):
                 write_bytes(self.part(direction), _pack(clip))
-            result["frames"] = [len(clip.frames) for clip in clips]
+            result["frames"] = [len(clip.speaker) for clip in clips]
             result["sizes"] = [list(clip.size) for clip in clips]
         write_bytes(self.marker, json.dumps(result).encode())
 

@@ -90,12 +90,15 @@ def _contradiction(
     partner = (index + len(table) // 2) % len(table)
     length = content["frames"][index]
     shape = (*frame_size, 3)
+    pictures = length if any(frame_size) else 0
+    portrait = example["portrait"].shape in (shape, *([] if pictures else [(1, 1, 3)]))
     checks = {
         "its number": int(example["index"]) == index,
         "its speaker": example["speaker_id"].decode() == content["clip_ids"][index],
         "its listener": example["listener_id"].decode() == content["clip_ids"][partner],
-        "its number of frames": len(example["frames"]) == len(example["speaker"]) == len(example["listener"]) == length,
-        "the size of its frames": all(frame.shape == shape for frame in [*example["frames"], example["portrait"]]),
+        "its number of frames": len(example["speaker"]) == len(example["listener"]) == length,
+        "its number of pictures": len(example["frames"]) == pictures,
+        "the size of its frames": portrait and all(frame.shape == shape for frame in example["frames"]),
         "its speaker's coefficients": np.array_equal(example["speaker"], table[index, :length]),
         "its listener's coefficients": np.array_equal(example["listener"], table[partner, :length]),
         "its attributes": all(len(example[f"{role}_attributes"]) in (0, length) for role in ("speaker", "listener")),

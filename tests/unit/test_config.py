@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from reactface_jax.config import AudioConfig, Config, ModelConfig, TrainConfig, field_names, load_config
+from reactface_jax.config import AudioConfig, Config, DataConfig, ModelConfig, TrainConfig, field_names, load_config
 from reactface_jax.errors import UserError
 
 
@@ -104,3 +104,9 @@ def test_field_names_cover_every_leaf_once():
         )
 
     assert len(names) == count(Config)
+
+
+def test_eyes_need_pictures() -> None:
+    with pytest.raises(UserError, match=r"image_size 0 must be positive, or 0 with model.use_video False"):
+        Config(data=DataConfig(image_size=0))
+    assert Config(data=DataConfig(image_size=0), model=ModelConfig(use_video=False)).data.image_size == 0

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from data_pipeline.dyads import make, writer
+from data_pipeline.dyads import make, play, writer
 from data_pipeline.dyads.attributes import attributes
-from data_pipeline.dyads.conversations import Recipe, neighbours, plan
+from data_pipeline.dyads.conversations import Recipe, count_events, neighbours, plan
 from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, answer
 from data_pipeline.dyads.performance import COEFFICIENT_NAMES, GESTURES, channels, envelope
 from data_pipeline.dyads.scripts import CHANCES, LENGTHS, Event, Script, Turn, write_script
@@ -306,3 +306,59 @@ def test_attributes_of_a_smile():
     assert smile[15] > 0.7 > neutral[15], "valence"
     np.testing.assert_allclose([neutral[17:].sum(), smile[17:].sum()], 1)
     assert np.argmax(smile[17:]) == 1, "happy"
+
+
+def test_without_pictures_the_rest_is_the_same(tree, tmp_path):
+    """Coefficients and labels to the bit; the sound as the loader would resample it; and it is resumable."""
+    root = tmp_path / "tree"
+    make(root, **SMALL, workers=1, pictures=False)
+    assert not (root / "Video_files").exists()
+    paths = [path.relative_to(tree) for path in tree.rglob("*") if path.suffix in (".npy", ".csv")]
+    assert len(paths) == 8 * 2 + 13, "two files a person and 13 tables"
+    for path in paths:
+        assert (root / path).read_bytes() == (tree / path).read_bytes(), path
+    sounds = sorted(path.relative_to(root) for path in root.rglob("*.wav"))
+    assert len(sounds) == 8
+    np.testing.assert_allclose(read_audio(root / sounds[0]), read_audio(tree / sounds[0]), atol=1e-4)
+    (root / sounds[0]).unlink()
+    make(root, **SMALL, workers=1, pictures=False)
+    assert (root / sounds[0]).is_file()
+    with pytest.raises(UserError, match="pictures False"):
+        make(root, **SMALL)
+
+
+def test_arrays_are_those_of_the_tree(tree):
+    played = play(Recipe(num_clips=4, seconds=2, takes=2), "train")
+    count = len(played.conversations)
+    people = [c.path(role) for role in (0, 1) for c in played.conversations]
+    for row, person in enumerate(people):
+        np.testing.assert_array_equal(played.speaker[row], np.load(tree / "3D_FV_files" / f"{person}.npy")[:, 0])
+        heard = read_audio(tree / "Audio_files" / f"{person}.wav")
+        np.testing.assert_allclose(played.sound[row] / 32768, heard, atol=1e-4)
+        np.testing.assert_array_equal(played.listener[row], played.speaker[(row + count) % (2 * count)])
+    np.testing.assert_array_equal(played.neighbours, np.load(tree / "neighbour_emotion_train.npy"))
+    assert [c["people"][0]["path"] for c in played.truth()] == people[:count]
+    assert play(Recipe(num_clips=4, seconds=2, takes=2), "val", sound=False).sound.shape == (2, 0)
+    with pytest.raises(UserError, match="no split dev"):
+        play(Recipe(num_clips=4, seconds=2), "dev")
+
+
+def test_number_of_test_scripts_is_free():
+    recipe = Recipe(num_clips=24, seconds=2, takes=2, test_scripts=8)
+    splits = plan(recipe)
+    assert {split: len({c.script_id for c in clips}) for split, clips in splits.items()} == {
+        "train": 3,
+        "val": 1,
+        "test": 8,
+    }
+    with pytest.raises(UserError, match="--test-scripts 11 does not leave"):
+        Recipe(num_clips=24, seconds=2, takes=2, test_scripts=11)
+
+
+def test_events_of_shared_scripts_count_once():
+    conversations = plan(Recipe(num_clips=40, seconds=8, takes=4))["train"]
+    one_take = [c for c in conversations if c.key[-1] == 0]
+    counts = count_events(conversations)
+    assert counts == count_events(one_take)
+    assert sum(counts.values()) == sum(len(events) for c in one_take for events in c.script.events)
+    assert counts["smile"] > counts["emphasis"]

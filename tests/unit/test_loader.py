@@ -1,6 +1,7 @@
 """Batches: what is in them, and that they depend on seed and step alone."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from raw_tree import coefficients, frame, write_labels, write_split, write_wav
 
 from data_pipeline.loader import ShardSet, open_shards
 from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import normalise, read_audio
@@ -169,3 +171,31 @@ def test_clips_shorter_than_asked_for(shard_set: ShardSet) -> None:
         train(shard_set, num_frames=12)
     with pytest.raises(UserError, match=message):
         shard_set.clip_batches("train", batch_size=1, num_frames=12, image_size=56)
+
+
+@pytest.fixture(scope="module")
+def blind(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """The shards of the same tree, but that its Video_files are gone."""
+    root = tmp_path_factory.mktemp("raw") / "blind"
+    shutil.copytree(tree, root, ignore=shutil.ignore_patterns("Video_files"))
+    folder = tmp_path_factory.mktemp("data") / "blind"
+    write_shards(root, folder)
+    return open_shards(folder)
+
+
+def test_tree_without_pictures_gives_the_rest(shard_set: ShardSet, blind: ShardSet) -> None:
+    assert shard_set.has_pictures
+    assert not blind.has_pictures
+    verify(str(blind.folder))
+    for batch, without, skipped in zip(
+        itertools.islice(train(shard_set), 2), train(blind, image_size=0), train(shard_set, image_size=0), strict=False
+    ):
+        assert without.video.shape == (4, 8, 0, 0, 3)
+        for other in (without, skipped):
+            assert_same(batch._replace(video=other.video), other)
+    assert next(blind.clip_batches("train", batch_size=2, num_frames=8, image_size=0)).video.shape == (2, 8, 0, 0, 3)
+
+
+def test_pictures_that_are_not_there(blind: ShardSet) -> None:
+    with pytest.raises(UserError, match=r"has no pictures; ask for --data.image-size 0"):
+        next(train(blind))

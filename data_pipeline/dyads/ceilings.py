@@ -1,0 +1,146 @@
+"""What can be reached on made conversations: reactions by the generator's own rule, to compare a model's with.
+
+A listener can know the speaker's events, and when it has the floor; not its own events, style, rest pose, voice and
+idle motion. So a draw keeps the script's turns and the speaker's events, and draws everything else anew. The sampler is
+the bar for a model that samples, the expectation for one that answers once; the other take shows what a second real
+listener scores.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from data_pipeline.dyads.conversations import PITCH, Conversation
+from data_pipeline.dyads.listening import STYLES, answer
+from data_pipeline.dyads.performance import perform, rest
+from data_pipeline.dyads.scripts import ROLES, Script, fill
+from data_pipeline.dyads.voice import listen, speak
+from data_pipeline.dyads.workers import single_threads
+
+Own = Literal["drawn", "known", "none"]
+"""The listener's own events, in the turns in which it has the floor: drawn anew by the generator's filling of a turn,
+the script's, or none and a silent voice."""
+
+EXPECTATION_DRAWS = 100
+_SAMPLE, _EXPECTATION = range(2)
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Reactions to the directions of a split (the conversations, then the same with the roles swapped). Raw."""
+
+    sampler: Float[np.ndarray, "N K T 58"]
+    expectation: Float[np.ndarray, "N 1 T 58"]
+    other_take: Float[np.ndarray, "N 1 T 58"] | None
+    """Another take's listener; None where scripts have one take."""
+    own_only: Bool[np.ndarray, "N N"]
+    """With whom `other_take` is compared: the clip's own listener, since the source is among the neighbours."""
+
+
+def ceilings(
+    conversations: Sequence[Conversation],
+    *,
+    num_reactions: int = 10,
+    num_draws: int = EXPECTATION_DRAWS,
+    seed: int = 0,
+    own: Own = "drawn",
+    workers: int = 1,
+    advance: Callable[[], None] = lambda: None,
+) -> Ceilings:
+    """Answers every direction of a split by the planted rule.
+
+    Args:
+        conversations: of the split, as `plan` has them.
+        num_reactions: K, of the sampler.
+        num_draws: that the expectation averages, for each script and role.
+        seed: of the draws.
+        own: which events of its own the listener plays.
+        workers: processes. With several, a script needs Python's usual `if __name__ == "__main__":`.
+        advance: called after every `num_reactions` draws of the sampler and every `num_draws` of the expectation.
+    """
+    count = len(conversations)
+    rows = [(c, 1 - role) for role in ROLES for c in conversations]  # conversation, listener's role
+    places: dict[tuple[str, int], list[int]] = {}
+    for row, (conversation, role) in enumerate(rows):
+        places.setdefault((conversation.script_id, role), []).append(row)
+    samples = [(c.script, role, (seed, _SAMPLE, row), num_reactions) for row, (c, role) in enumerate(rows)]
+    means = [
+        (rows[same[0]][0].script, rows[same[0]][1], (seed, _EXPECTATION, same[0]), num_draws)
+        for same in places.values()
+    ]
+    frames = conversations[0].script.num_frames
+    sampler = np.empty((2 * count, num_reactions, frames, 58), np.float32)
+    expectation = np.empty((2 * count, 1, frames, 58), np.float32)
+    for row, drawn in enumerate(_draw_all(partial(_several, own=own), samples, workers)):
+        sampler[row] = drawn
+        advance()
+    for same, mean in zip(places.values(), _draw_all(partial(_mean, own=own), means, workers), strict=True):
+        expectation[same] = mean
+        advance()
+    other_take = None
+    if min(map(len, places.values())) > 1:
+        other_take = np.empty_like(expectation)
+        for same in places.values():
+            for row, other in zip(same, np.roll(same, -1), strict=True):
+                conversation, role = rows[other]
+                other_take[row, 0] = conversation.play(role)[0]
+    return Ceilings(sampler, expectation, other_take, np.eye(2 * count, dtype=bool))
+
+
+def draw(script: Script, role: int, rng: np.random.Generator, own: Own = "drawn") -> Float[np.ndarray, "T 58"]:
+    """One listener that the rule could have made: raw coefficients.
+
+    Args:
+        script: whose turns and whose speaker's events are kept.
+        role: of the listener.
+        rng: of all that a listener can't know.
+        own: as in `ceilings`.
+    """
+    mine = script.events[role] if own == "known" else ()
+    if own == "drawn":
+        mine = tuple(event for turn in script.turns if turn.role == role for event in fill(rng, turn))
+    events = (mine, script.events[1]) if role == 0 else (script.events[0], mine)
+    played = replace(script, events=events)
+    sound = speak(played, role, float(rng.uniform(*PITCH)), rng)
+    style = str(rng.choice(list(STYLES)))
+    answers = answer(script.events[1 - role], style, rng)
+    if own == "none":
+        sound = np.zeros_like(sound)
+    return perform(script.num_frames, mine, answers, listen(sound), rest(rng), rng)
+
+
+def listening(conversations: Sequence[Conversation], delay: int = 6) -> Bool[np.ndarray, "N T"]:
+    """In which frames the listener of each direction listens: the speaker's turns, `delay` frames later."""
+    found = np.zeros((2 * len(conversations), conversations[0].script.num_frames), bool)
+    for row, (role, conversation) in enumerate((r, c) for r in ROLES for c in conversations):
+        for turn in conversation.script.turns:
+            if turn.role == role:
+                found[row, turn.start + delay : turn.end + delay] = True
+    return found
+
+
+_Job = tuple[Script, int, tuple[int, ...], int]
+"""Script, listener's role, seed, number of draws."""
+
+
+def _several(job: _Job, own: Own) -> Float[np.ndarray, "R T 58"]:
+    script, role, key, count = job
+    return np.stack([draw(script, role, np.random.default_rng((*key, i)), own) for i in range(count)])
+
+
+def _mean(job: _Job, own: Own) -> Float[np.ndarray, "T 58"]:
+    return _several(job, own).mean(axis=0, dtype=np.float64)
+
+
+def _draw_all(work: Callable[[_Job], np.ndarray], jobs: Sequence[_Job], workers: int) -> Iterator[np.ndarray]:
+    if workers == 1 or len(jobs) < 2:
+        yield from map(work, jobs)
+        return
+    with single_threads(), ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, jobs)
