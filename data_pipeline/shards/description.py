@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.metadata
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -67,6 +69,14 @@ class Description(TypedDict):
     statistics_from: str
     splits: dict[str, SplitDescription]
     files: dict[str, FileDescription]
+    sha256: str
+    """Of all else in the description, see `digest`."""
+
+
+def digest(description: Mapping[str, object]) -> str:
+    """SHA-256 of a description but for this very field, whatever its fields' order and the file's spaces."""
+    rest = {name: value for name, value in description.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(path: Path) -> FileDescription:
@@ -97,7 +107,7 @@ def describe(
       files: size and checksum of each but the description.
     """
     packages = ("reactface-jax", "tensorflow-datasets", "array_record", "pillow", "av", "soxr")
-    return {
+    description = {
         "format": FORMAT,
         "version": VERSION,
         "writer": {name: importlib.metadata.version(name) for name in packages},
@@ -111,6 +121,7 @@ def describe(
         "splits": splits,
         "files": files,
     }
+    return cast(Description, {**description, "sha256": digest(description)})
 
 
 def read_description(folder: AnyPath) -> Description:
@@ -131,6 +142,8 @@ def read_description(folder: AnyPath) -> Description:
     try:
         description = cast(Description, content)
         wrong = _contradiction(description)
+        if not wrong and description["sha256"] != digest(description):
+            wrong = "its checksum is another"
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         wrong = f"it lacks {error}" if isinstance(error, KeyError) else f"a field is of the wrong kind ({error})"
     if wrong:
