@@ -17,8 +17,9 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Bool, Float, Int
 
 from data_pipeline.host_tensorflow import tf, tfds
-from data_pipeline.shards.description import read_description, shards_of
+from data_pipeline.shards.description import Description, SplitDescription, read_description, shards_of
 from data_pipeline.shards.examples import features
+from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -35,7 +36,7 @@ def open_shards(folder: str | Path) -> "ShardSet":
 class ShardSet:
     """A folder of shards. Rows of every array are directions: the csv's pairs, then the same with roles swapped."""
 
-    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, description: Description) -> None:
         self.folder = folder
         self.description = description
         """As in description.json: coefficient_names, mean_face, std_face, frame_size, splits, files, ..."""
@@ -82,9 +83,9 @@ class ShardSet:
     def appropriateness(self, split: str) -> Bool[np.ndarray, "N N"]:
         """[i, j]: listener j is an appropriate reaction to speaker i."""
         self._split(split)
-        return np.load(self.folder / f"appropriateness_{split}.npy", allow_pickle=False)
+        return read_npy(self.folder / f"appropriateness_{split}.npy", kinds="b")
 
-    def _split(self, split: str) -> dict[str, Any]:
+    def _split(self, split: str) -> SplitDescription:
         splits = self.description["splits"]
         if split not in splits:
             raise UserError(f"shard set {self.folder} has no split {split}; it has {', '.join(splits)}")
@@ -93,8 +94,7 @@ class ShardSet:
     def _table(self, split: str) -> Float[np.ndarray, "N T 58"]:
         self._split(split)
         if split not in self._tables:
-            path = self.folder / f"coefficients_{split}.npy"
-            self._tables[split] = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._tables[split] = read_npy(self.folder / f"coefficients_{split}.npy", mapped=True)
         return self._tables[split]
 
     def record(self, split: str, index: int) -> bytes:
@@ -109,7 +109,7 @@ class ShardSet:
             return self._sources[split][index]
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
-                f"{self._place(split, index)} is damaged; copy the file again (`python -m data_pipeline.prepare "
+                f"{self._record_name(split, index)} is damaged; copy the file again (`python -m data_pipeline.prepare "
                 f"verify --data {self.folder}` checks them all)"
             ) from error
 
@@ -118,10 +118,10 @@ class ShardSet:
         try:
             splits = json.loads((self.folder / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
             return next([int(n) for n in each["shardLengths"]] for each in splits if each["name"] == split)
-        except (OSError, ValueError, KeyError, StopIteration):
+        except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
             return []
 
-    def _place(self, split: str, index: int) -> str:
+    def _record_name(self, split: str, index: int) -> str:
         """A record's file and number in it, for an error."""
         offset = index
         for name, length in zip(shards_of(self.description, split), self._shard_lengths(split), strict=False):
@@ -170,7 +170,7 @@ class ShardSet:
         count, lengths = self.num_clips(split), self.num_frames(split)
         num_neighbours = min(max_neighbours, self._split(split)["max_neighbours"])
 
-        def place(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def crop(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             """Clip and first frame of the n-th clip of a training, counted from its very beginning."""
             root = tf.constant(seed, tf.int64)
             epoch = tf.stack([root, position // count])
@@ -183,8 +183,8 @@ class ShardSet:
         positions = steps.flat_map(
             lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + tf.constant(list(own), tf.int64))
         )
-        places = positions.map(place)
-        return self._batches(split, places, len(own), num_frames, image_size, num_neighbours)
+        crops = positions.map(crop)
+        return self._batches(split, crops, len(own), num_frames, image_size, num_neighbours)
 
     def clip_batches(
         self,
@@ -214,9 +214,9 @@ class ShardSet:
         index = every[:, range(batch_size) if rows is None else rows].reshape(-1)
         clip = np.where(index < count, index, -1)
         index = np.minimum(index, count - 1)
-        places = tf.data.Dataset.from_tensor_slices((index, np.zeros_like(index), clip))
+        crops = tf.data.Dataset.from_tensor_slices((index, np.zeros_like(index), clip))
         share = batch_size if rows is None else len(rows)
-        return self._batches(split, places, share, num_frames, image_size, num_neighbours=0)
+        return self._batches(split, crops, share, num_frames, image_size, num_neighbours=0)
 
     def _check_length(self, split: str, num_frames: int) -> None:
         lengths = self.num_frames(split)
@@ -230,7 +230,7 @@ class ShardSet:
     def _batches(
         self,
         split: str,
-        places: tf.data.Dataset,
+        crops: tf.data.Dataset,
         batch_size: int,
         num_frames: int,
         image_size: int,
@@ -264,7 +264,7 @@ class ShardSet:
                 decoders={"frames": _KeepJpegs()} if image_size else None,
             )
             window = slice(start, start + num_frames)
-            places, mask = tf.numpy_function(
+            rows_and_starts, mask = tf.numpy_function(
                 neighbours, [example["neighbours"], index, start], (tf.int32, tf.bool), stateful=False
             )
             if image_size:
@@ -276,7 +276,7 @@ class ShardSet:
                 audio=_crop_audio(example["audio"], start, num_frames),
                 speaker=tf.ensure_shape(example["speaker"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
                 listener=tf.ensure_shape(example["listener"][window] - self.mean_face, [num_frames, NUM_COEFFICIENTS]),
-                neighbours=tf.ensure_shape(places, [num_neighbours, 2]),
+                neighbours=tf.ensure_shape(rows_and_starts, [num_neighbours, 2]),
                 neighbour_mask=tf.ensure_shape(mask, [num_neighbours]),
                 clip=tf.cast(clip, tf.int32),
             )
@@ -284,7 +284,7 @@ class ShardSet:
         options = tf.data.Options()
         options.deterministic = True
         # Not AUTOTUNE: closing the loader then took 18 s instead of 4 on two cores.
-        batches = places.map(load, num_parallel_calls=min(os.cpu_count() or 1, _MOST_READERS)).batch(
+        batches = crops.map(load, num_parallel_calls=min(os.cpu_count() or 1, _MOST_READERS)).batch(
             batch_size, drop_remainder=True
         )
         return _iterate(batches.prefetch(2).with_options(options), failures)
@@ -294,11 +294,11 @@ class ShardSet:
     ) -> tuple[Int[np.ndarray, "M 2"], Bool[np.ndarray, "M"]]:
         """Row and first frame in `listeners` of appropriate reactions at the clip's own moment; which ones are real."""
         rows = np.concatenate([[index], rows[rows != index]])[:num_neighbours]
-        places = np.zeros((num_neighbours, 2), np.int32)
-        places[: len(rows), 0] = rows
+        rows_and_starts = np.zeros((num_neighbours, 2), np.int32)
+        rows_and_starts[: len(rows), 0] = rows
         # A neighbour may be a frame or two shorter than the clip.
-        places[: len(rows), 1] = np.minimum(start, self.num_frames(split)[rows] - num_frames)
-        return places, np.arange(num_neighbours) < len(rows)
+        rows_and_starts[: len(rows), 1] = np.minimum(start, self.num_frames(split)[rows] - num_frames)
+        return rows_and_starts, np.arange(num_neighbours) < len(rows)
 
 
 class _KeepJpegs(tfds.decode.Decoder):

@@ -102,9 +102,21 @@ def read_npz(
     Raises:
       UserError: the file is missing, is none, is damaged, unpacks to more, or holds other elements.
     """
-    name = name or str(path)
+    return _read_npz(path, most_bytes, name or str(path), advice, kinds)
+
+
+def npz_from_bytes(
+    content: bytes, *, most_bytes: int, name: str, advice: str = COPY_AGAIN, kinds: str = NUMBERS + TEXT
+) -> dict[str, np.ndarray]:
+    """The arrays in the bytes of an .npz file, wherever they come from; arguments and errors as of `read_npz`."""
+    return _read_npz(io.BytesIO(content), most_bytes, name, advice, kinds)
+
+
+def _read_npz(
+    source: str | Path | io.BytesIO, most_bytes: int, name: str, advice: str, kinds: str
+) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             return _members(archive, most_bytes, kinds)
     except _NotUsableError as error:
         raise UserError(f"{name} {error}; {advice}") from error

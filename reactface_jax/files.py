@@ -86,7 +86,7 @@ def replacing_folder(path: str | Path, is_ours: Callable[[Path], bool], what: st
         aside.mkdir(parents=True)
         yield aside
         require_replaceable(path, is_ours, what)  # what came there meanwhile is not lost either
-        _take_place(aside, path)
+        take_place(aside, path)
     except OSError as error:
         raise UserError(f"folder {path} can't be written: {error.strerror or error}") from error
     finally:
@@ -102,7 +102,7 @@ def require_replaceable(path: str | Path, is_ours: Callable[[Path], bool], what:
     """
     given, path = path, Path(path).resolve()
     sweep(path.parent)
-    above = next(folder for folder in path.parents if folder.exists())
+    above = next((folder for folder in path.parents if folder.exists()), path)
     if not above.is_dir():
         raise UserError(f"{given} lies below the file {above}; give another folder")
     if not os.access(above, os.W_OK | os.X_OK):
@@ -143,8 +143,8 @@ _sweep_once = functools.cache(sweep)
 """For each folder the first time that this process writes a file there: looking through it each time would be slow."""
 
 
-def _take_place(aside: Path, path: Path) -> None:
-    """Renames `aside` to `path`. What was there is removed afterwards."""
+def take_place(aside: Path, path: Path) -> None:
+    """Renames a folder to `path`; what was there then has the name `aside`, or is removed. Ask before if it may be."""
     if not path.exists() or not _exchange(aside, path):
         old = aside.with_suffix(_OLD)
         if path.exists():

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from data_pipeline.raw_tree.clip_arrays import read_attributes, read_coefficients
-from data_pipeline.raw_tree.clips import check_duration, common_length, frame_files
+from data_pipeline.raw_tree.clips import UNREADABLE, check_duration, common_length, frame_files
 from data_pipeline.raw_tree.react2023 import Person
 from data_pipeline.shards.remote import AnyPath
 from reactface_jax.errors import UserError
@@ -69,7 +69,7 @@ def _probe_frames(folder: Path) -> tuple[int, tuple[int, int]]:
     try:
         with Image.open(files[0]) as image:
             return len(files), (image.height, image.width)
-    except (OSError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{files[0]} is not a png; unpack the frames again") from error
 
 

@@ -29,6 +29,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 
 _READERS = 8
+_COLUMNS = ("split", "row", "speaker_path", "listener_path", "why", "reason")
 _LENGTHS = 6  # numbers of frames that a line names
 
 
@@ -53,10 +54,11 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
 
     Args:
       raw: the tree's folder, with train.csv and Video_files/; or gs://bucket/folder.
-      rows: csv file to write, with every row that can't be used and the reason.
+      rows: csv file to write, with every row that can't be used and the reason; it replaces an earlier one of its kind.
       max_bad: pairs whose files are damaged that `shards` may leave out; with more, the tree counts as not usable.
     """
     root = any_path(raw)
+    _require_replaceable(Path(rows))
     splits = list_splits(root)
     with progress() as bar:
         findings = [_look_at(split, bar) for split in splits]
@@ -98,10 +100,20 @@ def _damage(speaker: Probe, listener: Probe) -> str:
     return ""
 
 
+def _require_replaceable(path: Path) -> None:
+    """Raises `UserError` when a list can't be written there, or would replace something that is none."""
+    if not path.parent.is_dir():
+        raise UserError(f"--rows {path} can't be written: there is no folder {path.parent}; make it, or give another")
+    if path.is_dir():
+        raise UserError(f"--rows {path} is a folder; give a file")
+    if path.exists() and not path.read_bytes().startswith(",".join(_COLUMNS).encode()):
+        raise UserError(f"--rows {path} exists and is no list of left out rows; give another file")
+
+
 def _write_rows(path: Path, findings: list[Finding]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("split", "row", "speaker_path", "listener_path", "why", "reason"))
+    table.writerow(_COLUMNS)
     for finding in findings:
         for row in finding.left_out:
             why = "damaged" if row.damaged else "missing"

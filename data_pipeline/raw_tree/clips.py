@@ -4,13 +4,15 @@ Knows no TensorFlow, so that worker processes start quickly.
 """
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from data_pipeline.raw_tree.clip_arrays import NUM_ATTRIBUTES, read_attributes, read_coefficients
 from data_pipeline.raw_tree.react2023 import Person
@@ -21,6 +23,17 @@ from reactface_jax.media.video import iterate_video
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 JPEG_QUALITY = 90
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for a damaged picture."""
 # Video, sound and coefficients of a clip may differ by a frame or two (750, 751, 752); more means a wrong file.
 _TOLERANCE = FRAME_RATE  # frames
 
@@ -93,15 +106,18 @@ def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         try:
             with Image.open(path) as image:
                 yield np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{path} is not a png; unpack the frames again") from error
 
 
 def frame_files(folder: Path) -> list[Path]:
     """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` when there is none, or one lacks."""
-    paths = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    numbered = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
+    paths = {int(path.stem): path for path in numbered}
     if not paths:
         raise UserError(f"{folder} has no numbered png; unpack its frames again")
+    if len(paths) < len(numbered):
+        raise UserError(f"{folder} has two files of one number, such as 1.png and 01.png; unpack its frames again")
     for number in range(min(paths), max(paths) + 1):
         if number not in paths:
             raise UserError(f"{folder} lacks {number}.png; unpack its frames again")

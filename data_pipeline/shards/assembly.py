@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -17,7 +17,15 @@ from jaxtyping import Float
 
 from data_pipeline.host_tensorflow import tfds
 from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_statistics
-from data_pipeline.shards.description import DESCRIPTION, VERSION, checksum, describe
+from data_pipeline.shards.description import (
+    DESCRIPTION,
+    VERSION,
+    FileDescription,
+    LeftOutRow,
+    SplitDescription,
+    checksum,
+    describe,
+)
 from data_pipeline.shards.encode_clips import Content
 from data_pipeline.shards.examples import React2023, features, to_example
 from data_pipeline.shards.parts import read_part
@@ -78,13 +86,15 @@ class WriteShard:
         for entry in self.entries:
             entry.part.unlink(missing_ok=True)
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> FileDescription | None:
         """Size and checksum of the shard; None if it has not been written, or has changed since."""
         try:
             found = json.loads(self.marker.read_bytes())
-        except Exception:  # absent, or of a kind of storage with its own exceptions
+            is_there = found["key"] == self.key() and self.path.is_file()
+            result: FileDescription = found["checksum"]
+        except Exception:  # absent, damaged, or of a kind of storage with its own exceptions
             return None
-        return found["checksum"] if found.get("key") == self.key() and self.path.is_file() else None
+        return result if is_there else None
 
 
 def write_set(
@@ -157,7 +167,7 @@ def _plan_shards(aside: AnyPath, content: Content, clips_per_shard: int) -> list
 
 def _write_shards(
     shards: list[WriteShard], contents: list[Content], runner: Runner, report: Callable[[str, int, int], None]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, FileDescription]:
     """Writes the shards that are not written yet, and returns size and checksum of all."""
     waiting = [shard for shard in shards if shard.result() is None]
     # A pair whose clips went into a shard is needed once more, if the shards are others now.
@@ -206,7 +216,7 @@ def _statistics(raw: AnyPath, contents: list[Content]) -> tuple[Float[np.ndarray
     return frames.mean(axis=0), frames.std(axis=0), "the train split"
 
 
-def _describe_split(content: Content) -> dict[str, Any]:
+def _describe_split(content: Content) -> SplitDescription:
     frames = [pair.result["frames"][direction] for direction in range(2) for pair in content.pairs]
     return {
         "clips": len(frames),
@@ -215,5 +225,5 @@ def _describe_split(content: Content) -> dict[str, Any]:
         "max_neighbours": int(content.labels.sum(axis=1).max()),
         "appropriateness_from": content.labels_from,
         "csv_rows": content.split.num_rows,
-        "left_out": [vars(row) for row in content.split.left_out],
+        "left_out": [cast(LeftOutRow, vars(row)) for row in content.split.left_out],
     }

@@ -26,13 +26,15 @@ def shards(
       raw: the tree's folder, with train.csv and Video_files/; or gs://bucket/folder.
       out: the folder to make; or gs://bucket/folder.
       workers: processes that decode videos.
-      overwrite: replace an existing shard set.
+      overwrite: replace a shard set at --out; nothing else is ever replaced.
       max_bad: leave out so many pairs at most whose files are damaged.
       beam: do it with Apache Beam, on this runner of its: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
       beam_options: options of Beam's runner, as name=value.
     """
     if max_bad < 0:
         raise UserError(f"--max-bad {max_bad} is negative; give the number of damaged pairs that may be left out")
+    if workers < 1:
+        raise UserError(f"--workers {workers} must be 1 or more")
     if beam_options and beam is None:
         raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
     runner = Processes(workers) if beam is None else Beam(beam, beam_options)

@@ -23,6 +23,7 @@ from data_pipeline.raw_tree.clips import JPEG_QUALITY, Clip, read_clip
 from data_pipeline.raw_tree.react2023 import Person
 from data_pipeline.shards.description import VERSION
 from data_pipeline.shards.remote import AnyPath, FetchError, fetched, write_bytes
+from reactface_jax.array_reading import npz_from_bytes
 from reactface_jax.errors import UserError
 
 _FILES = ("video", "audio", "coefficients", "attributes")
@@ -83,15 +84,16 @@ class EncodePair:
 
 def read_part(path: AnyPath) -> Clip:
     """A clip that `EncodePair.run` has put aside; without ids."""
-    with path.open("rb") as file:
-        arrays = np.load(io.BytesIO(file.read()), allow_pickle=False)
+    content = path.read_bytes()
+    advice = "remove it and start again"
+    arrays = npz_from_bytes(content, most_bytes=2 * len(content), name=str(path), advice=advice)
     ends = np.cumsum(arrays["lengths"]).tolist()
-    content = arrays["frames"].tobytes()
+    jpegs = arrays["frames"].tobytes()
     fields = {name: arrays[name] for name in _ARRAYS}
     return Clip(
         speaker_id="",
         listener_id="",
-        frames=[content[begin:end] for begin, end in itertools.pairwise([0, *ends])],
+        frames=[jpegs[begin:end] for begin, end in itertools.pairwise([0, *ends])],
         size=(int(arrays["size"][0]), int(arrays["size"][1])),
         portrait=arrays["portrait"].tobytes(),
         **fields,

@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,8 +11,16 @@ from rich.progress import Progress
 
 from data_pipeline.progress import progress
 from data_pipeline.raw_tree.clip_arrays import read_array
-from data_pipeline.shards.description import checksum, damaged, is_shard, read_description, shards_of
-from data_pipeline.shards.remote import AnyPath, any_path, fetched
+from data_pipeline.shards.description import (
+    Description,
+    SplitDescription,
+    checksum,
+    damaged,
+    is_shard,
+    read_description,
+    shards_of,
+)
+from data_pipeline.shards.remote import AnyPath, any_path, fetched, first_line
 from reactface_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +49,7 @@ def verify(data: str) -> None:
     print(f"{data}: all files and all examples are whole: {', '.join(counts)}")
 
 
-def _verify_split(folder: AnyPath, description: dict[str, Any], split: str, bar: Progress) -> None:
+def _verify_split(folder: AnyPath, description: Description, split: str, bar: Progress) -> None:
     """Reads a split's shards one by one, and compares each example with the description, the table and the matrix."""
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
@@ -54,7 +62,12 @@ def _verify_split(folder: AnyPath, description: dict[str, Any], split: str, bar:
         with fetched(folder / name) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             if checksum(file) != description["files"][name]:
                 raise damaged(folder / name)
-            source = ArrayRecordDataSource([str(file)])
+            try:
+                source = ArrayRecordDataSource([str(file)])
+            except (ValueError, RuntimeError) as error:
+                raise UserError(
+                    f"{folder / name} is no file of records ({first_line(error)}); write the shards anew"
+                ) from error
             wrong = partial(_contradiction, source, first, content, description["frame_size"], table, labels)
             for number, why in enumerate(pool.map(wrong, range(len(source)))):
                 if why:
@@ -73,7 +86,7 @@ def _verify_split(folder: AnyPath, description: dict[str, Any], split: str, bar:
 def _contradiction(
     source: "ArrayRecordDataSource",
     first: int,
-    content: dict[str, Any],
+    content: SplitDescription,
     frame_size: list[int],
     table: Float[np.ndarray, "N T 58"],
     labels: Bool[np.ndarray, "N N"],
@@ -101,7 +114,10 @@ def _contradiction(
         "the size of its frames": portrait and all(frame.shape == shape for frame in example["frames"]),
         "its speaker's coefficients": np.array_equal(example["speaker"], table[index, :length]),
         "its listener's coefficients": np.array_equal(example["listener"], table[partner, :length]),
-        "its attributes": all(len(example[f"{role}_attributes"]) in (0, length) for role in ("speaker", "listener")),
+        "its attributes": all(
+            len(found) in (0, length) and np.isfinite(found).all()
+            for found in (example["speaker_attributes"], example["listener_attributes"])
+        ),
         "its sound": len(example["audio"]) > 0,
         "its neighbours": np.array_equal(example["neighbours"], np.flatnonzero(labels[index])),
     }

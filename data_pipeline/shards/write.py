@@ -19,7 +19,7 @@ Everything is made in a folder beside, .<name>.partial, and moved when it is com
     clips/                             pairs, encoded one by one, and what came of each
     shards/                            checksums of the shards that are done
     set/                               what becomes the shard set
-    moving                             there is nothing left to do but to move it
+    moving                             there is nothing left to do but to move it: the folder's number
 
 A run that was killed goes on from these files. Which clips can be used is known when all are encoded, and only then
 their numbers are, so the shards come second; a shard's clips are removed when it is written.
@@ -27,17 +27,17 @@ their numbers are, so the shards come second; a shard's clips are removed when i
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from data_pipeline.shards.assembly import write_set
-from data_pipeline.shards.description import DESCRIPTION, read_description
+from data_pipeline.shards.description import DESCRIPTION, Description, files_of, read_description
 from data_pipeline.shards.encode_clips import encode
-from data_pipeline.shards.remote import AnyPath, any_path, make_any_folder, remove, write_bytes
+from data_pipeline.shards.remote import AnyPath, any_path, make_any_folder, remove, write_bytes, writing
+from data_pipeline.shards.replacing import check_out
 from data_pipeline.shards.runners import Processes, Runner
 from reactface_jax.errors import UserError
+from reactface_jax.files import take_place
 
 CLIPS_PER_SHARD = 64  # half a gigabyte of REACT2023
 
@@ -52,7 +52,7 @@ def write_shards(
     clips_per_shard: int = CLIPS_PER_SHARD,
     runner: Runner | None = None,
     report: Callable[[str, int, int], None] = lambda task, done, total: None,
-) -> dict[str, Any]:
+) -> Description:
     """Writes the shard set of a raw tree. It appears at `out` when it is complete, and not before.
 
     A run that was killed, or that failed, goes on when it is started again; the result has the same bytes.
@@ -61,7 +61,7 @@ def write_shards(
       raw: the tree, see data_pipeline/raw_tree/react2023.py; a folder, or gs://bucket/folder.
       out: the folder to make; likewise.
       workers: processes that decode videos.
-      overwrite: replace an existing `out`.
+      overwrite: replace a shard set at `out`; whatever else is there is never replaced.
       max_bad: leave out so many pairs at most whose files are damaged.
       clips_per_shard: directions in one file.
       runner: what runs the work, instead of processes: see data_pipeline/shards/runners.py.
@@ -71,34 +71,41 @@ def write_shards(
       The description, as in description.json.
 
     Raises:
-      UserError: `out` exists, or the tree has something that can't be used.
+      UserError: `out` holds something, or lies in the tree or around it; or the tree has something that can't be used.
     """
     raw, out = any_path(raw), any_path(out)
+    if isinstance(out, Path):
+        out = out.resolve()  # a link stays one, and "." has a name
+    if not out.name:
+        raise UserError(f"--out {out} can't be replaced as a whole; give a folder inside it")
     aside = out.with_name(f".{out.name}.partial")
-    is_moving = (aside / "moving").is_file()
-    if not is_moving and not overwrite and out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} exists already; choose another --out, or replace it with --overwrite")
+    is_made = (aside / "moving").is_file()
+    if isinstance(out, Path) or not is_made:
+        check_out(raw, out, aside, overwrite or _is_moved(aside, out))
     runner = runner or Processes(workers)
     make_any_folder(aside)
-    with _alone(aside):
-        if not is_moving:
+    with _only_writer(aside):
+        is_made = (aside / "moving").is_file()  # unless another run has completed it meanwhile
+        if not is_made:
             for name in ("clips", "shards", "set"):
                 make_any_folder(aside / name)
             contents = encode(raw, aside, runner, max_bad, report)
             write_set(raw, aside, contents, runner, clips_per_shard, report)
-            if out.exists():
-                remove(out)
-            write_bytes(aside / "moving", b"")
-        _move(aside / "set", out)
-        for name in ("clips", "shards", "set"):
-            remove(aside / name)
-        remove(aside)  # and the mark that all is done
+            write_bytes(aside / "moving", _number(aside / "set").encode())
+        if isinstance(out, Path) and isinstance(aside, Path):
+            if not _is_moved(aside, out):
+                check_out(raw, out, aside, overwrite)  # what came there meanwhile is not lost either
+                with writing(out):
+                    take_place(aside / "set", out)
+        else:
+            _move_objects(aside / "set", out)
+        _clear(aside)
     return read_description(out)
 
 
 @contextlib.contextmanager
-def _alone(aside: AnyPath) -> Iterator[None]:
-    """Makes sure that no other run writes the same set; it is not known of a bucket."""
+def _only_writer(aside: AnyPath) -> Iterator[None]:
+    """Makes sure that no other run writes the same set; in a bucket that can't be known."""
     if not isinstance(aside, Path):
         yield
         return
@@ -110,13 +117,39 @@ def _alone(aside: AnyPath) -> Iterator[None]:
         yield
 
 
-def _move(folder: AnyPath, out: AnyPath) -> None:
-    """Moves the complete set to `out`; what was moved before, by a run that was killed, is there already."""
-    if not folder.exists():
+def _number(folder: AnyPath) -> str:
+    """What a folder is known by after it was renamed."""
+    return f"{folder.stat().st_ino}" if isinstance(folder, Path) and folder.exists() else ""
+
+
+def _is_moved(aside: AnyPath, out: AnyPath) -> bool:
+    """Whether a complete set has taken its place already, so that only the rest of the work is to be removed."""
+    mark = aside / "moving"
+    return mark.is_file() and mark.read_bytes() == (_number(out) or "nothing is there").encode()
+
+
+def _move_objects(folder: AnyPath, out: AnyPath) -> None:
+    """Moves a complete set within a bucket, object by object; a run that was killed goes on where it stopped.
+
+    The descriptions say how far it is: the old one goes after all that it lists, the new one comes last.
+    """
+    if (folder / DESCRIPTION).is_file() and (out / DESCRIPTION).is_file():
+        for name in [*files_of(out), DESCRIPTION]:
+            (out / name).unlink(missing_ok=True)
+    if folder.exists():
+        make_any_folder(out)
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
+            path.replace(out / path.name)
+
+
+def _clear(aside: AnyPath) -> None:
+    """Removes what the set was made of, and nothing else; last the mark that all is done."""
+    for name in ("clips", "shards", "set", "set.old"):
+        remove(aside / name)
+    if not isinstance(aside, Path):
+        remove(aside)
         return
-    if isinstance(folder, Path):
-        os.replace(folder, out)
-        return
-    make_any_folder(out)
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):  # without it, it is no set
-        path.replace(out / path.name)
+    for name in ("moving", "lock"):
+        (aside / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        aside.rmdir()

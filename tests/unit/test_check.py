@@ -29,8 +29,14 @@ def test_a_whole_tree(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rows_can_not_be_written(tree: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere/rows\.csv can't be written"):
+    with pytest.raises(UserError, match=r"--rows nowhere/rows\.csv can't be written: there is no folder nowhere"):
         check(str(tree), rows="nowhere/rows.csv")
+    with pytest.raises(UserError, match=r"--rows raw is a folder"):
+        check(str(tree), rows="raw")
+    before = (tree / "train.csv").read_bytes()
+    with pytest.raises(UserError, match=r"train\.csv exists and is no list of left out rows; give another file"):
+        check(str(tree), rows="raw/train.csv")
+    assert (tree / "train.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Numbers of the raw tree are checked as they are used: in float32, with nothing lost on the way."""
 
+import io
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from raw_tree import person, write_csv, write_split
 
 from data_pipeline.raw_tree.check import check
@@ -13,6 +16,7 @@ from data_pipeline.raw_tree.clip_arrays import (
     read_coefficients,
     read_statistics,
 )
+from data_pipeline.raw_tree.clips import iterate_frames
 from data_pipeline.raw_tree.react2023 import list_splits, warning_of_shared_people
 from reactface_jax.errors import UserError
 
@@ -114,6 +118,23 @@ def test_a_video_in_two_splits_is_reported(tmp_path: Path, capsys: pytest.Captur
     check(str(tmp_path), rows=str(tmp_path / "rows.csv"))
     message = f"warning: 2 clips are in more than one split, such as {shared[0]} in train and val; figures of one split"
     assert message in capsys.readouterr().out
+
+
+def test_pictures_of_no_use(tmp_path: Path) -> None:
+    """A header of a million pixels squared in a few bytes; and two files of one number."""
+    picture = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(picture, "PNG")
+    content = bytearray(picture.getvalue())
+    (tmp_path / "1.png").write_bytes(content)
+    assert next(iterate_frames(tmp_path)).shape == (2, 2, 3)
+    content[16:24] = b"\x00\x0f\xff\xff" * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "1.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"1\.png is not a png; unpack the frames again"):
+        next(iterate_frames(tmp_path))
+    (tmp_path / "01.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"has two files of one number, such as 1\.png and 01\.png"):
+        next(iterate_frames(tmp_path))
 
 
 def test_path_that_no_file_can_have(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from raw_tree import write_split
 
 from data_pipeline.loader import open_shards
-from data_pipeline.shards.description import checksum, read_description
+from data_pipeline.shards.description import checksum, digest, read_description
 from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
@@ -38,6 +38,7 @@ def change(folder: Path, mend: Callable[[dict[str, Any]], Any]) -> None:
     path = folder / "description.json"
     description = json.loads(path.read_text())
     mend(description)
+    description["sha256"] = digest(description)
     path.write_text(json.dumps(description))
 
 
@@ -81,6 +82,17 @@ def test_says_who_wrote_it(folder: Path) -> None:
 def test_contradictions(copy: Path, mend: Callable[[dict[str, Any]], Any], message: str) -> None:
     change(copy, mend)
     with pytest.raises(UserError, match=rf"description\.json is damaged: {message}"):
+        open_shards(copy)
+
+
+def test_another_number_in_the_description(copy: Path) -> None:
+    """A digit of a statistic: as plausible as the right one."""
+    path = copy / "description.json"
+    text = path.read_text()
+    start = text.index('"mean_face"')
+    digit = next(i for i in range(start, len(text)) if text[i].isdigit())
+    path.write_text(f"{text[:digit]}{(int(text[digit]) + 1) % 10}{text[digit + 1 :]}")
+    with pytest.raises(UserError, match=r"description\.json is damaged: its checksum is another; copy"):
         open_shards(copy)
 
 

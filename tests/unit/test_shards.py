@@ -125,9 +125,9 @@ def test_existing_folder_is_kept(tree: Path, folder: Path) -> None:
 
 
 def test_no_statistics(tmp_path: Path) -> None:
-    write_split(tmp_path, "val", [2])
+    write_split(tmp_path / "raw", "val", [2])
     with pytest.raises(UserError, match=r"has neither train\.csv nor mean_face\.npy"):
-        write_shards(tmp_path, tmp_path / "shards")
+        write_shards(tmp_path / "raw", tmp_path / "shards")
 
 
 class TestOpening:
@@ -151,7 +151,7 @@ class TestOpening:
 
     def test_description_cut_off(self, copy: Path) -> None:
         (copy / "description.json").write_text('{"version"')
-        with pytest.raises(UserError, match=r"description\.json can't be read"):
+        with pytest.raises(UserError, match=r"description\.json can't be read: it is not JSON"):
             open_shards(copy)
 
     def test_shard_cut_off(self, copy: Path) -> None:
