@@ -68,7 +68,7 @@ class _Run:
     start: float
     """When the first of them sounds (s)."""
     rate: int
-    blocks: list[Float[np.ndarray, " n"]] = field(default_factory=list)
+    blocks: list[Float[np.ndarray, " _"]] = field(default_factory=list)
     length: int = 0
 
     @property
@@ -132,7 +132,7 @@ def _channels(frame: AudioFrame) -> Float[np.ndarray, "C n"]:
     return samples.astype(np.float32)
 
 
-def _check_level(path: str | Path, parts: list[Float[np.ndarray, " n"]]) -> None:
+def _check_level(path: str | Path, parts: list[Float[np.ndarray, " _"]]) -> None:
     """Raises `UserError` for floating-point sound in another unit, which clipping would make noise of."""
     peak = max(float(np.abs(part).max(initial=0)) for part in parts)
     if peak <= _LOUDEST:

@@ -15,7 +15,7 @@ _EYE_CORNERS = (33, 263)  # MediaPipe's numbers of the outer corners, from left 
 
 
 def read_photo(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Reads a photo as RGB, turned as its EXIF data says.
+    """Reads a photo as RGB, turned as its EXIF data says, what is transparent over white.
 
     Raises:
       UserError: the file is missing or is no picture that Pillow reads.
@@ -24,11 +24,19 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise UserError(f"--portrait {path} {'is a folder' if path.is_dir() else 'does not exist'}; give a photo")
     try:
         with Image.open(path) as file:
-            photo = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+            photo = _opaque(ImageOps.exif_transpose(file))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"--portrait {path} is no picture that can be read; save it as JPEG or PNG") from error
     photo.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
     return np.asarray(photo)
+
+
+def _opaque(photo: Image.Image) -> Image.Image:
+    """As RGB; under transparent pixels a file may hold anything, which no viewer shows."""
+    if not photo.has_transparency_data:
+        return photo.convert("RGB")
+    photo = photo.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
 
 
 def cut_portrait(photo: UInt8[np.ndarray, "H W 3"], size: int, source: str) -> UInt8[np.ndarray, "size size 3"]:

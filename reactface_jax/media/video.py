@@ -22,6 +22,8 @@ from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 FrameRate = int | float | Fraction
 """Frames per second."""
+_ANIMATIONS = ("gif", "apng")
+"""Formats of photos that may hold a film."""
 
 
 def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
@@ -47,7 +49,8 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
         picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
         start = end = Fraction(0)
         frames: Iterator[VideoFrame] = decode(container, stream, timeline)
-        for frame in frames:
+        decoded = 0
+        for decoded, frame in enumerate(frames, 1):
             time = time_of(frame, end)
             if shown is None:
                 start = time
@@ -63,6 +66,8 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
         if shown is None:
             raise UserError(f"{path} has no frame that can be decoded; copy or convert it again")
         timeline.check_end(path, stream, end)
+        if decoded == 1 and container.format.name in _ANIMATIONS:
+            raise UserError(f"{path} is a photo; give a video")
         # The last frame lasts for its own duration; a video of one frame gives at least one.
         while count == 0 or start + count / rate + Fraction(1, 1000) < end:
             picture = displayed(shown, aspect, size) if picture is None else picture

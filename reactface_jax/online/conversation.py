@@ -84,7 +84,7 @@ class Conversation:
         self._frames: deque[tuple[float, UInt8[np.ndarray, "H W 3"]]] = deque()
         self._newest_frame = -np.inf
         self._sound = LiveSound()
-        self._early: deque[tuple[float, Float[np.ndarray, "C n"], int]] = deque()
+        self._early: deque[tuple[float, Float[np.ndarray, "_ _"], int]] = deque()
         self._heard_to: int | float | None = (
             None  # where the sound that came ends, and sound without timestamps goes on
         )

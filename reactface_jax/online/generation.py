@@ -14,13 +14,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.online import stream
+from reactface_jax.online.speaker_video import check_video
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
 Protocol = Literal["clip", "prefix", "window", "stream"]
@@ -34,7 +35,7 @@ _WINDOWS_A_STEP = 8  # of a streamed clip, at most
 def generate(
     model: ReactFace,
     params: PyTree,
-    video: Float[AnyArray, "B T H W 3"],
+    video: Shaped[AnyArray, "B T H W 3"],
     audio: Float[AnyArray, "B L"],
     *,
     protocol: str = "prefix",
@@ -47,7 +48,7 @@ def generate(
     Args:
       model: from `build_model`.
       params: its parameters.
-      video: the speaker's frames in [-1, 1] at 25 fps.
+      video: the speaker's frames, floating point in [-1, 1], at 25 fps.
       audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
@@ -61,9 +62,10 @@ def generate(
       Coefficients relative to `mean_face`.
 
     Raises:
-      UserError: both or neither of `noise` and `key`; noise of another shape; an unknown protocol, or one that the
-        model does not have.
+      UserError: video of another type or range; both or neither of `noise` and `key`; noise of another shape; an
+        unknown protocol, or one that the model does not have.
     """
+    check_video(video)
     video, audio = trim(jnp.asarray(video), jnp.asarray(audio))
     batch, num_frames = video.shape[:2]
     if num_frames == 0:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
@@ -19,6 +19,7 @@ from reactface_jax.models.causal import reactface as causal_reactface
 from reactface_jax.models.causal.reactface import CausalReactFace, StreamState
 from reactface_jax.models.causal.ring import KeysValues, ring_size
 from reactface_jax.models.reactface import ReactFace
+from reactface_jax.online.speaker_video import check_video
 from reactface_jax.tree_names import named_leaves
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
@@ -54,7 +55,7 @@ def step(
     model: ReactFace,
     params: PyTree,
     state: StreamState,
-    video: Float[AnyArray, "B F H W 3"],
+    video: Shaped[AnyArray, "B F H W 3"],
     audio: Float[AnyArray, "B L"],
     *,
     noise: Float[AnyArray, "B K *M D"] | None = None,
@@ -67,7 +68,7 @@ def step(
       model: from `build_model`, causal.
       params: its parameters.
       state: from `start` or the step before. Its memory is used again: go on with the state that is returned.
-      video: F = M w frames in [-1, 1] at 25 fps.
+      video: F = M w frames, floating point in [-1, 1], at 25 fps.
       audio: 640 F samples at 16 kHz; the level does not matter, the model scales by what it has heard.
       noise: standard normal, [B, K, D], or [B, K, M, D] for several windows; or
       key: from which it is drawn. Exactly one of the two.
@@ -77,7 +78,7 @@ def step(
       The state after the step, and coefficients relative to `mean_face`.
 
     Raises:
-      UserError: the model is not causal, or a shape does not fit.
+      UserError: the model is not causal, video is of another type or range, or a shape does not fit.
     """
     config = _causal(model).config
     batch, frames = video.shape[:2]
@@ -93,6 +94,7 @@ def step(
     if state.speaker.video is not None and video.shape[2:4] != state.speaker.video.conv1.frames.shape[2:4]:
         size = state.speaker.video.conv1.frames.shape[2:4]
         raise UserError(f"frames are {video.shape[2:4]}, but the state was started with image_size {size}")
+    check_video(video)
     shape = (batch, num_reactions, frames // width, config.feature_dim)
     if (noise is None) == (key is None):
         raise UserError("step needs either noise= or key=, one of the two")

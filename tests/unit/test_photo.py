@@ -61,6 +61,18 @@ def test_photos_are_read_upright(faces: list[np.ndarray], tmp_path: Path) -> Non
     assert read_photo(tmp_path / "large.png").shape == (1200, 1600, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "P", "LA"])
+def test_what_is_transparent_is_white(tmp_path: Path, mode: str) -> None:
+    """Noise lies under the transparent half of the picture."""
+    picture = np.random.default_rng(0).integers(0, 120, (20, 20, 4), np.uint8)
+    picture[..., 3] = 255
+    picture[:, 10:, 3] = 0
+    Image.fromarray(picture).convert(mode).save(tmp_path / "cut.png")
+    read = read_photo(tmp_path / "cut.png")
+    assert (read[:, 10:] == 255).all()
+    assert read[:, :10].max() < 130
+
+
 def test_wrong_photos_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_photo(tmp_path / "me.jpg")
