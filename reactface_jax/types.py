@@ -22,6 +22,7 @@ NUM_COEFFICIENTS = 58
 FRAME_RATE = 25
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+SPEECH_RATIO = 2  # speech frames a video frame: S = 2 T
 
 AnyArray = Array | np.ndarray
 

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 from reactface_jax.ops.linear import dense
 
 LAYER_NORM_EPSILON = 1e-5
-_ATTENTION_SCALE = 1 / 2  # PyTorch draws the three projections as one Xavier-uniform matrix of [3 D, D]
 
 
 def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
@@ -24,8 +23,13 @@ def layer_norm(dtype: DTypeLike, name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=dtype, name=name)
 
 
+def projection(width: int, dtype: DTypeLike, name: str) -> nn.Dense:
+    """Query, key or value: PyTorch draws the three as one Xavier-uniform matrix of [3 D, D]."""
+    return dense(width, dtype, name, scale=1 / 2)
+
+
 class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention with an additive mask; softmax in float32."""
+    """Scaled dot-product attention with an additive mask; logits and softmax are float32 whatever `dtype`."""
 
     num_heads: int
     dropout: float = 0.0
@@ -45,16 +49,16 @@ class MultiHeadAttention(nn.Module):
         split = (self.num_heads, width // self.num_heads)
 
         def project(name: str, y: Array) -> Array:
-            y = dense(width, self.dtype, name, scale=_ATTENTION_SCALE)(y)
-            return y.reshape(*y.shape[:-1], *split)  # ... F h d
+            return projection(width, self.dtype, name)(y).reshape(*y.shape[:-1], *split)  # ... F h d
 
         query = project("query", x) / math.sqrt(split[1])
-        logits = jnp.einsum("...qhd,...mhd->...hqm", query, project("key", memory)).astype(jnp.float32)
+        key = project("key", memory)
+        logits = jnp.einsum("...qhd,...mhd->...hqm", query, key, preferred_element_type=jnp.float32)
         if mask is not None:
             logits += jnp.expand_dims(mask, range(logits.ndim - mask.ndim))
         weights = jax.nn.softmax(logits).astype(self.dtype)
         if not self.is_initializing():
-            self.sow("attention", "weights", weights)  # for those who ask for this collection
+            self.sow("attention", "weights", weights)  # kept if the caller makes this collection mutable
         weights = nn.Dropout(self.dropout)(weights, deterministic=deterministic)
         attended = jnp.einsum("...hqm,...mhd->...qhd", weights, project("value", memory))
         return dense(width, self.dtype, "out")(attended.reshape(x.shape))
@@ -103,13 +107,43 @@ def decode(
     drop: Callable[[Array], Array],
     dtype: DTypeLike,
 ) -> Float[Array, "... F D"]:
-    """What surrounds a decoder layer's two attentions: residuals, LayerNorms and the feed-forward."""
+    """The rest of a decoder layer: residuals, LayerNorms and the feed-forward around its two attentions.
+
+    Args:
+      x: queries.
+      attend_to_self: self-attention, without residual or norm.
+      attend_to_memory: cross-attention, likewise.
+      drop: dropout, applied to each branch before it is added.
+      dtype: of the computation.
+    """
     x = layer_norm(dtype, "norm1")(x + drop(attend_to_self(x)))
     x = layer_norm(dtype, "norm2")(x + drop(attend_to_memory(x)))
     width = x.shape[-1]
     hidden = drop(nn.relu(dense(2 * width, dtype, "linear1")(x)))
     x = x + drop(dense(width, dtype, "linear2")(hidden))
     return layer_norm(dtype, "norm3")(x)
+
+
+def encode(
+    x: Float[Array, "... F D"],
+    attended: Float[Array, "... F D"],
+    feed_forward: int,
+    drop: Callable[[Array], Array],
+    dtype: DTypeLike,
+) -> Float[Array, "... F D"]:
+    """The rest of an encoder layer, after its attention: residuals, LayerNorms and the feed-forward.
+
+    Args:
+      x: queries.
+      attended: what self-attention makes of them.
+      feed_forward: width of the hidden layer.
+      drop: dropout, applied to each branch before it is added.
+      dtype: of the computation.
+    """
+    x = layer_norm(dtype, "norm1")(x + drop(attended))
+    hidden = drop(nn.relu(dense(feed_forward, dtype, "linear1")(x)))
+    x = x + drop(dense(x.shape[-1], dtype, "linear2")(hidden))
+    return layer_norm(dtype, "norm2")(x)
 
 
 class EncoderLayer(nn.Module):
@@ -129,7 +163,7 @@ class EncoderLayer(nn.Module):
         num_queries: int | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "... F D"]:
-        """Encodes the first `num_queries` tokens (None: all) in the light of all; `mask` is added per key."""
+        """Encodes the first `num_queries` tokens (None: all), which attend to all; `mask` is added per key."""
 
         def drop(y: Array) -> Array:
             return nn.Dropout(self.dropout)(y, deterministic=deterministic)
@@ -137,7 +171,5 @@ class EncoderLayer(nn.Module):
         query = x[..., :num_queries, :]
         attention = MultiHeadAttention(self.num_heads, self.dropout, self.dtype, name="self_attention")
         per_key = None if mask is None else mask[..., None, None, :]  # ... h F M
-        y = layer_norm(self.dtype, "norm1")(query + drop(attention(query, x, per_key, deterministic=deterministic)))
-        hidden = drop(nn.relu(dense(self.feed_forward, self.dtype, "linear1")(y)))
-        y = y + drop(dense(x.shape[-1], self.dtype, "linear2")(hidden))
-        return layer_norm(self.dtype, "norm2")(y)
+        attended = attention(query, x, per_key, deterministic=deterministic)
+        return encode(query, attended, self.feed_forward, drop, self.dtype)

@@ -1,7 +1,7 @@
-"""Where activations are split over devices: at the blocks' boundaries, and nowhere else.
+"""Sharding constraints on activations: at the blocks' boundaries, and nowhere else.
 
-Between two boundaries the compiler decides, from the parameters' shardings. At a boundary a clip is on the devices that
-its row of the batch was dealt to, and whole there: so no layer's choice leaks into the next block.
+Between two boundaries the compiler chooses the layout, from the parameters' shardings. At a boundary each clip lies
+whole on the devices that hold its row of the batch, so no block's layout spreads into the next.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
 BATCH_AXES = ("data", "fsdp")
-"""Mesh axes that the rows of a batch are dealt to, together."""
+"""Mesh axes over which the rows of a batch are sharded, together."""
 
 
 def on_mesh_now() -> bool:
@@ -20,21 +20,21 @@ def on_mesh_now() -> bool:
 
 
 def at_boundary(x: Array) -> Array:
-    """`x` [B ...], its rows dealt to the mesh; `x` as it is where there is none."""
+    """`x` [B ...], its rows sharded over the mesh; `x` unchanged where there is no mesh."""
     return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES)) if on_mesh_now() else x
 
 
 def row_by_row(function: Callable[..., Array], x: Array, *params: Array) -> Array:
-    """`function(x, *params)`, which treats each row of `x` alone, computed by each device for its own rows.
+    """`function(x, *params)` of a function that works row by row, computed by each device for its own rows.
 
-    For what the compiler can't split by rows: it would gather the batch on every device.
+    For operations that the compiler can't split by rows: it would gather the batch on every device.
     """
     if not on_mesh_now():
         return function(x, *params)
     rows, everywhere = PartitionSpec(BATCH_AXES), PartitionSpec()
 
     def own_rows(x: Array, *params: Array) -> Array:
-        # Each device has its own copy: their gradients are summed on the way back, whoever computes them.
+        # `params` are replicated: marked as varying, their gradients are summed over devices in the backward pass.
         return function(x, *(jax.lax.pcast(each, BATCH_AXES, to="varying") for each in params))
 
     split = jax.shard_map(own_rows, in_specs=(rows, *(everywhere for _ in params)), out_specs=rows)

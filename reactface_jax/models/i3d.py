@@ -1,6 +1,6 @@
 """I3D, the video network of the Fréchet video distance: Inception-v1 with 3-D kernels, RGB, 400 classes of Kinetics.
 
-Carreira & Zisserman, "Quo vadis, action recognition?", CVPR 2017, in evaluation mode alone. Names are those of the
+Carreira & Zisserman, "Quo vadis, action recognition?", CVPR 2017, in evaluation mode only. Names are those of the
 PyTorch checkpoint (rgb_imagenet.pt).
 """
 
@@ -75,7 +75,7 @@ class Unit(nn.Module):
 
 
 def _convolve(x: Array, kernel: Array, strides: Sequence[int], padding: str, **more: Any) -> Array:
-    """On CPUs without 3-D convolutions, which are slow there: matrix products, 2-D convolutions (convolution.py)."""
+    """On CPUs matrix products and 2-D convolutions (ops/convolution.py): 3-D convolutions are slow there."""
 
     def native(x: Array, kernel: Array) -> Array:
         y: Array = lax.conv_general_dilated(x, kernel, strides, padding, **more)
@@ -152,6 +152,6 @@ class I3D(nn.Module):
 
 
 def _max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
-    """The original pads with zeros; what comes here went through a ReLU, so that no padding ever is the largest."""
+    """Pads with -inf where the original pads with zeros: the same, since the input is the result of a ReLU."""
     pooled: Array = nn.max_pool(x, tuple(window), tuple(strides), padding="SAME")
     return pooled

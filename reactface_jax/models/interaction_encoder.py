@@ -7,12 +7,12 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
 from reactface_jax.models.positions import MASKED, Alignment, alignment_bias, hide_beyond, periodic, temporal_bias
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO
 from reactface_jax.ops.linear import dense
+from reactface_jax.types import SPEECH_RATIO
 
-_ENCODER_HEADS = 4
-_ENCODER_FEED_FORWARD = 1024
-_NUM_TOKENS = 2  # mean and log-variance
+ENCODER_HEADS = 4
+ENCODER_FEED_FORWARD = 1024
+NUM_TOKENS = 2  # mean and log-variance
 
 
 class InteractionEncoder(nn.Module):
@@ -86,13 +86,13 @@ class InteractionEncoder(nn.Module):
                 for name in ("mean_token", "log_variance_token")
             ]
         )
-        tokens = jnp.broadcast_to(tokens, (*x.shape[:2], _NUM_TOKENS, self.feature_dim))
+        tokens = jnp.broadcast_to(tokens, (*x.shape[:2], NUM_TOKENS, self.feature_dim))
         x = jnp.concatenate([tokens, x], axis=2)  # B K 2+P D
-        in_use = jnp.where(jnp.arange(x.shape[2]) < _NUM_TOKENS + num_past, 0.0, MASKED)
+        in_use = jnp.where(jnp.arange(x.shape[2]) < NUM_TOKENS + num_past, 0.0, MASKED)
         for index in range(self.num_layers):
             last = index == self.num_layers - 1  # only the two tokens are read from the last layer
-            x = EncoderLayer(_ENCODER_HEADS, _ENCODER_FEED_FORWARD, self.dropout, self.dtype, name=f"layer_{index}")(
-                x, in_use, num_queries=_NUM_TOKENS if last else None, deterministic=deterministic
+            x = EncoderLayer(ENCODER_HEADS, ENCODER_FEED_FORWARD, self.dropout, self.dtype, name=f"layer_{index}")(
+                x, in_use, num_queries=NUM_TOKENS if last else None, deterministic=deterministic
             )
         x = x.astype(jnp.float32)
         return x[:, :, 0], jnp.exp(0.5 * x[:, :, 1])

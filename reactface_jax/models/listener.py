@@ -84,7 +84,7 @@ class Listener(nn.Module):
 
         Args:
           carry: with a buffer as long as the clip.
-          past_speaker: the speaker over the whole buffer; what lies after the past is hidden here.
+          past_speaker: the speaker over the whole buffer; frames after the past are masked here.
           speaker: the speaker in this window.
           noise: standard normal, one a reaction.
           deterministic: no dropout.
@@ -106,10 +106,17 @@ class Listener(nn.Module):
         *,
         deterministic: bool = True,
     ) -> tuple[Carry, Reaction]:
-        """The previous window alone is the past, and positions restart in every window.
+        """The past is the previous window only, and positions restart in every window.
 
         The reference's evaluation reads the previous window's reactions against the *current* window of the speaker:
         there `past_speaker` is `speaker`.
+
+        Args:
+          carry: with a buffer of one window.
+          past_speaker: the speaker in the window that the past reactions are read against.
+          speaker: the speaker in this window.
+          noise: standard normal, one a reaction.
+          deterministic: no dropout.
         """
         width = self.config.window
         carry, reaction = self._step(carry, past_speaker, width, speaker, 0, noise, deterministic)
@@ -137,7 +144,7 @@ class Listener(nn.Module):
         first = carry.window == 0
         momentum = self.config.momentum
         latent = jnp.where(first, sample, momentum * carry.latent + (1 - momentum) * sample)
-        # The first window's memory is z alone; w equal tokens attend to the same value.
+        # The first window's memory is z only, repeated: attention over w equal tokens gives their common value.
         previous = jnp.where(first, latent, carry.latent)
         tokens = interpolate_latents(previous, latent, self.config.window)
         queries = self.reaction_decoder(tokens, position + jnp.arange(self.config.window), deterministic=deterministic)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,20 +11,20 @@ from jaxtyping import Array, Float, Int
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
 from reactface_jax.models.recomputation import policy
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerEncoder, SpeakerFeatures
+from reactface_jax.models.speaker_encoder import SpeakerEncoder, SpeakerFeatures
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Reactions
+from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray, Reactions
 
-SCAN: dict[str, Any] = {
-    "variable_broadcast": "params",
-    "variable_axes": {"attention": 0},  # attention weights of every window, for those who ask for them
-    "split_rngs": {"params": False, "dropout": True},
-}
-"""How a window step is repeated."""
-
+scan_windows = functools.partial(
+    nn.scan,
+    variable_broadcast="params",
+    variable_axes={"attention": 0},  # attention weights of every window, kept if that collection is mutable
+    split_rngs={"params": False, "dropout": True},
+)
+"""`nn.scan` of a window step."""
 
 PREFIX_SEGMENT = 128
-"""Frames by which the prefix protocol's buffer grows: fewer are less to compute and more to compile."""
+"""Frames by which the prefix protocol's buffer grows: a smaller number saves computation and costs compilation."""
 
 
 class ReactFace(nn.Module):
@@ -126,7 +125,8 @@ class ReactFace(nn.Module):
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
         """The reference's evaluation: in every window all frames so far are encoded again, from the first.
 
-        Once for all reactions, and in a buffer that grows by segments and not to the clip's end at once.
+        They are encoded once for all reactions. The buffer grows by segments, so that early windows do not pay for the
+        clip's whole length.
         """
         width = self.config.window
         num_frames = video.shape[1]
@@ -163,7 +163,7 @@ class ReactFace(nn.Module):
         noise: Float[AnyArray, "B K N D"],
         lengths: Int[AnyArray, " B"] | None = None,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
-        """The reference's script for own videos: every window is encoded alone, all of them at once here."""
+        """The reference's script for own videos: every window is encoded by itself, all of them in one batch here."""
         width = self.config.window
         batch, num_frames = video.shape[:2]
         padded = self._padded(num_frames)
@@ -199,7 +199,7 @@ class ReactFace(nn.Module):
         """`lax.scan` of a window step: the last carry, and the reactions with windows first."""
         if self.config.remat != "none":
             step = nn.remat(step, prevent_cse=False, policy=policy(self.config.remat))
-        scanned: tuple[Carry, Reaction] = nn.scan(step, **SCAN)(self, carry, xs)
+        scanned: tuple[Carry, Reaction] = scan_windows(step)(self, carry, xs)
         return scanned
 
     def _windows(self, features: SpeakerFeatures, lengths: AnyArray | None) -> Speaker:
@@ -239,7 +239,7 @@ class ReactFace(nn.Module):
 def trim(
     video: Float[AnyArray, "B T H W 3"], audio: Float[AnyArray, "B L"]
 ) -> tuple[Float[Array, "B T2 H W 3"], Float[Array, "B L2"]]:
-    """Cuts a video that is longer than its sound, and a sound that is longer than its video, to whole frames.
+    """Cuts the longer of video and sound to the shorter one's whole frames.
 
     The reference cuts to S // 2 frames, S counting the encoder's frames and the zero frame after them: a frame whose
     last sample or so is missing still counts.

@@ -1,17 +1,19 @@
-"""What the forward pass keeps for the backward pass, by a policy: memory for arithmetic.
+"""What the forward pass keeps for the backward pass, by a policy: memory is traded for arithmetic.
 
-- `none`: all that XLA needs.
-- `dots`: inside layers the results of matrix products with weights; norms, activations and attention come again.
-- `layers`: between layers alone; everything inside them is computed again, one more forward pass.
+- `none`: everything that the gradient needs is kept.
+- `dots`: inside layers, results of matrix products with weights are kept; norms, activations and attention are
+  computed again.
+- `layers`: only what passes between layers is kept; their inside is computed again, at the cost of a forward pass.
 
-F-Enc has its own way, `model.video_chunk`.
+F-Enc saves memory by chunks of frames instead, `model.video_chunk`.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array
 
 Remat = Literal["none", "dots", "layers"]
 L = TypeVar("L", bound=nn.Module)
@@ -31,13 +33,14 @@ def recomputed(layer: type[L], remat: Remat) -> type[L]:
         return layer
 
     class Recomputed(layer):  # type: ignore[valid-type, misc]
-        """Its keyword stays Python's, since layers branch on it."""
+        """`deterministic` stays a Python bool, since layers branch on it."""
 
-        def __call__(self, *arrays: Any, deterministic: bool = True) -> Any:
+        def __call__(self, *arrays: Array | None, deterministic: bool = True) -> Array:
             call = nn.remat(
                 lambda module, *arrays: layer.__call__(module, *arrays, deterministic=deterministic),
                 policy=policy(remat),
             )
-            return call(self, *arrays)
+            result: Array = call(self, *arrays)
+            return result
 
     return Recomputed

@@ -1,7 +1,7 @@
 """MSBEA: the speaker's face and voice become features aligned to the video's frames.
 
 A-Enc (wav2vec 2.0) and F-Enc feed three decoder layers (PMA): the face attends to itself, then to its own two speech
-frames, then again. Nothing here depends on the listener: encode once, react K times.
+frames, then again. Nothing here depends on the listener: the speaker is encoded once for K reactions.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,7 @@ from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.models.video_encoder import VideoEncoder
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.ops.linear import dense
-from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
-
-SPEECH_RATIO = 2  # speech frames a video frame: S = 2 T
+from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray
 
 
 class SpeakerFeatures(NamedTuple):
@@ -89,7 +87,7 @@ class SpeakerEncoder(nn.Module):
         Args:
           video: frames in [-1, 1] at 25 fps.
           audio: 16 kHz samples, normalised over their whole file, at least 640 a frame.
-          lengths: valid frames of each clip (None: all). What follows is padding and does not change the features of
+          lengths: valid frames of each clip (None: all). The rest is padding and does not change the features of
             the valid frames.
           deterministic: no dropout.
         """
@@ -100,7 +98,7 @@ class SpeakerEncoder(nn.Module):
             speech = self.audio_feature_map(wav2vec2)
         if self.use_video:
             frames = at_boundary(self.video_encoder(video, lengths))
-        f = frames if frames is not None else _mean_of_pairs(speech)
+        f = frames if frames is not None else mean_of_pairs(speech)
         f = f + periodic(num_frames, self.feature_dim, self.period).astype(self.dtype)[None]
         f = self.drop(f, deterministic=deterministic)
 
@@ -137,7 +135,8 @@ class SpeakerEncoder(nn.Module):
         return y
 
 
-def _mean_of_pairs(speech: Float[Array, "B S D"] | None) -> Float[Array, "B T D"]:
+def mean_of_pairs(speech: Float[Array, "B S D"] | None) -> Float[Array, "B T D"]:
+    """The mean of each video frame's two speech frames."""
     assert speech is not None  # the configuration refuses a model without both modalities
     batch, num_speech, dim = speech.shape
     return speech.reshape(batch, num_speech // SPEECH_RATIO, SPEECH_RATIO, dim).mean(axis=2)

@@ -9,9 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO
 from reactface_jax.ops.linear import PYTORCH_SCALE, dense
-from reactface_jax.types import NUM_COEFFICIENTS
+from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO
 
 
 class Synchroniser(nn.Module):
@@ -64,6 +63,6 @@ class Synchroniser(nn.Module):
                 x = attend("speech_decoder", speech, SPEECH_RATIO, self.alignment)
             if kind == "face" and self.use_vim:
                 x = attend("motion_decoder", motion, 1, "reference")
-        # Reactions start near the mean face. PyTorch's ten times larger kernel makes them start as noise, and training
-        # from scratch first unlearns to listen.
+        # Reactions start near the mean face. With PyTorch's kernel, ten times larger, they start as noise, and training
+        # from scratch then learns to ignore the speaker first.
         return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map", scale=PYTORCH_SCALE / 100)(x.astype(jnp.float32))

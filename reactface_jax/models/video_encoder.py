@@ -21,9 +21,9 @@ ConvolveNormRelu = Callable[[str, Array, int, tuple[int, int, int], int, bool], 
 class ConvolutionAndMoments(nn.Module):
     """A 3-D convolution without bias (see `conv3d`), each frame's mean and variance, and max-pooling if wanted.
 
-    Pooling comes before norm and ReLU, which only rise: the result is that of pooling after them, from a quarter of the
-    numbers. With `chunk`, so many frames pass at once and are computed again for the gradient: nothing of the
-    unpooled map's size is ever held for a whole clip. The moments are those of whole frames, so chunks change none.
+    Norm and ReLU are increasing functions, so max-pooling before them gives the same as after them and leaves them a
+    quarter of the values. With `chunk`, frames are convolved `chunk` at a time and again for the gradient, so that no
+    unpooled map of a whole clip is ever in memory; the moments are of whole frames, so chunks do not change them.
     """
 
     features: int
@@ -68,11 +68,11 @@ class VideoEncoder(nn.Module):
     grid: int = 28
     """Height and width to which the maps after conv2 are resized."""
     gain: float = 1.0
-    """Factor on the last layer's initial kernel. Time changes the mean of normalised maps little: at gain 1 the face
-    starts far below the positional encoding that is added to it."""
+    """Factor on the last layer's initial kernel. The mean of a normalised map varies little over time: at gain 1 the
+    face features start far smaller than the positional encoding that is added to them."""
     dtype: DTypeLike = jnp.float32
     chunk: int = 0
-    """Frames that a convolution takes at once; 0: all."""
+    """Frames that are convolved at a time; 0: all."""
 
     @nn.compact
     def __call__(
@@ -93,11 +93,13 @@ class VideoEncoder(nn.Module):
             x, mean, variance = layer(x)
             return _hide(nn.relu(instance_norm(x, mean, variance, valid)), valid)
 
-        x = convolve(_hide(video, valid), conv, dim, self.grid)
+        x = face_features(_hide(video, valid), conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x)
 
 
-def convolve(video: Float[Array, "B T H W 3"], conv: ConvolveNormRelu, dim: int, grid: int) -> Float[Array, "B T D"]:
+def face_features(
+    video: Float[Array, "B T H W 3"], conv: ConvolveNormRelu, dim: int, grid: int
+) -> Float[Array, "B T D"]:
     """F-Enc's layers: five convolutions by `conv(name, x, features, kernel size, stride in space, max-pooled)`."""
     x = conv("conv1", video, dim // 4, (5, 7, 7), 2, True)
     x = conv("conv2", x, dim, (5, 7, 7), 2, False)

@@ -1,19 +1,20 @@
 """wav2vec 2.0 (Baevski et al., 2020, arXiv 2006.11477), the audio encoder A-Enc: sound at 16 kHz to features at 50 Hz.
 
-The architecture of wav2vec2-base-960h: group norm after the first convolution alone, post-norm transformer. Exact to
+The architecture of wav2vec2-base-960h: group norm after the first convolution only, post-norm transformer. Exact to
 transformers' `Wav2Vec2Model`, except that padding is exact too: with `lengths`, a clip inside a longer buffer gives
-what it would give alone (there, group norm's statistics run over the padding).
+what it would give by itself (transformers' group norm takes its statistics over the padding too).
 """
 
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reactface_jax.config import AudioConfig
+from reactface_jax.models.attention import layer_norm
 from reactface_jax.models.boundary import at_boundary, row_by_row
 from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.ops.grouped_convolution import grouped_conv
@@ -24,15 +25,10 @@ CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 NORM_EPSILON = 1e-5
 MIN_MASKED_SPANS = 2  # of SpecAugment, transformers' default
 
-Dtype = Any
 
-
-def _gelu(x: Array) -> Array:
+def gelu(x: Array) -> Array:
+    """GELU by the error function, as PyTorch's default."""
     return jax.nn.gelu(x, approximate=False)
-
-
-def _layer_norm(name: str, dtype: Dtype) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=NORM_EPSILON, use_fast_variance=False, dtype=dtype, name=name)
 
 
 def _frames_after(lengths: Int[Array, " B"], kernel: int, stride: int) -> Int[Array, " B"]:
@@ -47,7 +43,7 @@ def _valid(lengths: Int[Array, " B"], num_frames: int) -> Bool[Array, "B S"]:
 class TimeNorm(nn.Module):
     """Group norm with one channel a group: each channel is normalised over the clip's time."""
 
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S C"], lengths: Int[Array, " B"] | None = None) -> Float[Array, "B S C"]:
@@ -72,7 +68,7 @@ class FeatureExtractor(nn.Module):
     """Seven strided convolutions without padding: 400 samples see the first frame, 320 more each further one."""
 
     conv_dim: int
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -85,11 +81,11 @@ class FeatureExtractor(nn.Module):
             lengths = None if lengths is None else _frames_after(lengths, kernel, stride)
             if index == 0:
                 x = TimeNorm(dtype=self.dtype, name="norm")(x, lengths)
-            x = _gelu(x)
+            x = gelu(x)
         return x, lengths
 
 
-def feature_convolution(index: int, features: int, dtype: Dtype) -> nn.Conv:
+def feature_convolution(index: int, features: int, dtype: DTypeLike) -> nn.Conv:
     """One of the feature extractor's seven."""
     return nn.Conv(
         features,
@@ -108,21 +104,21 @@ class FeatureProjection(nn.Module):
 
     hidden_size: int
     dropout: float
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S C"], deterministic: bool = True) -> Float[Array, "B S D"]:
-        x = _layer_norm("norm", self.dtype)(x)
+        x = layer_norm(self.dtype, "norm")(x)
         x = nn.Dense(self.hidden_size, dtype=self.dtype, name="linear")(x)
         return nn.Dropout(self.dropout)(x, deterministic=deterministic)
 
 
 class PositionalConvolution(nn.Module):
-    """A grouped convolution over time whose output tells positions; its weight is normed tap by tap."""
+    """A grouped convolution over time that encodes positions; weight norm acts on each tap by itself."""
 
     kernel_size: int
     groups: int
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S D"], context: int = 0) -> Float[Array, "B S2 D"]:
@@ -140,8 +136,8 @@ class PositionalConvolution(nn.Module):
         # kernel // 2 on both sides, without the last frame that an even kernel then has too many
         padding = (self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)
         convolve = functools.partial(grouped_conv, padding=padding, groups=self.groups)
-        x = row_by_row(convolve, x.astype(self.dtype), kernel)  # a kernel of groups has a gradient that is not split
-        return _gelu(x + bias[None, None].astype(self.dtype))
+        x = row_by_row(convolve, x.astype(self.dtype), kernel)  # the compiler can't split a grouped kernel's gradient
+        return gelu(x + bias[None, None].astype(self.dtype))
 
 
 class SelfAttention(nn.Module):
@@ -149,7 +145,7 @@ class SelfAttention(nn.Module):
 
     num_heads: int
     dropout: float
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -180,7 +176,7 @@ class EncoderLayer(nn.Module):
     hidden_dropout: float
     attention_dropout: float
     activation_dropout: float
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -189,19 +185,19 @@ class EncoderLayer(nn.Module):
         attention = SelfAttention(self.num_heads, self.attention_dropout, self.dtype, name="self_attention")
         attended = attention(x, mask, deterministic)
         x = x + nn.Dropout(self.hidden_dropout)(attended, deterministic=deterministic)
-        x = _layer_norm("norm1", self.dtype)(x)
-        y = _gelu(nn.Dense(self.intermediate_size, dtype=self.dtype, name="linear1")(x))
+        x = layer_norm(self.dtype, "norm1")(x)
+        y = gelu(nn.Dense(self.intermediate_size, dtype=self.dtype, name="linear1")(x))
         y = nn.Dropout(self.activation_dropout)(y, deterministic=deterministic)
         y = nn.Dense(x.shape[-1], dtype=self.dtype, name="linear2")(y)
         x = x + nn.Dropout(self.hidden_dropout)(y, deterministic=deterministic)
-        return _layer_norm("norm2", self.dtype)(x)
+        return layer_norm(self.dtype, "norm2")(x)
 
 
 class Wav2Vec2Encoder(nn.Module):
     """The whole encoder. Training (`deterministic=False`) draws all its randomness from the stream "dropout"."""
 
     config: AudioConfig
-    dtype: Dtype = jnp.float32  # of computation; parameters, statistics and softmax are float32
+    dtype: DTypeLike = jnp.float32  # of computation; parameters, statistics and softmax are float32
     remat: Remat = "none"
 
     @nn.compact
@@ -251,7 +247,7 @@ class Wav2Vec2Encoder(nn.Module):
         x = x + PositionalConvolution(
             config.num_conv_pos_embeddings, config.num_conv_pos_groups, self.dtype, name="positional_convolution"
         )(x)
-        x = _layer_norm("norm", self.dtype)(x)
+        x = layer_norm(self.dtype, "norm")(x)
         x = nn.Dropout(config.hidden_dropout)(x, deterministic=deterministic)
 
         attention_mask = None if valid is None else valid[:, None, None, :]
@@ -281,11 +277,21 @@ def sample_spans(
     mask_length: int,
     lengths: Int[Array, " B"] | None = None,
 ) -> Bool[Array, "B S"]:
-    """Spans of time to hide (SpecAugment, Park et al., 2019), as transformers draws them but with fixed shapes.
+    """Spans of time to mask (SpecAugment, Park et al., 2019), drawn as transformers does but with fixed shapes.
 
     A clip of n valid frames gets floor(mask_prob * n / mask_length + u) spans, at least 2, whose starts are drawn
     without replacement so that every span is whole; u is uniform in [0, 1), one number for the batch. Spans may
-    overlap, so `mask_prob` is an upper bound of what is hidden.
+    overlap, so `mask_prob` is an upper bound of the share that is masked.
+
+    Args:
+      key: of the draw.
+      shape: (B, S).
+      mask_prob: share of frames inside spans, if none overlapped.
+      mask_length: frames of a span.
+      lengths: valid frames of each clip; None for all S.
+
+    Returns:
+      True where a frame is masked.
     """
     batch_size, num_frames = shape
     max_spans = min(max(int(mask_prob * num_frames / mask_length + 1), MIN_MASKED_SPANS), num_frames // mask_length)

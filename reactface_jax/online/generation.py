@@ -1,7 +1,7 @@
 """Reactions to a clip by any of the protocols, compiled once for clips of any length.
 
-A clip is padded to a multiple of `BUCKET` frames and its length passed as data, so that the program depends on the
-bucket alone; padding never changes the reactions (tests/unit/test_generation.py).
+A clip is padded to a multiple of `BUCKET` frames and its length is passed as data, so that one program serves all
+lengths of a bucket; padding never changes the reactions (tests/unit/test_generation.py).
 """
 
 import functools
@@ -22,12 +22,13 @@ from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.online import stream
 from reactface_jax.online.speaker_video import check_video
+from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
 Protocol = Literal["clip", "prefix", "window", "stream"]
 
 BUCKET = 64
-"""Frames to whose multiples clips are padded."""
+"""Clips are padded to a multiple of this many frames."""
 
 _WINDOWS_A_STEP = 8  # of a streamed clip, at most
 
@@ -52,7 +53,7 @@ def generate(
       audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
-        encoded alone). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
+        encoded by itself). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
         clip's features.
       num_reactions: K.
       noise: standard normal, one vector a reaction and window of w frames; or
@@ -121,7 +122,7 @@ def generate_online(
     num_reactions: int = 1,
     key: Key[Array, ""],
 ) -> Float[np.ndarray, "K T C"]:
-    """Reactions of a causal model to one video that is read as it goes: of any length, never held in memory.
+    """Reactions of a causal model to one video of any length, which is read frame by frame and never held in memory.
 
     The same numbers as `generate` with `protocol="stream"`.
 
@@ -149,7 +150,7 @@ def generate_online(
             video = np.zeros((1, step, *pictures[0].shape), np.uint8)
             video[0, : len(pictures)] = pictures
             sound = audio[None, SAMPLES_PER_FRAME * first : SAMPLES_PER_FRAME * (first + step)]
-            yield jnp.asarray(video) / 127.5 - 1.0, jnp.asarray(sound)
+            yield to_unit_range(video), jnp.asarray(sound)
             first += step
 
     reactions = _stream(model, params, steps(), noise, np.array([num_frames]))
@@ -157,7 +158,7 @@ def generate_online(
 
 
 def _frames_a_step(window: int) -> int:
-    """Several windows a step: a step of one window reads all weights for 320 ms of speech."""
+    """Frames of several windows: a step of one window would read all weights for only 320 ms of speech."""
     windows = math.lcm(BUCKET, window) // window
     return window * max(n for n in range(1, _WINDOWS_A_STEP + 1) if windows % n == 0)
 
@@ -210,9 +211,19 @@ def react(
     noise: Float[AnyArray, "B K N D"],
     lengths: Int[AnyArray, " B"] | None = None,
 ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
-    """Reactions, with mean and standard deviation of each window's latent, as part of a larger program.
+    """`generate` as part of a larger traced program.
 
-    Arguments are those of `generate`; `stream` is `clip` here, the same numbers.
+    Args:
+      model: from `build_model`.
+      protocol: as in `generate`; `stream` is computed as `clip`, which gives the same numbers.
+      params: the model's parameters.
+      video: frames in [-1, 1] at 25 fps.
+      audio: 16 kHz, normalised over its file, 640 samples a frame.
+      noise: standard normal, one vector a reaction and window.
+      lengths: valid frames of each clip in a padded batch; None: all.
+
+    Returns:
+      The listener's coefficients relative to `mean_face`, and mean and standard deviation of each window's latent.
     """
     reactions = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
     return cast(tuple[Array, Array, Array], reactions)

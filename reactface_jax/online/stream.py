@@ -1,4 +1,4 @@
-"""Conversations without end: `rf.stream.start`, then `rf.stream.step` for each window, in constant time and memory.
+"""Conversations of any length: `rf.stream.start`, then `rf.stream.step` for each window, in constant time and memory.
 
 A state may hold several conversations, each with its own beginning; they advance together. `rf.Conversation` is for
 frames and samples as they arrive.
@@ -38,7 +38,7 @@ def start(
 
     Args:
       model: from `build_model`, causal.
-      params: its parameters; they are not looked at, since all shapes follow from the configuration.
+      params: its parameters; unused, since all shapes follow from the configuration.
       batch_size: B, conversations that advance together.
       num_reactions: K.
       image_size: of the speaker's frames, a side or (height, width).
@@ -67,9 +67,9 @@ def step(
     Args:
       model: from `build_model`, causal.
       params: its parameters.
-      state: from `start` or the step before. Its memory is used again: go on with the state that is returned.
+      state: from `start` or the step before. Its buffers are donated: go on with the state that is returned.
       video: F = M w frames, floating point in [-1, 1], at 25 fps.
-      audio: 640 F samples at 16 kHz; the level does not matter, the model scales by what it has heard.
+      audio: 640 F samples at 16 kHz, at any level: the model normalises by the conversation so far.
       noise: standard normal, [B, K, D], or [B, K, M, D] for several windows; or
       key: from which it is drawn. Exactly one of the two.
       lengths: frames of each conversation that are not padding; a padded window is a conversation's last.
@@ -139,7 +139,7 @@ def take(model: ReactFace, state: StreamState, row: int) -> StreamState:
 
 
 def put(model: ReactFace, state: StreamState, row: int, conversation: StreamState) -> StreamState:
-    """The batch with a conversation from `take` or `load` in place of the one in `row`."""
+    """The batch, its conversation in `row` replaced by one from `take` or `load`."""
     turned = _turned(model, conversation, int(state.slot) - int(conversation.slot))
     return jax.tree.map(lambda x, y: x if x.ndim == 0 else x.at[row].set(y[0]), state, turned)
 

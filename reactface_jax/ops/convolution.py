@@ -1,13 +1,14 @@
 """3-D convolution in the form that is fastest on each backend.
 
-XLA's CPU backend runs 3-D convolutions badly, and their gradients worse (docs/performance.md). There they become 2-D
-convolutions, fewer of them than there are taps and frames (`winograd.py`); of few frames or in bfloat16 one per time
-tap, or one in all with the taps folded into the channels. Where the stride is 2 the input's gradient is taken through
-blocks of 2x2 pixels, a convolution without holes. GPUs and TPUs keep the native form. All compute the same sum;
-`tests/parity/test_blocks.py` holds them against each other.
+XLA's CPU backend is slow at 3-D convolutions, and slower at their gradients (docs/performance.md). On a CPU a 3-D
+convolution becomes a sum of 2-D ones: by Winograd's filtering (`winograd.py`), which needs fewer of them than there are
+taps and frames; with few frames or in bfloat16 one for each time tap, or one in all with the taps folded into the
+channels. Where the stride is 2, the input's gradient is a convolution over blocks of 2x2 pixels, which needs no zeros
+between pixels. GPUs and TPUs keep the native form. All forms compute the same sum; `tests/parity/test_blocks.py`
+compares them.
 
-Every form pads time by `margin` zero frames on both sides: k // 2 by default; none where a clip's frames come with
-those before them, as in the causal model.
+Every form pads time by `margin` zero frames on both sides: k // 2 by default, 0 in the causal model, whose input
+already begins with the frames before.
 """
 
 import functools
@@ -32,9 +33,14 @@ def conv3d(
 ) -> Float[Array, "B T2 H2 W2 d"]:
     """Convolution without bias: stride 1 in time and `stride` in space; zeros pad k // 2 on every side.
 
-    With `margin=0` time is not padded, and the first frame of the result is the one that the first k frames make.
-    So many frames of the result as `tile` (1, 2 or 4), counted from the first, may differ in their last digits when a
-    frame changes that one of them sees; no others do.
+    Args:
+      x: clips.
+      kernel: k = t taps in time.
+      stride: 1 or 2, in height and width.
+      margin: zero frames before and after the clip, k // 2 if None. With 0, the result's first frame is computed from
+        the input's first k frames.
+      tile: frames of the result that are computed together on a CPU: 1, 2 or 4. They share their rounding: a change in
+        one input frame can change the last digits of every frame of a tile that depends on it.
     """
     return jax.lax.platform_dependent(
         x,
@@ -88,7 +94,7 @@ _by_frames.defvjp(_by_frames_forward, _by_frames_backward)
 
 
 def _tile(x: Array, kernel: Array, margin: int | None, most: int) -> int:
-    """How many frames of the result to compute together."""
+    """Frames of the result to compute together, at most `most`; 1 where filtering gains little or is inexact."""
     frames = x.shape[1] + 2 * (len(kernel) // 2 if margin is None else margin) - len(kernel) + 1
     if frames == 1 or jnp.finfo(x.dtype).bits < 32:
         return 1
@@ -96,13 +102,13 @@ def _tile(x: Array, kernel: Array, margin: int | None, most: int) -> int:
 
 
 def tiled(x: Array, kernel: Array, stride: int, margin: int | None = None, tile: int = 4) -> Array:
-    """2-D convolutions, added up over the time taps; with tiles of 2 or 4 frames by Winograd's minimal filtering."""
+    """A sum of 2-D convolutions over the time taps, by Winograd's filtering if `tile` is 2 or 4; as `conv3d`."""
     convolve = functools.partial(_conv_frames, stride=stride, padding=kernel.shape[1] // 2)
     return filtered(_padded(x, kernel, margin), kernel, tile, convolve)
 
 
 def folded(x: Array, kernel: Array, stride: int, margin: int | None = None) -> Array:
-    """One 2-D convolution over frames whose channels hold their neighbours in time, padded to a multiple of 8."""
+    """One 2-D convolution: each frame's channels hold the k frames that it sees, padded to a multiple of 8."""
     taps, height, width, channels, _ = kernel.shape
     x = _padded(x, kernel, margin)
     frames = x.shape[1] - taps + 1
@@ -115,11 +121,20 @@ def folded(x: Array, kernel: Array, stride: int, margin: int | None = None) -> A
 
 
 def input_gradient(y: Array, x: Array, kernel: Array, stride: int, margin: int | None, tile: int) -> Array:
-    """The input's gradient for the result's gradient `y`: a convolution over time too, with the taps turned around."""
+    """The input's gradient: a convolution over time with the taps in reverse order.
+
+    Args:
+      y: the result's gradient.
+      x: the input, of which only the shape is used.
+      kernel: as in `conv3d`, as are stride and margin.
+      stride: see `kernel`.
+      margin: see `kernel`.
+      tile: frames of the gradient that are computed together.
+    """
     taps, size = kernel.shape[:2]
     margin = taps - 1 - (taps // 2 if margin is None else margin)
     arrange, padding = (lambda x: x), size // 2
-    if stride == 2:  # else the result's gradient would meet the kernel with zeros between its pixels
+    if stride == 2:  # pixels directly would need zeros between those of `y`
         arrange, kernel, stride, padding = functools.partial(in_blocks, size=size), kernel_in_blocks(kernel), 1, 0
     height, width, channels = jax.eval_shape(arrange, x).shape[2:]
 
@@ -145,7 +160,7 @@ def in_blocks(x: Float[Array, "B T H W c"], size: int) -> Float[Array, "B T h w 
 
 
 def kernel_in_blocks(kernel: Float[Array, "t h w c d"]) -> Float[Array, "t i j b d"]:
-    """The kernel that meets blocks at stride 1 as the given one, square and of odd size, meets pixels at stride 2."""
+    """The kernel over blocks with stride 1 that equals a square one of odd size over pixels with stride 2."""
     taps, size, width, channels, _ = kernel.shape
     assert size == width, "square kernels only"
     blocks = (size + 1) // 2

@@ -1,8 +1,8 @@
 """A grouped convolution over time whose kernel's gradient is fast on every backend.
 
 XLA's CPU backend takes a hundred times as long for that gradient as for the convolution itself
-(docs/performance.md). There it is one matrix product per tap; GPUs and TPUs keep the native form.
-`tests/parity/test_blocks.py` holds both against each other.
+(docs/performance.md). There it is one matrix product for each tap; GPUs and TPUs keep the native form.
+`tests/parity/test_blocks.py` compares both.
 """
 
 import functools
@@ -27,7 +27,7 @@ def grouped_conv(
 
 
 def native(x: Array, kernel: Array, padding: Padding, groups: int) -> Array:
-    """XLA's own."""
+    """XLA's own form."""
     return jax.lax.conv_general_dilated(
         x, kernel, (1,), [padding], dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=groups
     )
@@ -54,7 +54,15 @@ _by_taps.defvjp(_forward, _backward)
 def kernel_gradient(
     x: Float[Array, "B S c"], cotangent: Float[Array, "B S2 d"], taps: int, padding: Padding, groups: int
 ) -> Float[Array, "k g d"]:
-    """The sum over batch and time of what a tap sees times the cotangent, tap by tap and group by group."""
+    """The kernel's gradient: for each tap and group, the product of its inputs and the cotangent over batch and time.
+
+    Args:
+      x: the convolution's input.
+      cotangent: the result's gradient.
+      taps: k.
+      padding: zeros at the two ends of time.
+      groups: of channels.
+    """
     batch, length, features = cotangent.shape
     width = x.shape[-1] // groups
     x = jnp.pad(x, [(0, 0), padding, (0, 0)]).reshape(batch, -1, groups, width).transpose(2, 0, 1, 3)

@@ -2,18 +2,19 @@
 
     gradient[t, h, w, c, d] = sum over frames i and pixels (j, k) of  x[i + t, s j + h, s k + w, c] * y[i, j, k, d]
 
-`x` is padded, `s` the stride. A product per tap would have as few rows as `x` has channels. Here a row of the kernel
-(w, c) stands side by side in the left matrix, several of them where c is small; and the time taps (t, d) in the right
-one, whose frames are moved instead of x's. Clips stay apart until the end: a batch over devices is added up once.
+`x` is padded, `s` the stride. One product for each tap would have only as many rows as `x` has channels. Here the left
+matrix has a column for each (w, c) of a kernel's row, and of several rows where c is small; the right one has a column
+for each (t, d), where `y` is shifted in time in place of `x`. Clips are summed last, so that a batch that is sharded
+over devices needs one reduction.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_COLUMNS = 64  # of the left matrix, at least, where the kernel has that many
-_ROWS = 2**15  # of both matrices at once; more are taken in turns, so that memory stays bounded
-_FEWEST_FRAMES = 16  # a turn: each also meets the taps - 1 frames around it
+_COLUMNS = 64  # of the left matrix at least, if the kernel has as many
+_ROWS = 2**15  # of both matrices; more are taken in turns, which bounds the memory
+_FEWEST_FRAMES = 16  # of a turn, since each turn also reads the taps - 1 frames around it
 
 
 def kernel_gradient(
@@ -23,7 +24,15 @@ def kernel_gradient(
     stride: int,
     margin: int | None = None,
 ) -> Float[Array, "t h w c d"]:
-    """The kernel's gradient for the result's gradient `y`; shape, stride and margin as for `conv3d`."""
+    """The kernel's gradient.
+
+    Args:
+      x: the convolution's input.
+      y: the result's gradient.
+      shape: of the kernel.
+      stride: as in `conv3d`.
+      margin: as in `conv3d`.
+    """
     taps, height, width, channels, features = shape
     margin = taps // 2 if margin is None else margin
     batch, frames, rows, columns = y.shape[:4]
@@ -47,7 +56,7 @@ def kernel_gradient(
 
 
 def _padded(x: Array, kernel: tuple[int, int], result: tuple[int, int], stride: int, frames: tuple[int, int]) -> Array:
-    """Zeros around the clip; height and width end with the last pixel that the kernel meets, the width on a stride."""
+    """Zeros around the clip; height and width end with the last pixel in use, the width at a multiple of the stride."""
     needed = [(n - 1) * stride + size for n, size in zip(result, kernel, strict=True)]
     needed[1] += -needed[1] % stride
     before = [size // 2 for size in kernel]
@@ -62,7 +71,7 @@ def _products(x: Array, y: Array, shape: tuple[int, ...], stride: int) -> Float[
     moved = [jnp.pad(y, [(0, 0), (tap, taps - 1 - tap)] + [(0, 0)] * 3) for tap in range(taps)]
     right = jnp.concatenate(moved, axis=-1).reshape(batch, -1, taps * features)
 
-    # Pixels of one stride are neighbours in memory: a row of the kernel is made of few long pieces.
+    # Pixels of one stride are adjacent in memory, so a row of the kernel is copied in few long pieces.
     x = x.reshape(*x.shape[:3], -1, stride * channels)
     pieces = [x[:, :, :, first : first + columns] for first in range(-(-width // stride))]
     in_row = jnp.concatenate(pieces, axis=-1)[..., : width * channels]

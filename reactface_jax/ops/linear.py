@@ -1,10 +1,10 @@
 """Linear layers that start as PyTorch's do, so that training from scratch starts where the reference starts."""
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
+from jax.lax import DotDimensionNumbers
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -24,9 +24,12 @@ def dense(features: int, dtype: DTypeLike, name: str | None = None, *, scale: fl
 
 
 def dot_of_few_rows(
-    x: Float[Array, "... n"], kernel: Float[Array, "n m"], dimension_numbers: Any, precision: Any = None
+    x: Float[Array, "... n"],
+    kernel: Float[Array, "n m"],
+    dimension_numbers: DotDimensionNumbers,
+    precision: jax.lax.PrecisionLike = None,
 ) -> Float[Array, "... m"]:
-    """For `nn.Dense(dot_general=)` where a few rows meet a large kernel, as one window of speech does.
+    """For `nn.Dense(dot_general=)` where `x` has few rows and the kernel is large, as for one window of speech.
 
     XLA's CPU backend reads such a kernel a quarter faster for a convolution of width 1 (docs/performance.md).
     """

@@ -1,7 +1,7 @@
 """Max-pooling of 3x3 pixels, every second one, whose gradient needs no scatter on a CPU.
 
-XLA's gradient looks for the largest pixel of every window once more, with indices of each dimension beside the values:
-on a CPU ten times slower than the pooling (docs/performance.md). Here each window remembers in a byte which pixel won.
+XLA's gradient searches every window for its largest pixel again, and carries an index for each dimension: on a CPU that
+takes ten times as long as the pooling (docs/performance.md). Here the forward pass stores in a byte which pixel won.
 """
 
 import jax
@@ -30,16 +30,16 @@ def _with_winners(x: Array) -> Array:
 def _forward(x: Array) -> tuple[Array, tuple[UInt8[Array, "B T H2 W2 c"], Array]]:
     y = native(x)
     winner = jnp.full(y.shape, _SIZE**2, jnp.uint8)
-    for place in reversed(range(_SIZE**2)):
-        row, column = divmod(place, _SIZE)
+    for tap in reversed(range(_SIZE**2)):
+        row, column = divmod(tap, _SIZE)
         last = [first + (n - 1) * _STRIDE + 1 for first, n in zip((row, column), y.shape[2:4], strict=True)]
         pixel = x[:, :, row : last[0] : _STRIDE, column : last[1] : _STRIDE]
-        winner = jnp.where(pixel == y, jnp.uint8(place), winner)
+        winner = jnp.where(pixel == y, jnp.uint8(tap), winner)
     return y, (winner, jnp.zeros((0, *x.shape[2:4]), x.dtype))
 
 
 def _backward(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array]:
-    """Even and odd rows and columns apart, as sums of the windows that reach them; then side by side."""
+    """Sums of the windows over each pixel, for even and odd rows and columns separately; then interleaved."""
     winner, like = kept
     height, width = like.shape[1:]
 
@@ -49,8 +49,8 @@ def _backward(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array]:
             for column in range(column_parity, _SIZE, _STRIDE):
                 won = jnp.where(winner == row * _SIZE + column, cotangent, 0)
                 margins = [
-                    (place // _STRIDE, -(-length // _STRIDE) - place // _STRIDE - n)
-                    for place, length, n in zip((row, column), (height, width), winner.shape[2:4], strict=True)
+                    (tap // _STRIDE, -(-length // _STRIDE) - tap // _STRIDE - n)
+                    for tap, length, n in zip((row, column), (height, width), winner.shape[2:4], strict=True)
                 ]
                 total = total + jnp.pad(won, [(0, 0), (0, 0), *margins, (0, 0)])
         return total

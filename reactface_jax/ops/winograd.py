@@ -1,14 +1,15 @@
 """Convolution over time with fewer products: Winograd's minimal filtering, along the one axis of frames.
 
-`tile` frames of the result are taken together. Each needs a product per time tap, `tile * taps` in all, where a product
-is a 2-D convolution of one frame. But the sum over taps is one of polynomials' products, and those are known by their
-values at `tile + taps - 1` points (Winograd 1980; Lavin and Gray, CVPR 2016, for the plane of an image):
+`tile` frames of the result are computed together. The plain sum takes a product for each frame and time tap,
+`tile * taps` in all, where a product is a 2-D convolution of one frame. Written as a product of polynomials, the sum is
+determined by its values at `tile + taps - 1` points (Winograd 1980; Lavin and Gray, CVPR 2016, for images):
 
     result = output @ [ (kernel @ taps) * (input @ frames) ]
 
-so that 5 taps and tiles of 4 take 8 convolutions instead of 20, 3 taps 6 instead of 12. The gradients go the same way.
-The price is rounding: 4.4 and 2.2 times the plain sum's, that is 3e-6 and 1.6e-6 of the result's standard deviation in
-float32 (F-Enc's conv2 and conv3; PyTorch's own convolution: 1.5e-6). Hence no longer tiles, and no bfloat16.
+so that 5 taps and tiles of 4 take 8 convolutions instead of 20, and 3 taps 6 instead of 12. Gradients are computed
+likewise. The price is rounding: 4.4 and 2.2 times the plain sum's, or 3e-6 and 1.6e-6 of the result's standard
+deviation in float32 (F-Enc's conv2 and conv3; PyTorch's own convolution: 1.5e-6). Hence tiles are no longer than 4, and
+bfloat16 takes the plain sum.
 """
 
 import functools
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# With infinity, for as many products. Of all sets of simple fractions these round least.
+# Points for each number of products; infinity is one more. Of the sets of simple fractions tried, these round least.
 _POINTS = {
     4: ("0", "1", "-1"),
     6: ("0", "2/3", "-2/3", "3/2", "-3/2"),
@@ -44,7 +45,7 @@ def transforms(tile: int, taps: int) -> Transforms:
     points = [Fraction(point) for point in _POINTS[count]]
 
     def values(coefficients: int) -> list[list[Fraction]]:
-        """Of each power at every point; at infinity the highest counts."""
+        """Each power at every point; at infinity only the highest is 1."""
         finite = [[point**power for power in range(coefficients)] for point in points]
         return [*finite, [Fraction(power == coefficients - 1) for power in range(coefficients)]]
 
@@ -69,8 +70,8 @@ def filtered(
     Args:
       x: frames, padding included.
       kernel: what each tap does to a frame.
-      tile: frames of the result that are computed together, 2 or 4; 1 is the plain sum. Rounding mixes them: what
-        changes in the last frame that one of them sees can change the last digits of all.
+      tile: frames of the result that are computed together, 2 or 4; 1 is the plain sum. They share their rounding: a
+        change in any frame that a tile depends on can change the last digits of the whole tile.
       convolve: linear in both arguments; clips to clips, frame by frame.
     """
     taps = len(kernel)
@@ -92,9 +93,14 @@ def filtered_kernel_gradient(
     tile: int,
     correlate: Callable[[Array, Array], Array],
 ) -> Float[Array, "t h w c d"]:
-    """The kernel's gradient for the gradient `y` of what `filtered` returns.
+    """The gradient of `filtered`'s kernel.
 
-    `correlate(x, y)` is the gradient of a kernel [1 h w c d] that sees as many frames as it makes.
+    Args:
+      x: frames, padding included.
+      y: the result's gradient.
+      taps: t.
+      tile: as in `filtered`.
+      correlate: (x, y) to the gradient of a kernel [1 h w c d] without taps in time.
     """
     matrices = transforms(tile, taps)
     y = jnp.pad(y, [(0, 0), (0, -y.shape[1] % tile)] + [(0, 0)] * 3)
@@ -109,7 +115,7 @@ def filtered_kernel_gradient(
         )
         return total + jnp.multiply.outer(of_taps, correlate(x, y)[0]), None
 
-    # One after the other: all at once they would fill the memory with matrices.
+    # One product after the other, since all of them together would take too much memory.
     of_each = tuple(jnp.asarray(each, x.dtype) for each in (matrices.input, matrices.kernel, matrices.output.T))
     shape = jax.eval_shape(correlate, seen[0], made[0]).shape[1:]
     return jax.lax.scan(product, jnp.zeros((taps, *shape), x.dtype), of_each)[0]
@@ -134,7 +140,7 @@ def _combined(arrays: list[Array], weights: np.ndarray) -> Array:
 
 
 def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
-    """Gauss and Jordan's, exact."""
+    """The exact inverse, by Gauss-Jordan elimination."""
     size = len(matrix)
     rows = [[*row, *(Fraction(i == j) for j in range(size))] for i, row in enumerate(matrix)]
     for column in range(size):

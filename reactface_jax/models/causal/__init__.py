@@ -1,1 +1,1 @@
-"""The blocks of a model that sees only the past, one for each file of the folder above."""
+"""The blocks of a model that sees only the past: causal twins of the files in the folder above."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from reactface_jax.models.attention import _ATTENTION_SCALE, decode
+from reactface_jax.models.attention import decode, projection
 from reactface_jax.models.causal.ring import KeysValues, Place, frame_numbers, write
 from reactface_jax.models.positions import MASKED, Alignment, head_slopes
 from reactface_jax.ops.linear import dense
@@ -24,14 +24,14 @@ class Mask(NamedTuple):
     """Added to the logits of the chunk's keys, and of the ring's."""
 
     chunk: Float[Array, "... F M"] | None
-    """None: the chunk's keys are seen in the ring alone."""
+    """None: the chunk's keys are seen only in the ring."""
     ring: Float[Array, "... F R"] | None = None
     written: bool = False
-    """Whether it is for a ring with the chunk in it, or for the one before."""
+    """Whether the ring already holds the chunk."""
 
 
 class Rings(NamedTuple):
-    """Of a decoder layer. None: that attention does not look back."""
+    """Of a decoder layer. None: that attention sees only its chunk."""
 
     self_attention: KeysValues | None = None
     cross_attention: KeysValues | None = None
@@ -78,7 +78,7 @@ def attend(
 
     def logits(key: Array, bias: Array | None) -> Array:
         assert bias is not None, "keys that are seen need a mask"
-        # In this order the keys need no turning: a quarter of the time where they are many and queries few (CPU).
+        # In this order the keys are not transposed: a quarter of the time for many keys and few queries on a CPU.
         x = jnp.einsum("...hmd,...hqd->...hmq", key, query, preferred_element_type=jnp.float32).swapaxes(-1, -2)
         return x + jnp.expand_dims(bias, range(x.ndim - bias.ndim))
 
@@ -126,7 +126,7 @@ class CausalAttention(nn.Module):
         width = x.shape[-1]
 
         def project(name: str, y: Array) -> Array:
-            return split_heads(dense(width, self.dtype, name, scale=_ATTENTION_SCALE)(y), self.num_heads)
+            return split_heads(projection(width, self.dtype, name)(y), self.num_heads)
 
         query = project("query", x) / math.sqrt(width // self.num_heads)
         new = KeysValues(project("key", memory), project("value", memory))
@@ -180,7 +180,15 @@ class CausalDecoderLayer(nn.Module):
 
 
 def temporal_mask(num_heads: int, frames: int, max_context: int, period: int | None, place: Place | None) -> Mask:
-    """Causal, `max_context` frames wide; fading by floor((i - j) / period), or not at all without a period."""
+    """Causal self-attention, `max_context` frames wide.
+
+    Args:
+      num_heads: h, each with a slope of its own.
+      frames: F, of the chunk.
+      max_context: how many frames a frame sees, itself included.
+      period: the bias is -slope * floor((i - j) / period); None: no bias.
+      place: where the chunk stands, with a ring.
+    """
 
     def bias(j: Int[Array, " M"]) -> Float[Array, "h F M"]:
         distance = jnp.arange(frames)[:, None] - j[None, :]
@@ -204,6 +212,16 @@ def speech_mask(
 
     The `reference` form counts from the end of the memory. Here that is the end of the window that a frame belongs
     to, so that what a frame saw does not change when the conversation goes on.
+
+    Args:
+      num_heads: h, each with a slope of its own.
+      frames: F, video frames of the chunk.
+      max_context: video frames that a frame looks back, its own included.
+      period: video frames in a unit of the bias.
+      ratio: memory frames a video frame: 1 for motion, 2 for speech.
+      alignment: as in `alignment_bias`.
+      place: where the chunk stands, with a ring.
+      visible: video frames of the chunk that are not padding (None: all).
     """
 
     def bias(j: Int[Array, " M"]) -> Float[Array, "h F M"]:
@@ -225,9 +243,15 @@ def with_ring(
     ratio: int = 1,
     visible: Int[Array, " B"] | None = None,
 ) -> Mask:
-    """A mask from a function of the keys' numbers, `ratio` of them a frame.
+    """A mask over chunk and ring from a bias over key numbers, counted from the chunk's first.
 
-    The chunk's frames from `visible` on are padding, and hidden; so are slots with frames of other conversations.
+    Args:
+      bias: key numbers [M] to the bias [h F M].
+      frames: video frames of the chunk.
+      place: where the chunk stands; None: no ring.
+      ratio: keys a video frame.
+      visible: frames of the chunk that are not padding (None: all); the others are masked, as are slots of the ring
+        that hold another conversation's frames.
     """
 
     def shown(j: Int[Array, " M"], condition: Bool[Array, "B M"] | None) -> Array:

@@ -1,7 +1,7 @@
-"""CIE, causal: each window of past reactions is read once and remembered as keys and values.
+"""CIE, causal: each window of past reactions is encoded once and kept as keys and values.
 
-The reference reads all past reactions anew in every window, and lets earlier ones attend to later ones. Here a past
-frame sees what was there when its window ended, so that a window costs the same after a second and after an hour. The
+The reference encodes all past reactions again in every window, and earlier ones attend to later ones. Here a past frame
+attends to what there was when its window ended, so that a window costs the same after a second and after an hour. The
 parameters are those of `interaction_encoder.py`.
 """
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
-from reactface_jax.models.attention import layer_norm
+from reactface_jax.models.attention import encode
 from reactface_jax.models.causal.attention import (
     NO_RINGS,
     CausalAttention,
@@ -24,14 +24,14 @@ from reactface_jax.models.causal.attention import (
     with_ring,
 )
 from reactface_jax.models.causal.ring import KeysValues, Place
-from reactface_jax.models.interaction_encoder import _ENCODER_FEED_FORWARD, _ENCODER_HEADS, _NUM_TOKENS
+from reactface_jax.models.interaction_encoder import ENCODER_FEED_FORWARD, ENCODER_HEADS, NUM_TOKENS
 from reactface_jax.models.positions import MASKED, sinusoidal
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO
 from reactface_jax.ops.linear import dense
+from reactface_jax.types import SPEECH_RATIO
 
 
 class InteractionRings(NamedTuple):
-    """Past reactions of max_context frames, and the speaker's features that they are read against."""
+    """Keys and values of `max_context` frames: of past reactions, and of the speaker's features in the same frames."""
 
     speech: Rings | None
     motion: Rings
@@ -72,7 +72,7 @@ class CausalInteractionEncoder(nn.Module):
         c = self.config
         dtype = jnp.dtype(c.dtype)
         frames = past.shape[2]
-        # With past="window" nothing but the last window is seen.
+        # With past="window" only the last window is seen.
         reach = frames if c.past == "window" else c.max_context
         if c.past == "window":
             place = place._replace(frame=jnp.zeros_like(place.frame))
@@ -81,7 +81,7 @@ class CausalInteractionEncoder(nn.Module):
             return nn.Dropout(c.dropout)(y, deterministic=deterministic)
 
         def of_reactions(mask: Mask) -> Mask:
-            """Room for the axis of reactions."""
+            """With an axis for the reactions."""
             assert mask.ring is not None
             return mask._replace(ring=mask.ring[:, None])
 
@@ -108,27 +108,27 @@ class CausalInteractionEncoder(nn.Module):
                 for name in ("mean_token", "log_variance_token")
             ]
         )
-        tokens = jnp.broadcast_to(tokens, (*x.shape[:2], _NUM_TOKENS, c.feature_dim))
+        tokens = jnp.broadcast_to(tokens, (*x.shape[:2], NUM_TOKENS, c.feature_dim))
         x = jnp.concatenate([tokens, x], axis=2)  # B K 2+w D
         mask = of_reactions(self._token_mask(frames, reach, place))
         remembered: list[KeysValues] = []
         for index, ring in enumerate(rings.encoder):
             last = index == c.interaction_layers - 1  # only the two tokens are read from the last layer
             layer = _TokenLayer(c.dropout, dtype, name=f"layer_{index}")
-            x, ring = layer(x, mask, ring, place, _NUM_TOKENS if last else None, deterministic)
+            x, ring = layer(x, mask, ring, place, NUM_TOKENS if last else None, deterministic)
             remembered.append(ring)
         x = x.astype(jnp.float32)
         after = InteractionRings(speech_rings, motion_rings, tuple(remembered))
         return x[:, :, 0], jnp.exp(0.5 * x[:, :, 1]), after
 
     def _token_mask(self, frames: int, reach: int, place: Place) -> Mask:
-        """Everything up to the window's end; the tokens stand where the next window begins."""
-        query = jnp.concatenate([jnp.full((_NUM_TOKENS,), frames - 1), jnp.arange(frames)])
+        """Everything up to the window's end is visible; the two tokens see what its last frame sees."""
+        query = jnp.concatenate([jnp.full((NUM_TOKENS,), frames - 1), jnp.arange(frames)])
 
         def bias(j: Array) -> Array:
             return jnp.where(query[:, None] - j[None, :] < reach, 0.0, MASKED)[None]
 
-        return with_ring(bias, frames, place)._replace(chunk=jnp.zeros((1, len(query), _NUM_TOKENS)))
+        return with_ring(bias, frames, place)._replace(chunk=jnp.zeros((1, len(query), NUM_TOKENS)))
 
 
 class _TokenLayer(nn.Module):
@@ -153,11 +153,8 @@ class _TokenLayer(nn.Module):
         assert mask.chunk is not None
         assert mask.ring is not None
         mask = Mask(mask.chunk[..., :num_queries, :], mask.ring[..., :num_queries, :], mask.written)
-        attention = CausalAttention(_ENCODER_HEADS, self.dropout, self.dtype, name="self_attention")
+        attention = CausalAttention(ENCODER_HEADS, self.dropout, self.dtype, name="self_attention")
         query = x[..., :num_queries, :]
-        attended, after = attention(query, x, mask, ring, place, tokens=_NUM_TOKENS, deterministic=deterministic)
+        attended, after = attention(query, x, mask, ring, place, tokens=NUM_TOKENS, deterministic=deterministic)
         assert after is not None
-        y = layer_norm(self.dtype, "norm1")(query + drop(attended))
-        hidden = drop(nn.relu(dense(_ENCODER_FEED_FORWARD, self.dtype, "linear1")(y)))
-        y = y + drop(dense(x.shape[-1], self.dtype, "linear2")(hidden))
-        return layer_norm(self.dtype, "norm2")(y), after
+        return encode(query, attended, ENCODER_FEED_FORWARD, drop, self.dtype), after

@@ -26,7 +26,7 @@ class ListenerState(NamedTuple):
     latent: Float[Array, "B K D"]
     """z of the last window, after momentum."""
     rings: InteractionRings
-    """The windows before the last."""
+    """Keys and values of the windows before the last."""
 
 
 class CausalListener(nn.Module):
@@ -52,7 +52,15 @@ class CausalListener(nn.Module):
         *,
         deterministic: bool = True,
     ) -> tuple[ListenerState, Reaction]:
-        """Reacts to one window of the speaker, whose first frame `place` numbers in each conversation."""
+        """Reacts to one window of the speaker.
+
+        Args:
+          state: after the window before.
+          speaker: the speaker's features in this window.
+          noise: standard normal, one a reaction.
+          place: where the window stands in each conversation.
+          deterministic: no dropout.
+        """
         width = self.config.window
         first = place.frame == 0  # B
 
@@ -75,7 +83,7 @@ class CausalListener(nn.Module):
         sample = mean + std * noise
         momentum = self.config.momentum
         latent = choose(sample, momentum * state.latent + (1 - momentum) * sample)
-        # The first window's memory is z alone; w equal tokens attend to the same value.
+        # The first window's memory is z only, repeated: attention over w equal tokens gives their common value.
         tokens = interpolate_latents(choose(latent, state.latent), latent, width)
         start = jnp.zeros_like(place.frame) if self.config.past == "window" else place.frame
         number = start[:, None] + jnp.arange(width)[None, :]

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -13,26 +12,26 @@ from reactface_jax.models.causal.interaction_encoder import InteractionRings
 from reactface_jax.models.causal.listener import CausalListener, ListenerState
 from reactface_jax.models.causal.ring import Place, empty_ring, ring_size
 from reactface_jax.models.causal.speaker_encoder import CausalSpeakerEncoder, SpeakerState, start_speaker
-from reactface_jax.models.interaction_encoder import _ENCODER_HEADS
+from reactface_jax.models.interaction_encoder import ENCODER_HEADS
 from reactface_jax.models.listener import Reaction, Speaker
-from reactface_jax.models.reactface import SCAN, ReactFace
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerFeatures
-from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
+from reactface_jax.models.reactface import ReactFace, scan_windows
+from reactface_jax.models.speaker_encoder import SpeakerFeatures
+from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray
 
 
 class StreamState(NamedTuple):
     """Several conversations that advance together: one pytree whose shapes never change."""
 
     frame: Int[Array, " B"]
-    """Frames of each conversation so far. 0 forgets it all: nothing else needs to be cleared."""
+    """Frames of each conversation so far. At 0 the rest of the state is ignored, so nothing else needs clearing."""
     slot: Int[Array, ""]
-    """Where the next window goes in the rings."""
+    """Index in the rings that the next window is written to."""
     speaker: SpeakerState
     listener: ListenerState
 
 
 class CausalReactFace(ReactFace):
-    """Every encoder sees the past alone; see docs/streaming.md."""
+    """Every encoder sees only the past; see docs/streaming.md."""
 
     def setup(self) -> None:
         self.speaker_encoder = CausalSpeakerEncoder(self.config)
@@ -79,7 +78,7 @@ class CausalReactFace(ReactFace):
         """Reactions to an encoded clip, window after window: listener, mean and std."""
         batch, num_reactions, num_windows = noise.shape[:3]
         num_frames, width = features.motion.shape[1], self.config.window
-        # A clip shorter than the context needs no longer ring.
+        # A ring is never longer than the clip.
         size = min(ring_size(self.config.max_context, width), num_windows * width)
         state = start_listener(self.config, batch, num_reactions, size)
         place = Place(jnp.zeros((batch,), jnp.int32), jnp.zeros((), jnp.int32), size, width)
@@ -137,12 +136,11 @@ class CausalReactFace(ReactFace):
             return (state, frame + width, (slot + width) % size), reaction
 
         carry, xs = (state, place.frame, place.slot), (windows, jnp.moveaxis(jnp.asarray(noise), 2, 0))
-        if noise.shape[2] == 1:  # no loop, so that rings are changed in place
+        if noise.shape[2] == 1:  # without a loop, rings are updated in place
             carry, reaction = step(self, carry, jax.tree.map(lambda x: x[0], xs))
             out = jax.tree.map(lambda x: x[None], reaction)
         else:
-            scan = nn.scan(step, **SCAN)
-            carry, out = scan(self, carry, xs)
+            carry, out = scan_windows(step)(self, carry, xs)
         listener, mean, std = (jnp.moveaxis(x, 0, 2) for x in out)
         listener = listener.reshape(*listener.shape[:2], -1, NUM_COEFFICIENTS)[:, :, :num_frames]
         return carry[0], listener, mean, std
@@ -171,7 +169,7 @@ def start_listener(config: ModelConfig, batch_size: int, num_reactions: int, siz
         return jnp.zeros((batch_size, ratio * width, dim), dtype)
 
     encoder = tuple(
-        empty_ring((batch_size, num_reactions), _ENCODER_HEADS, size, dim, dtype)
+        empty_ring((batch_size, num_reactions), ENCODER_HEADS, size, dim, dtype)
         for _ in range(config.interaction_layers)
     )
     return ListenerState(

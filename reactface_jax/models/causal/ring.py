@@ -1,11 +1,11 @@
 """Rings: the last frames' keys and values in buffers of fixed length, overwritten from the oldest on.
 
-All conversations of a batch advance together, so they share one slot to write to; each has its own frame number, from
-which follows how much of the ring belongs to it. Nothing needs to be cleared when a conversation starts.
+All conversations of a batch advance together, so they share one slot to write to. Each has its own frame number, which
+says how much of the ring is its own: nothing needs to be cleared when a conversation starts.
 
-A single window is written before anything is read: the other way round XLA would copy every ring first, and a ring is
-large and a window small. Several windows at once would overwrite what the first of them still sees: they are read
-beside the ring, and written afterwards.
+A single window is written first and then read, since XLA copies a ring that is written after it was read. Several
+windows at once would overwrite frames that the first of them still sees: they are read beside the ring and written
+afterwards.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     frame: Int[Array, " B"]
     """Number of its first frame in each conversation."""
     slot: Int[Array, ""]
-    """Where it goes in the rings, which hold `size` frames: a multiple of the window, as `size` is."""
+    """Index in the rings that it is written to; a multiple of the window, as is the rings' length `size`."""
     size: int
     window: int
     """Frames of a window; chunks are whole windows."""
@@ -36,7 +36,15 @@ class KeysValues(NamedTuple):
 
 
 def empty_ring(batch: tuple[int, ...], num_heads: int, length: int, width: int, dtype: DTypeLike) -> KeysValues:
-    """A ring of `length` entries. Slots that hold nothing are never seen, so their values do not matter."""
+    """A ring that holds nothing; masks hide its slots until they are written.
+
+    Args:
+      batch: leading axes.
+      num_heads: h.
+      length: entries.
+      width: D, of all heads together.
+      dtype: of keys and values.
+    """
     shape = (*batch, num_heads, length, width // num_heads)
     return KeysValues(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -47,7 +55,12 @@ def ring_size(max_context: int, window: int) -> int:
 
 
 def frame_numbers(place: Place, written: bool) -> Int[Array, " R"]:
-    """Of the slots, counted from the chunk's first frame; the chunk is one window in the ring, or not in it yet."""
+    """Frame number of each slot, counted from the chunk's first frame.
+
+    Args:
+      place: where the chunk stands.
+      written: whether the chunk, of one window, is in the ring already.
+    """
     ahead = place.window if written else 0
     age = (place.slot + ahead - 1 - jnp.arange(place.size)) % place.size
     return ahead - 1 - age

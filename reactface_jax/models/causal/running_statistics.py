@@ -1,7 +1,7 @@
 """Mean and variance of everything seen so far: the causal form of norms over time.
 
-Sums would lose their last digits in the course of hours; here averages are carried, and each chunk moves them by
-averages of deviations. A chunk of any length gives what its frames would give one by one, to rounding.
+Sums lose their last digits over hours, so averages are carried, and each chunk updates them by its deviations from
+them. A chunk of any length gives what its frames give one by one, to rounding.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def accumulate(
     """Statistics over frames 0 ... t, for each frame t of a chunk.
 
     Args:
-      mean: of each frame alone, over as many values in every frame.
+      mean: of each frame by itself, over the same number of values in every frame.
       variance: likewise.
       before: statistics up to the chunk (None: the chunk is a conversation's first).
       count: frames in them; where it is 0, `before` is ignored.
@@ -42,7 +42,7 @@ def accumulate(
     if before is None or count is None:
         before, count = Statistics.empty(batch, channels), jnp.zeros((batch,), jnp.int32)
     seen = count.astype(jnp.float32)[:, None]  # B 1
-    # Deviations from a mean that is near: squares of the values themselves would cancel.
+    # Deviations from a nearby mean: in a difference of the values' own squares, digits would cancel.
     origin = jnp.where(seen == 0, mean[:, 0], before.mean)[:, None]  # B 1 c
     known = (seen * jnp.where(seen == 0, 0, before.variance))[:, None]
     total = (seen + jnp.arange(1.0, frames + 1)[None])[..., None]  # B T 1

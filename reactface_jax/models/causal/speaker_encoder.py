@@ -1,4 +1,4 @@
-"""MSBEA, causal: the speaker's features of each frame from what was seen and heard up to its block's end."""
+"""MSBEA, causal: a frame's features depend on video and sound up to the end of its block."""
 
 import math
 from typing import NamedTuple
@@ -21,10 +21,10 @@ from reactface_jax.models.causal.running_statistics import Statistics
 from reactface_jax.models.causal.video_encoder import CausalVideoEncoder, Layer, VideoState
 from reactface_jax.models.causal.wav2vec2 import AudioState, CausalWav2Vec2Encoder
 from reactface_jax.models.positions import sinusoidal
-from reactface_jax.models.speaker_encoder import SPEECH_RATIO, SpeakerFeatures, _mean_of_pairs
+from reactface_jax.models.speaker_encoder import SpeakerFeatures, mean_of_pairs
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
 from reactface_jax.ops.linear import dense
-from reactface_jax.types import NUM_COEFFICIENTS
+from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO
 
 
 class SpeakerState(NamedTuple):
@@ -39,7 +39,7 @@ class SpeakerState(NamedTuple):
 
 
 class CausalSpeakerEncoder(nn.Module):
-    """`SpeakerEncoder` as a function of the past alone; the parameters are the same."""
+    """`SpeakerEncoder` with the same parameters, whose features depend only on the past."""
 
     config: ModelConfig
 
@@ -77,8 +77,8 @@ class CausalSpeakerEncoder(nn.Module):
         Args:
           video: whole blocks of frames in [-1, 1] at 25 fps.
           audio: 640 samples a frame at 16 kHz, at any level.
-          lengths: frames of the chunk that are not padding (None: all). After padding, nothing follows.
-          state: what came before; None: a clip by itself.
+          lengths: frames of the chunk that are not padding (None: all). A padded chunk is a conversation's last.
+          state: after the chunk before; None: the chunk is a whole clip.
           place: where the chunk stands in the conversation, with a state.
           deterministic: no dropout.
         """
@@ -97,7 +97,7 @@ class CausalSpeakerEncoder(nn.Module):
         if c.use_video:
             frames, video_state = self.video_encoder(video, state and state.video, place)
             frames = at_boundary(frames)
-        f = frames if frames is not None else _mean_of_pairs(speech)
+        f = frames if frames is not None else mean_of_pairs(speech)
         f = self.drop(f + self._positions(num_frames, place), deterministic=deterministic)
 
         fading = temporal_mask(c.num_heads, num_frames, c.max_context, c.period, place)

@@ -1,4 +1,4 @@
-"""F-Enc, causal: convolutions see earlier frames, norms what was seen so far; `video_encoder.py`'s parameters."""
+"""F-Enc, causal: convolutions and norms see only the frames so far. The parameters are `video_encoder.py`'s."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from reactface_jax.models.causal.ring import Place
 from reactface_jax.models.causal.running_statistics import Statistics, accumulate
-from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, convolve
+from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, face_features
 from reactface_jax.ops.convolution import conv3d
 from reactface_jax.ops.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.ops.pooling import max_pool
@@ -42,8 +42,8 @@ class CausalVideoEncoder(nn.Module):
     gain: float = 1.0
     dtype: DTypeLike = jnp.float32
     tile: int = 4
-    """Frames that convolutions compute together (see `conv3d`); a window is whole tiles, so that its last digits do not
-    hang on frames after it."""
+    """Frames that convolutions compute together (see `conv3d`). A window is a whole number of tiles, so that no later
+    frame changes its last digits."""
 
     @nn.compact
     def __call__(
@@ -59,12 +59,12 @@ class CausalVideoEncoder(nn.Module):
             x, layers[name] = conv_and_norm(x, before, place)
             return nn.relu(x)
 
-        x = convolve(video, conv, dim, self.grid)
+        x = face_features(video, conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x), VideoState(**layers)
 
 
 class _CausalConv(nn.Module):
-    """A 3-D convolution that looks back alone, and an instance norm over the frames so far."""
+    """A 3-D convolution that looks only back, and an instance norm over the frames so far."""
 
     features: int
     kernel_size: tuple[int, int, int]
@@ -92,7 +92,7 @@ class _CausalConv(nn.Module):
             mean, variance, before and before.statistics, None if place is None else place.frame
         )
         gain = jax.lax.rsqrt(variance + INSTANCE_NORM_EPSILON)
-        y = max_pool(y) if self.pool else y  # before the norm and ReLU, which only rise: a quarter of the numbers
+        y = max_pool(y) if self.pool else y  # norm and ReLU are increasing: pooling first gives the same
         y = (y - mean[:, :, None, None]) * gain[:, :, None, None]
         return y.astype(self.dtype), Layer(x[:, x.shape[1] - known :], statistics)
 

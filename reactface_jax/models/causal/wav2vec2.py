@@ -1,12 +1,12 @@
 """wav2vec 2.0, block-causal: sound as it arrives. The parameters are those of `wav2vec2.py`, pretrained ones too.
 
-Every frame of video brings 640 samples and two speech frames. What differs from the whole-clip encoder:
+Every frame of video brings 640 samples and gives two speech frames. What differs from the whole-clip encoder:
 
-- sound is scaled by mean and variance so far, as is the norm after the first convolution (by whole video frames);
-- convolutions begin with the samples carried from before (zeros at first) instead of needing those after: speech frame
-  s ends with sample 320 (s + 1), 5 ms later than there, and none is missing at the end;
-- the positional convolution keeps its place; its taps beyond the end of the frame's block see zeros;
-- attention sees the blocks before and the frame's own, as far as `max_context` reaches.
+- the sound and the first convolution's output are normalised by mean and variance so far, updated once a video frame;
+- convolutions read the samples before their frame (zeros at first) where the other encoder reads those after it:
+  speech frame s ends with sample 320 (s + 1), 5 ms later than there, and no frame is missing at the end;
+- the positional convolution is aligned as there, but taps beyond the end of a frame's block see zeros;
+- a frame attends to its own block and those before it, `max_context` video frames back.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,11 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import AudioConfig
+from reactface_jax.models.attention import layer_norm
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal.attention import Mask, attend, fading, join_heads, split_heads, with_ring
 from reactface_jax.models.causal.ring import KeysValues, Place
@@ -26,18 +28,15 @@ from reactface_jax.models.wav2vec2 import (
     CONV_KERNELS,
     CONV_STRIDES,
     NORM_EPSILON,
-    Dtype,
     FeatureProjection,
     PositionalConvolution,
-    _gelu,
-    _layer_norm,
     feature_convolution,
+    gelu,
     sample_spans,
 )
 from reactface_jax.ops.linear import dot_of_few_rows
-from reactface_jax.types import SAMPLES_PER_FRAME
+from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO
 
-SPEECH_RATIO = 2  # speech frames a video frame
 SCALE_EPSILON = 1e-7  # of the variance of sound, as in `audio.normalise`
 
 
@@ -54,10 +53,10 @@ class AudioState(NamedTuple):
 
 
 class CausalFeatureExtractor(nn.Module):
-    """Sound [B 640 T] to [B 2T C]: seven strided convolutions that look back alone."""
+    """Sound [B 640 T] to [B 2T C]: seven strided convolutions that look only back."""
 
     conv_dim: int
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -85,14 +84,14 @@ class CausalFeatureExtractor(nn.Module):
             x = feature_convolution(index, self.conv_dim, self.dtype)(x)
             if index == 0:
                 x, channels = RunningTimeNorm(self.dtype, name="norm")(x, state and state.channels, count)
-            x = _gelu(x)
+            x = gelu(x)
         return x, loudness, tuple(carried), channels
 
 
 class RunningTimeNorm(nn.Module):
-    """`TimeNorm` over what was heard so far."""
+    """`TimeNorm` over the conversation so far."""
 
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -118,7 +117,7 @@ def by_frame(
     return mean[:, :, None], variance[:, :, None], after
 
 
-def _dense(features: int, dtype: Dtype, name: str) -> nn.Dense:
+def _dense(features: int, dtype: DTypeLike, name: str) -> nn.Dense:
     return nn.Dense(features, dtype=dtype, dot_general=dot_of_few_rows, name=name)
 
 
@@ -127,7 +126,7 @@ class CausalSelfAttention(nn.Module):
 
     num_heads: int
     dropout: float
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -148,7 +147,7 @@ class CausalEncoderLayer(nn.Module):
     """`EncoderLayer` with a ring."""
 
     config: AudioConfig
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -161,10 +160,10 @@ class CausalEncoderLayer(nn.Module):
 
         attention = CausalSelfAttention(c.num_heads, c.attention_dropout, self.dtype, name="self_attention")
         attended, after = attention(x, mask, ring, place, deterministic)
-        x = _layer_norm("norm1", self.dtype)(x + drop(c.hidden_dropout, attended))
-        y = _gelu(_dense(c.intermediate_size, self.dtype, "linear1")(x))
+        x = layer_norm(self.dtype, "norm1")(x + drop(c.hidden_dropout, attended))
+        y = gelu(_dense(c.intermediate_size, self.dtype, "linear1")(x))
         y = _dense(x.shape[-1], self.dtype, "linear2")(drop(c.activation_dropout, y))
-        return _layer_norm("norm2", self.dtype)(x + drop(c.hidden_dropout, y)), after
+        return layer_norm(self.dtype, "norm2")(x + drop(c.hidden_dropout, y)), after
 
 
 class CausalWav2Vec2Encoder(nn.Module):
@@ -173,7 +172,7 @@ class CausalWav2Vec2Encoder(nn.Module):
     config: AudioConfig
     block: int
     max_context: int
-    dtype: Dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -191,8 +190,8 @@ class CausalWav2Vec2Encoder(nn.Module):
         Args:
           audio: 16 kHz mono at any level, 640 samples for each of whole blocks of video frames.
           visible_frames: video frames of the chunk that are not padding (None: all).
-          state: what came before; None: nothing.
-          rings: past keys and values of each layer; None: a clip by itself.
+          state: after the chunk before; None: the chunk is a conversation's first.
+          rings: past keys and values of each layer; None: the chunk is a whole clip.
           place: where the chunk stands in the conversation, if there are rings.
           deterministic: False drops, skips and masks as the configuration says.
 
@@ -227,7 +226,7 @@ class CausalWav2Vec2Encoder(nn.Module):
             x = jnp.concatenate([unless_fresh(state.features, place).astype(self.dtype), x], axis=1)
         after = AudioState(loudness, samples, channels, x[:, x.shape[1] - known :])
         x = x[:, known:] + self._positions(x, known)
-        x = _layer_norm("norm", self.dtype)(x)
+        x = layer_norm(self.dtype, "norm")(x)
         x = nn.Dropout(config.hidden_dropout)(x, deterministic=deterministic)
 
         mask = self._mask(num_frames, place, visible_frames)
@@ -245,7 +244,7 @@ class CausalWav2Vec2Encoder(nn.Module):
         return x.astype(jnp.float32), after, None if rings is None else tuple(remembered)
 
     def _positions(self, x: Float[Array, "B kS D"], known: int) -> Float[Array, "B S D"]:
-        """The positional convolution block by block, so that a block's end is where its taps see zeros."""
+        """The positional convolution, block by block: taps beyond a block's end see zeros."""
         config = self.config
         length = SPEECH_RATIO * self.block
         batch, total, width = x.shape
