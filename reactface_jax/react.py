@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from rich.progress import track
@@ -41,13 +40,15 @@ from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.video import VideoWriter, check_output_folder, expected_frames, iterate_video
 from reactface_jax.models import build_model
 from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
-from reactface_jax.rendering.drawn_listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
+from reactface_jax.ops.pixels import to_unit_range
+from reactface_jax.rendering import listener_drawers
+from reactface_jax.rendering.listener_drawers import ListenerDrawer, open_drawer
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from reactface_jax.weights.params_file import require_new
 from reactface_jax.weights.run import Run, load_run
 
 T = TypeVar("T")
-Renderer = Literal["head", "pirender", "faceverse", "none"]
+Renderer = Literal[listener_drawers.Renderer, "none"]
 Layout = Literal["grid", "listener", "authors"]
 
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
@@ -107,9 +108,16 @@ def react(
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
-        drawn: dict[str, Listeners] = {}
+        drawn: dict[str, ListenerDrawer] = {}
         for name in sorted(_needed(renderer, chosen, faceverse)):
-            drawn[name] = _open(name, run, portrait, renderer_weights, portrait_size, faceverse)
+            drawn[name] = open_drawer(
+                name,
+                run.coefficient_names,
+                portrait=portrait,
+                renderer_weights=renderer_weights,
+                portrait_size=portrait_size,
+                faceverse=faceverse,
+            )
             stack.callback(drawn[name].close)
         squares = _follow_face(speaker, face)
         _tell_sound(speaker if audio is None else audio, sound, len(squares))
@@ -139,11 +147,7 @@ def _check(
     if num_reactions < 1:
         raise UserError(f"--num-reactions {num_reactions} must be at least 1")
     check_choice(face)
-    if renderer == "pirender" and (portrait is None or weights is None):
-        missing = "--portrait" if portrait is None else "--renderer-weights"
-        raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
-    if renderer == "faceverse" and faceverse is None:
-        raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface_jax.convert faceverse` wrote")
+    listener_drawers.require_options(renderer, portrait=portrait, renderer_weights=weights, faceverse=faceverse)
     if renderer != "pirender" and layouts and "authors" in layouts:
         raise UserError("--layouts authors shows a portrait; add --renderer pirender")
     if renderer == "none" and layouts:
@@ -164,24 +168,11 @@ def _check(
     return layouts or (("grid", "listener", "authors") if renderer == "pirender" else ("grid", "listener"))
 
 
-def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | None) -> set[str]:
-    needed: set[str] = set() if renderer == "none" else {renderer}
+def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | None) -> set[listener_drawers.Renderer]:
+    needed: set[listener_drawers.Renderer] = set() if renderer == "none" else {renderer}
     if "authors" in layouts:
         needed.add("head" if faceverse is None else "faceverse")
     return needed
-
-
-def _open(
-    name: str, run: Run, portrait: Path | None, weights: Path | None, size: int, faceverse: Path | None
-) -> Listeners:
-    if name == "head":
-        return HeadListeners(run.coefficient_names)
-    if name == "faceverse":
-        assert faceverse is not None
-        return FaceVerseListeners(faceverse, run.coefficient_names)
-    assert portrait is not None
-    assert weights is not None
-    return PortraitListeners(portrait, weights, size)
 
 
 def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
@@ -246,7 +237,7 @@ def _generate(
             model, run.params, frames, normalise(audio), len(squares), num_reactions=num_reactions, key=key
         )
     else:
-        video = jnp.asarray(np.stack(list(frames)))[None] / 127.5 - 1.0
+        video = to_unit_range(np.stack(list(frames)))[None]
         reactions = np.asarray(
             generate(
                 model,
@@ -276,7 +267,7 @@ def _draw(
     squares: Float[np.ndarray, "T 3"],
     audio: Float[np.ndarray, " L"],
     coefficients: Float[np.ndarray, "K T 58"],
-    drawn: dict[str, Listeners],
+    drawn: dict[str, ListenerDrawer],
     renderer: Renderer,
     layouts: tuple[Layout, ...],
     labels: bool,
@@ -284,7 +275,7 @@ def _draw(
     """Writes all videos at once, frame by frame."""
     num_reactions, num_frames, _ = coefficients.shape
     reactions = [f"reaction {k + 1}" for k in range(num_reactions)]
-    pictures = {name: listeners.pictures(coefficients) for name, listeners in drawn.items()}
+    pictures = {name: drawer.pictures(coefficients) for name, drawer in drawn.items()}
     with contextlib.ExitStack() as files:
 
         def writer(name: str, count: int) -> VideoWriter:

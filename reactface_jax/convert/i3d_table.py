@@ -1,6 +1,6 @@
 """PyTorch's names of I3D (rgb_imagenet.pt), which ours follow."""
 
-from reactface_jax.convert.layouts import CONV_3D, SAME, Entry
+from reactface_jax.convert.tensor_layouts import CONV_3D, SAME, Entry
 from reactface_jax.models.i3d import MIXED
 
 _STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")

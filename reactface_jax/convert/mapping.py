@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from reactface_jax.convert.layouts import Entry
+from reactface_jax.convert.tensor_layouts import Entry
 from reactface_jax.errors import UserError
 
 Params = dict[str, Any]

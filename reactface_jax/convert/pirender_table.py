@@ -1,6 +1,6 @@
 """The authors' names of PIRender."""
 
-from reactface_jax.convert.layouts import CONV_1D, SAME, Entry, Layout, linear
+from reactface_jax.convert.tensor_layouts import CONV_1D, SAME, Entry, Layout, linear
 from reactface_jax.rendering.pirender.model import DECODER_CHANNELS, EDITING_CHANNELS, ENCODER_CHANNELS, UP_CHANNELS
 
 _CONV_2D = Layout(  # [out, in, kh, kw] -> [kh, kw, in, out]

@@ -6,8 +6,8 @@ from typing import Any
 
 from reactface_jax.config import ModelConfig
 from reactface_jax.convert import wav2vec2_table
-from reactface_jax.convert.layouts import CONV_3D, SAME, Entry, decoder_layer, encoder_layer, linear
 from reactface_jax.convert.mapping import StateDict, shape_of
+from reactface_jax.convert.tensor_layouts import CONV_3D, SAME, Entry, decoder_layer, encoder_layer, linear
 
 _SPEAKER = "speaker_reaction_decoder"
 _AUDIO = f"{_SPEAKER}.audio_encoder.wav2vec2."

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reactface_jax.config import AudioConfig
-from reactface_jax.convert.layouts import CONV_1D, SAME, TAP_GAIN, Entry, linear, norm
 from reactface_jax.convert.mapping import StateDict, shape_of
+from reactface_jax.convert.tensor_layouts import CONV_1D, SAME, TAP_GAIN, Entry, linear, norm
 from reactface_jax.errors import UserError
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES, NORM_EPSILON
 

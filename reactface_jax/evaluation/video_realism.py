@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
@@ -13,14 +12,12 @@ from rich.progress import track
 from reactface_jax.errors import UserError
 from reactface_jax.metrics import MODES, Mode
 from reactface_jax.metrics.video_distance import MIN_FRAMES, VideoDistance, activations, distance_between, layer_of
-from reactface_jax.rendering.drawn_listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
+from reactface_jax.rendering.listener_drawers import ListenerDrawer, Renderer, open_drawer
 from reactface_jax.types import NUM_COEFFICIENTS, Clips
 from reactface_jax.weights.params_file import load_params
 
-Renderer = Literal["head", "pirender", "faceverse"]
 RealVideos = Callable[[Sequence[int]], Iterator[UInt8[np.ndarray, "T H W 3"]]]
 """The real listeners' videos of some clips, RGB."""
-_PORTRAIT_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,13 @@ class Watching:
     """What FRRea needs: I3D, who draws the reactions, and which clips are compared."""
 
     params: PyTree
-    listeners: Listeners
+    drawer: ListenerDrawer
     chosen: Sequence[int]
     seed: int
 
     def see(self, clips: Clips, console: Console, real_videos: RealVideos | None = None) -> "RealListeners":
         """Looks at the real listeners; where there are no videos of them, they are drawn as the reactions are."""
-        drawn = (draw(self.listeners, clips.listener[clip]) for clip in self.chosen)
+        drawn = (draw(self.drawer, clips.listener[clip]) for clip in self.chosen)
         videos = drawn if real_videos is None else real_videos(self.chosen)
         watched = track(videos, "watching", total=len(self.chosen), console=console, transient=True)
         return RealListeners(self, _seen(self.params, watched))
@@ -58,7 +55,7 @@ class RealListeners:
         self, prediction: Float[np.ndarray, "N K T C"], advance: Callable[[], None] | None
     ) -> Iterator[UInt8[np.ndarray, "T H W 3"]]:
         for clip in self.watching.chosen:
-            yield draw(self.watching.listeners, prediction[clip, 0])
+            yield draw(self.watching.drawer, prediction[clip, 0])
             if advance is not None:
                 advance()
 
@@ -97,27 +94,14 @@ def open_watching(
     if min(pairs, num_clips) < 2:
         raise UserError(f"FRRea needs at least 2 clips; --realism-pairs is {pairs} and the data have {num_clips}")
     chosen = sorted(np.random.default_rng(seed).permutation(num_clips)[:pairs].tolist())
-    return Watching(params, _open_listeners(clips, renderer, renderer_weights, portrait, faceverse), chosen, seed)
-
-
-def _open_listeners(
-    clips: Clips, renderer: Renderer, weights: Path | None, portrait: Path | None, faceverse: Path | None
-) -> Listeners:
     names = clips.coefficient_names or [f"expression_{i:02}" for i in range(NUM_COEFFICIENTS)]
-    if renderer == "head":
-        return HeadListeners(names)
-    if renderer == "faceverse":
-        if faceverse is None:
-            raise UserError("--renderer faceverse needs --faceverse, which `reactface_jax.convert faceverse` wrote")
-        return FaceVerseListeners(faceverse, names)
-    if portrait is None or weights is None:
-        raise UserError("--renderer pirender needs --portrait and --renderer-weights; give both")
-    return PortraitListeners(portrait, weights, _PORTRAIT_SIZE)
+    drawer = open_drawer(renderer, names, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    return Watching(params, drawer, chosen, seed)
 
 
-def draw(listeners: Listeners, coefficients: Float[np.ndarray, "T C"]) -> UInt8[np.ndarray, "T H W 3"]:
+def draw(drawer: ListenerDrawer, coefficients: Float[np.ndarray, "T C"]) -> UInt8[np.ndarray, "T H W 3"]:
     """One listener's video."""
-    return np.stack([pictures[0] for pictures in listeners.pictures(coefficients[None])])
+    return np.stack([pictures[0] for pictures in drawer.pictures(coefficients[None])])
 
 
 def _seen(params: PyTree, videos: Iterable[UInt8[np.ndarray, "T H W 3"]]) -> dict[Mode, Float[np.ndarray, "P _"]]:

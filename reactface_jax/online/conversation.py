@@ -4,7 +4,6 @@ from collections import deque
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
@@ -12,6 +11,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.online import stream
 from reactface_jax.online.live_sound import LiveSound, check_sound
+from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 _EARLY = 1e-3
@@ -187,7 +187,7 @@ class Conversation:
                 self._model,
                 self._params,
                 self._state,
-                jnp.asarray(video)[None] / 127.5 - 1.0,
+                to_unit_range(video)[None],
                 audio[None],
                 key=jax.random.fold_in(self._key, number),
             )

@@ -21,6 +21,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.online import stream
+from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
 Protocol = Literal["clip", "prefix", "window", "stream"]
@@ -147,7 +148,7 @@ def generate_online(
             video = np.zeros((1, step, *pictures[0].shape), np.uint8)
             video[0, : len(pictures)] = pictures
             sound = audio[None, SAMPLES_PER_FRAME * first : SAMPLES_PER_FRAME * (first + step)]
-            yield jnp.asarray(video) / 127.5 - 1.0, jnp.asarray(sound)
+            yield to_unit_range(video), jnp.asarray(sound)
             first += step
 
     reactions = _stream(model, params, steps(), noise, np.array([num_frames]))

@@ -21,6 +21,7 @@ from reactface_jax import convert
 from reactface_jax.convert import __main__ as command
 from reactface_jax.convert import pirender_table
 from reactface_jax.errors import UserError
+from reactface_jax.ops.pixels import to_bytes
 from reactface_jax.rendering.pirender.blocks import (
     AdaIN,
     MapNorm,
@@ -33,7 +34,7 @@ from reactface_jax.rendering.pirender.blocks import (
     sample,
 )
 from reactface_jax.rendering.pirender.model import DownBlock, MappingNetwork, PIRender, ResidualBlock, UpBlock
-from reactface_jax.rendering.pirender.portrait import PortraitRenderer, coefficient_windows, to_bytes
+from reactface_jax.rendering.pirender.portrait import PortraitRenderer, coefficient_windows
 from reactface_jax.weights.params_file import load_params
 
 assert_close = functools.partial(chex.assert_trees_all_close, rtol=0, atol=2e-5)

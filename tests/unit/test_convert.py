@@ -24,7 +24,7 @@ from oracle.checkpoints import (
 from reactface_jax import convert
 from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert import wav2vec2_table
-from reactface_jax.convert.layouts import CONV_1D, CONV_3D, DENSE, PACKED_BIAS, PACKED_DENSE, SAME, TAP_GAIN
+from reactface_jax.convert.tensor_layouts import CONV_1D, CONV_3D, DENSE, PACKED_BIAS, PACKED_DENSE, SAME, TAP_GAIN
 from reactface_jax.errors import UserError
 
 

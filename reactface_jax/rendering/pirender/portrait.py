@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.errors import UserError
+from reactface_jax.ops.pixels import to_bytes
 from reactface_jax.rendering.pirender.model import DESCRIPTOR, WINDOW, PIRender, Rendering
 from reactface_jax.types import AnyArray
 
@@ -124,12 +125,6 @@ def pirender(
         windows = np.asarray(windows, np.float32).swapaxes(1, 2)
     renderer = PortraitRenderer(params, portrait, dtype=dtype, batch_size=batch_size or min(len(windows), 4))
     return jnp.concatenate(list(renderer.draw(windows)))
-
-
-@jax.jit
-def to_bytes(pictures: Float[Array, "... H W 3"]) -> UInt8[Array, "... H W 3"]:
-    """From [-1, 1] to 0 … 255, rounded."""
-    return jnp.clip(jnp.round((pictures.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,8 +1,8 @@
-"""What draws the listener: the 3-D head, FaceVerse or a portrait photo; K pictures a frame, one frame at a time."""
+"""Who draws the listener: the 3-D head, FaceVerse or a portrait photo; K pictures a frame, one frame at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,16 +10,19 @@ from jaxtyping import Float, UInt8
 from reactface_jax.errors import UserError
 from reactface_jax.media.photo import cut_portrait, read_photo
 from reactface_jax.media.picture_grid import CELL
+from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, channel_order, load_faceverse
 from reactface_jax.rendering.pirender.portrait import PortraitRenderer
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 from reactface_jax.weights.params_file import load_params
 
+Renderer = Literal["head", "pirender", "faceverse"]
+
 
 @runtime_checkable
-class Listeners(Protocol):
-    """Draws K reactions."""
+class ListenerDrawer(Protocol):
+    """Draws K reactions to one speaker."""
 
     def pictures(self, coefficients: Float[np.ndarray, "K T C"]) -> Iterator[list[UInt8[np.ndarray, "H W 3"]]]:
         """K pictures of each frame from raw coefficients."""
@@ -30,7 +33,7 @@ class Listeners(Protocol):
         ...
 
 
-class HeadListeners:
+class HeadDrawer:
     """The 3-D ARKit head. Raises `UserError` if the data's names are not ARKit's, or nothing here can draw."""
 
     def __init__(self, names: Sequence[str]):
@@ -44,7 +47,7 @@ class HeadListeners:
         self._renderer.close()
 
 
-class FaceVerseListeners:
+class FaceVerseDrawer:
     """The FaceVerse model. Raises `UserError` if the data's expressions are not FaceVerse's."""
 
     def __init__(self, model_file: Path, names: Sequence[str]):
@@ -61,7 +64,7 @@ class FaceVerseListeners:
         self._renderer.close()
 
 
-class PortraitListeners:
+class PortraitDrawer:
     """A photo, drawn by PIRender.
 
     Raises:
@@ -78,7 +81,7 @@ class PortraitListeners:
                 f"{weights} was trained on {about['pirender']['coefficients']} coefficients, reactions have "
                 f"{NUM_COEFFICIENTS}; give the retrained one"
             )
-        self._renderer = PortraitRenderer(params, picture.astype(np.float32) / 127.5 - 1.0)
+        self._renderer = PortraitRenderer(params, to_unit_range_on_host(picture))
 
     def pictures(self, coefficients: Float[np.ndarray, "K T C"]) -> Iterator[list[UInt8[np.ndarray, "H W 3"]]]:
         for pictures in zip(*map(self._renderer.frames, coefficients), strict=True):
@@ -86,3 +89,47 @@ class PortraitListeners:
 
     def close(self) -> None:
         pass
+
+
+def require_options(
+    renderer: str, *, portrait: Path | None, renderer_weights: Path | None, faceverse: Path | None
+) -> None:
+    """Raises `UserError` if a file that the renderer needs is not given; call it before long work."""
+    if renderer == "pirender" and (portrait is None or renderer_weights is None):
+        missing = "--portrait" if portrait is None else "--renderer-weights"
+        raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
+    if renderer == "faceverse" and faceverse is None:
+        raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface_jax.convert faceverse` wrote")
+
+
+def open_drawer(
+    renderer: Renderer,
+    names: Sequence[str],
+    *,
+    portrait: Path | None = None,
+    renderer_weights: Path | None = None,
+    portrait_size: int = 224,
+    faceverse: Path | None = None,
+) -> ListenerDrawer:
+    """Opens the drawer of a renderer's name.
+
+    Args:
+      renderer: who draws.
+      names: what the data calls its coefficients; the first 52 are expressions.
+      portrait: the photo, of `pirender`.
+      renderer_weights: the folder of a converted or trained renderer, of `pirender`.
+      portrait_size: height and width of the portrait, of `pirender`.
+      faceverse: the converted model, of `faceverse`.
+
+    Raises:
+      UserError: a file that the renderer needs is missing or unusable, or nothing here can draw.
+    """
+    require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    if renderer == "head":
+        return HeadDrawer(names)
+    if renderer == "faceverse":
+        assert faceverse is not None
+        return FaceVerseDrawer(faceverse, names)
+    assert portrait is not None
+    assert renderer_weights is not None
+    return PortraitDrawer(portrait, renderer_weights, portrait_size)
