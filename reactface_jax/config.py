@@ -3,23 +3,20 @@
 A file in configs/ defines `config = Config(...)`; `load_config` reads it and applies command-line overrides.
 """
 
-import contextlib
 import dataclasses
 import difflib
-import io
-import itertools
 import re
-import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
-import tyro
-
+from reactface_jax import arguments
+from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
 
 C = TypeVar("C")
+FIELD = "field of the configuration"
 
 
 def _require(condition: bool, message: str) -> None:
@@ -251,85 +248,29 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Reads a configuration file and applies overrides.
 
     Args:
-      path: a Python file that defines `config = Config(...)`.
+      path: a Python file that defines `config = Config(...)`, or the name of one that comes with the package, such as
+        `reference`.
       overrides: command-line words, such as `["--model.feature-dim", "64"]`.
 
     Raises:
       UserError: the file is missing or defines no config, a field is unknown (the nearest name is suggested), or a
         value does not fit.
     """
-    config = read_config_file(Path(path))
+    config = read_config_file(path)
     if not isinstance(config, Config):
         raise UserError(f"configuration {path} must define `config = Config(...)` of reactface_jax.config")
     return apply_overrides(config, overrides)
 
 
-def read_config_file(path: Path) -> Any:
-    """What a configuration file calls `config`; None if it defines none. Raises `UserError` if it can't be read."""
-    if not path.is_file():
-        raise UserError(f"configuration {path} does not exist; give a file such as configs/reference.py")
-    if path.suffix != ".py":
-        raise UserError(f"configuration {path} is not a Python file; give a file such as configs/reference.py")
-    try:
-        # Not as a module, whose bytecode is kept: of two versions of one second and size the older would be read.
-        return runpy.run_path(str(path), run_name=f"config_{path.stem}").get("config")
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"configuration {path} can't be read: {type(error).__name__}: {error}") from error
-
-
 def apply_overrides(config: C, overrides: Sequence[str]) -> C:
     """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
-    check_names(overrides, type(config))
-    try:
-        return _parse(config, overrides)
-    except SystemExit as error:
-        raise UserError(
-            f"{_misfit(config, overrides)} does not fit; see `--help` and reactface_jax/config.py"
-        ) from error
-
-
-def _parse(config: C, words: Sequence[str]) -> C:
-    with contextlib.redirect_stderr(io.StringIO()):  # tyro prints some errors in spite of console_outputs=False
-        return tyro.cli(type(config), default=config, args=list(words), console_outputs=False)
-
-
-def _misfit(config: Any, overrides: Sequence[str]) -> str:
-    """The flag, with its value, that can't be parsed even alone."""
-    starts = [i for i, word in enumerate(overrides) if i == 0 or word.startswith("--")]
-    for start, end in itertools.pairwise([*starts, len(overrides)]):
-        try:
-            _parse(config, overrides[start:end])
-        except SystemExit:
-            return " ".join(overrides[start:end])
-        except UserError:
-            pass  # contradicts a field that another flag changes
-    return " ".join(overrides)
+    see = "`reactface train --help` and reactface_jax/config.py"
+    return arguments.parse(type(config), overrides, default=config, what=FIELD, see=see)
 
 
 def check_names(overrides: Sequence[str], kind: type[Any]) -> None:
     """Raises `UserError` if a command-line word names no field of such a configuration."""
-    known = {name.replace("_", "-") for name in field_names(kind)}
-    for word in overrides:
-        if not word.startswith("--") or word == "--help":
-            continue
-        name = word[2:].split("=")[0].replace("_", "-")
-        bare = ".".join(part.removeprefix("no-") for part in name.split("."))
-        if name not in known and bare not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise UserError(f"--{name} is no field of the configuration; did you mean --{nearest[0]}?")
-
-
-def field_names(kind: type[Any], prefix: str = "") -> list[str]:
-    """Dotted names of all fields of a dataclass and of those inside it."""
-    names: list[str] = []
-    for name, hint in get_type_hints(kind).items():
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            names += field_names(hint, f"{prefix}{name}.")
-        else:
-            names.append(f"{prefix}{name}")
-    return names
+    arguments.check_flags(overrides, arguments.parameters_of(kind), FIELD)
 
 
 def config_from_json(values: Mapping[str, Any]) -> Config:

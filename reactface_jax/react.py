@@ -1,7 +1,7 @@
 """Answers a real video: finds the speaker's face, generates K reactions and draws them.
 
-    python -m reactface_jax.react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
-    python -m reactface_jax.react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
+    reactface react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
+    reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
         --renderer-weights weights/pirender --portrait me.jpg
 
 Frames of the video are decoded three times (faces, model input, answer) and never held all at once; but a model that is
@@ -14,16 +14,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import jax
 import numpy as np
-import tyro
 from jaxtyping import Float, UInt8
 from rich.progress import track
 
+from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
 from reactface_jax.media.face import (
@@ -326,9 +326,9 @@ def _publish(stage: Path, out: Path, coefficients: Float[np.ndarray, "K T 58"]) 
 
 
 @reports_user_errors
-def main() -> None:
-    """Runs `react` on the command line's words."""
-    tyro.cli(react, description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs `react` on the words of a command line, the program's own by default."""
+    arguments.run(react, words, prog="reactface react", description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Command line: makes conversations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from data_pipeline.dyads.conversations import count_events
 from data_pipeline.dyads.writer import make
+from reactface_jax.arguments import run
 from reactface_jax.errors import reports_user_errors
 
 ENOUGH_EVENTS = 40
@@ -35,9 +35,9 @@ class Arguments:
 
 
 @reports_user_errors
-def main() -> None:
-    """Makes the conversations and says where they are."""
-    arguments = tyro.cli(Arguments, prog="python -m data_pipeline.dyads")
+def main(words: Sequence[str] | None = None) -> None:
+    """Makes the conversations that the words of a command line ask for, and says where they are."""
+    arguments = run(Arguments, words, prog="reactface dyads")
     conversations = make(
         arguments.out,
         num_clips=arguments.clips,

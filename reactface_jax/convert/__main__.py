@@ -1,10 +1,10 @@
-"""Converts checkpoints: `python -m reactface_jax.convert KIND SOURCE --out DIR`.
+"""Converts checkpoints: `reactface convert KIND SOURCE --out DIR`.
 
 KIND is reactface, wav2vec2, pirender, faceverse or i3d.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 from rich.console import Console
 from rich.table import Table
 
-from reactface_jax import convert
+from reactface_jax import arguments, convert
 from reactface_jax.config import ModelConfig, load_config
 from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
@@ -137,13 +137,19 @@ def _module(path: str) -> str:
     return "/".join(path.split("/")[:-1][:2]) or path
 
 
+COMMANDS: dict[str, Callable[..., None]] = {
+    "reactface": reactface,
+    "wav2vec2": wav2vec2,
+    "pirender": pirender,
+    "faceverse": faceverse,
+    "i3d": i3d,
+}
+
+
 @reports_user_errors
-def main() -> None:
-    """Command line."""
-    tyro.extras.subcommand_cli_from_dict(
-        {"reactface": reactface, "wav2vec2": wav2vec2, "pirender": pirender, "faceverse": faceverse, "i3d": i3d},
-        prog="python -m reactface_jax.convert",
-    )
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs a conversion on the words of a command line, the program's own by default."""
+    arguments.choose(COMMANDS, words, prog="reactface convert", description=__doc__)
 
 
 if __name__ == "__main__":

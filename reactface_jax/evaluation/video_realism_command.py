@@ -4,11 +4,11 @@ Weights come from `python -m reactface_jax.convert i3d rgb_imagenet.pt --out I3D
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
+from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.metrics.video_distance import VideoDistance, compare_folders
 from reactface_jax.weights.params_file import load_params
@@ -46,9 +46,9 @@ def realism(
 
 
 @reports_user_errors
-def main() -> None:
-    """Runs `realism` on the command line's words."""
-    tyro.cli(realism, description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs `realism` on the words of a command line, the program's own by default."""
+    arguments.run(realism, words, prog="reactface realism", description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Writes reactions for avatars: `python -m reactface_jax.export answer.npy --format livelink-csv|json|glb|bvh-head`."""
+"""Writes reactions for avatars: `reactface export answer.npy --format livelink-csv|json|glb|bvh-head`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.export.gltf import glb
 from reactface_jax.export.motion import Motion, motion, read_names, read_reactions
@@ -68,9 +69,9 @@ def export(
 
 
 @reports_user_errors
-def main() -> None:
-    """Runs `export` on the command line's words."""
-    tyro.cli(export, description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs `export` on the words of a command line, the program's own by default."""
+    arguments.run(export, words, prog="reactface export", description=__doc__)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Says which input, which loss and whose gradient is not finite. Exit code 0 if it
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import flax.linen as nn
@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import tyro
 
+from reactface_jax import arguments
 from reactface_jax.errors import reports_user_errors
 from reactface_jax.models.build import build_model
 from reactface_jax.training.divergence import Dump, read_dump
@@ -66,9 +67,9 @@ def command(dump: tyro.conf.Positional[Path]) -> int:
 
 
 @reports_user_errors
-def main() -> None:
-    """Runs the command line."""
-    sys.exit(tyro.cli(command, description=__doc__))
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the words of a command line, the program's own by default."""
+    sys.exit(arguments.run(command, words, prog="reactface replay", description=__doc__))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from odd_media import FPS, HEIGHT, RATE, WIDTH, clicks, joined, numbered, numbers_of, onsets, shrinking, sound_blocks, write
+from odd_media import (
+    FPS,
+    HEIGHT,
+    RATE,
+    WIDTH,
+    clicks,
+    joined,
+    numbered,
+    numbers_of,
+    onsets,
+    shrinking,
+    sound_blocks,
+    write,
+)
 from PIL import Image
 
 from reactface_jax.errors import UserError

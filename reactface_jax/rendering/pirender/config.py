@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from reactface_jax.config import apply_overrides, read_config_file
+from reactface_jax.config import apply_overrides
+from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.pirender.model import WINDOW
 
@@ -59,12 +60,12 @@ class RendererConfig:
 
 def is_renderer_config(path: str | Path) -> bool:
     """Whether a configuration file is of the renderer. Raises `UserError` if it can't be read."""
-    return isinstance(read_config_file(Path(path)), RendererConfig)
+    return isinstance(read_config_file(path), RendererConfig)
 
 
 def load_renderer_config(path: str | Path, overrides: list[str]) -> RendererConfig:
     """Reads a configuration file of the renderer and applies overrides, as `load_config` does."""
-    config = read_config_file(Path(path))
+    config = read_config_file(path)
     if not isinstance(config, RendererConfig):
         raise UserError(f"configuration {path} must define `config = RendererConfig(...)`")
     return apply_overrides(config, overrides)

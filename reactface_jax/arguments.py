@@ -1,0 +1,260 @@
+"""The words of a command line as a function's arguments: tyro parses, and a mistake becomes one sentence.
+
+The names, types, defaults and documentation of a function's parameters, or of a dataclass's fields, are its flags:
+`--help` shows them. A misspelt flag is answered with the nearest name, a value that does not fit with those that do.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import inspect
+import io
+import itertools
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import tyro
+
+from reactface_jax.errors import UserError
+
+R = TypeVar("R")
+
+HELP = ("-h", "--help")
+
+_POSITIONAL = get_args(tyro.conf.Positional[int])[1]
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """What may stand on a command line."""
+
+    name: str
+    """With hyphens, without the leading ones; dotted inside nested dataclasses."""
+    kind: Any
+    """Its type."""
+    positional: bool
+    required: bool
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is given as --name or --no-name, without a value."""
+        return self.kind is bool and not self.positional
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name}"
+
+
+def run(call: Callable[..., R], words: Sequence[str] | None, *, prog: str, description: str | None = None) -> R:
+    """Calls a function with the arguments that a command line gives.
+
+    Args:
+      call: its parameters' names, types and defaults are the flags, its docstring explains them; or a dataclass.
+      words: the command line without the program's name; None: this program's own.
+      prog: how the command is called, for messages.
+      description: shown by `--help` above the flags; the docstring's beginning by default.
+
+    Raises:
+      UserError: a flag is unknown, one is missing, or a value does not fit.
+      SystemExit: with code 0, after `--help`.
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    bound = call if isinstance(call, type) else _without_calling(call)
+    if any(word in HELP for word in words):
+        tyro.cli(bound, prog=prog, description=description, args=["--help"])
+    parameters = parameters_of(call)
+    check_flags(words, parameters, f"flag of `{prog}`")
+    parsed = _parsed(bound, words, parameters, f"`{prog} --help`")
+    return parsed if isinstance(call, type) else parsed()
+
+
+def choose(
+    calls: Mapping[str, Callable[..., Any]], words: Sequence[str] | None, *, prog: str, description: str | None = None
+) -> Any:
+    """Calls the function that the first word names with the arguments that the others give.
+
+    Args:
+      calls: the functions by their names on the command line.
+      words: the command line without the program's name; None: this program's own.
+      prog: how the command is called, for messages.
+      description: shown by `--help` above the names.
+
+    Raises:
+      UserError: the first word names none of them; or as `run`.
+      SystemExit: with code 0, after `--help`.
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    if not words or words[0] in HELP:
+        tyro.extras.subcommand_cli_from_dict(dict(calls), prog=prog, description=description, args=["--help"])
+    check_choice(words[0], list(calls), prog)
+    return run(calls[words[0]], words[1:], prog=f"{prog} {words[0]}")
+
+
+def check_choice(word: str, names: Sequence[str], prog: str) -> None:
+    """Raises `UserError` unless a command's name is one of those that there are."""
+    if word not in names:
+        nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names)}"
+        raise UserError(f"`{prog} {word}` is no command; {hint}")
+
+
+def parse(kind: type[R], words: Sequence[str], *, default: R, what: str, see: str) -> R:
+    """A dataclass with the fields that a command line changes.
+
+    Args:
+      kind: the dataclass.
+      words: flags and their values.
+      default: the values of the fields that no flag changes.
+      what: what a flag is, for messages, such as "field of the configuration".
+      see: where flags are explained.
+
+    Raises:
+      UserError: a flag is unknown, or a value does not fit.
+    """
+    parameters = parameters_of(kind)
+    check_flags(words, parameters, what)
+    return _parsed(kind, words, parameters, see, default=default)
+
+
+def split(words: Sequence[str], own: Sequence[Parameter]) -> tuple[list[str], list[str]]:
+    """Parts a command line into the words of `own` flags, with those in front of every flag, and all others."""
+    mine: list[str] = []
+    others: list[str] = []
+    for flag, values in _segments(words):
+        known = flag is None or flag in HELP or _find(flag, own) is not None
+        (mine if known else others).extend(values if flag is None else [flag, *values])
+    return mine, others
+
+
+def parameters_of(call: Callable[..., Any]) -> list[Parameter]:
+    """What a function or a dataclass, and the dataclasses in its fields, take from a command line."""
+    hints = get_type_hints(call, include_extras=True)
+    found = []
+    for name, given in inspect.signature(call).parameters.items():
+        kind, marks = hints[name], []
+        if get_origin(kind) is Annotated:
+            kind, *marks = get_args(kind)
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            found += [
+                dataclasses.replace(inner, name=f"{_hyphens(name)}.{inner.name}") for inner in parameters_of(kind)
+            ]
+        else:
+            required = given.default is inspect.Parameter.empty
+            found.append(Parameter(_hyphens(name), kind, _POSITIONAL in marks, required))
+    return found
+
+
+def check_flags(words: Sequence[str], parameters: Sequence[Parameter], what: str) -> None:
+    """Raises `UserError` for a flag that is none of those there are, with the nearest name."""
+    for flag, _ in _segments(words):
+        if flag is None or flag in HELP or _find(flag, parameters) is not None:
+            continue
+        name, names = _name(flag), ["help", *(each.name for each in parameters if not each.positional)]
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        raise UserError(f"--{name} is no {what}; did you mean --{nearest[0]}?")
+
+
+def fits(kind: Any) -> str:
+    """In words, what may be given for a type."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _either([str(value) for value in inner])
+    if origin in (Union, types.UnionType):
+        return _either([fits(each) for each in inner if each is not type(None)])
+    if origin in (tuple, list):
+        return f"{fits(inner[0])}, or several of these"
+    return "a path"
+
+
+def _either(values: list[str]) -> str:
+    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
+
+
+def _without_calling(call: Callable[..., R]) -> Callable[..., Callable[[], R]]:
+    """tyro calls what it parses for; this way the call comes later, when no output is held back."""
+
+    @functools.wraps(call)
+    def bound(*args: Any, **kwargs: Any) -> Callable[[], R]:
+        return functools.partial(call, *args, **kwargs)
+
+    return bound
+
+
+def _parsed(
+    call: Callable[..., Any], words: Sequence[str], parameters: Sequence[Parameter], see: str, default: Any = None
+) -> Any:
+    given = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # tyro prints some errors in spite of console_outputs=False
+            return tyro.cli(call, args=list(words), console_outputs=False, **given)
+    except SystemExit as error:
+        raise UserError(_mistake(words, parameters, see, complete=default is None)) from error
+
+
+def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, complete: bool) -> str:
+    """The sentence about a command line that tyro does not take."""
+    seen = set()
+    takes_others = any(parameter.positional for parameter in parameters)
+    for flag, values in _segments(words):
+        parameter = None if flag is None else _find(flag, parameters)
+        if parameter is None:
+            continue
+        seen.add(parameter.name)
+        if parameter.is_switch:
+            if values and not takes_others:
+                return f"{flag} {' '.join(values)} does not fit: {parameter.flag} takes no value; see {see}"
+        elif not _can_be(parameter, values, takes_others):
+            told = " ".join([str(flag), *values])
+            return f"{told} does not fit: give {fits(parameter.kind)}; see {see}"
+    if complete:
+        for parameter in parameters:
+            if parameter.required and not parameter.positional and parameter.name not in seen:
+                return f"{parameter.flag} is missing; give {fits(parameter.kind)}, as {see} says"
+        for parameter in parameters:
+            if parameter.required and parameter.positional and not any(flag is None for flag, _ in _segments(words)):
+                name = parameter.name.upper()
+                return f"{name}, {fits(parameter.kind)}, is missing or stands behind a flag that takes it; see {see}"
+    return f"{' '.join(words)} does not fit; see {see}"
+
+
+def _can_be(parameter: Parameter, values: Sequence[str], takes_others: bool) -> bool:
+    """Whether tyro takes words as a parameter's value, or those at their beginning where others may follow."""
+    counts = range(1, len(values) + 1) if takes_others else [len(values)]
+    for count in counts:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+            tyro.cli(parameter.kind, args=list(values[:count]), console_outputs=False)
+            return count > 0
+    return False
+
+
+def _segments(words: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
+    """Flags with the words behind each; None for the words in front of the first."""
+    starts = [i for i, word in enumerate(words) if word.startswith("--") or word == "-h"]
+    if words and (not starts or starts[0] > 0):
+        yield None, list(words[: starts[0] if starts else len(words)])
+    for start, end in itertools.pairwise([*starts, len(words)]):
+        flag, equals, value = words[start].partition("=")
+        yield flag, [*([value] if equals else []), *words[start + 1 : end]]
+
+
+def _find(flag: str, parameters: Sequence[Parameter]) -> Parameter | None:
+    name = _name(flag)
+    bare = ".".join(part.removeprefix("no-") for part in name.split("."))
+    for parameter in parameters:
+        if not parameter.positional and (parameter.name == name or (parameter.is_switch and parameter.name == bare)):
+            return parameter
+    return None
+
+
+def _name(flag: str) -> str:
+    return _hyphens(flag.removeprefix("--").split("=")[0])
+
+
+def _hyphens(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,1 @@
+"""The command line: `reactface` and its commands, on top of everything else."""

@@ -1,0 +1,100 @@
+"""`reactface train`: trains a model that reacts, or the portrait renderer; the configuration says which.
+
+    reactface train --config reference --workdir runs/reference --data.dir SHARDS
+
+Every field of the configuration is a flag, such as `--train.batch-size 4`; docs/training.md explains the rest.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import tyro
+
+from reactface_jax.config import Config, load_config
+from reactface_jax.config_flags import parse_with_fields
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.rendering.pirender.config import RendererConfig, is_renderer_config, load_renderer_config
+
+
+def _compilation_cache() -> str:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR", f"{cache}/reactface_jax/compiled")
+
+
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
+@dataclass(frozen=True)
+class Arguments:
+    """Trains a model. Besides these flags it takes every field of the configuration."""
+
+    config: str
+    """The configuration: a name, such as reference, or a file."""
+    workdir: Path | None = None
+    """The run's folder, for checkpoints and TensorBoard files; needed unless --dry-run."""
+    resume: bool = False
+    """Go on from the newest checkpoint in --workdir."""
+    overwrite: bool = False
+    """Remove the run in --workdir and start again."""
+    dry_run: bool = False
+    """Print shapes, memory and devices of what would run, and end."""
+    compilation_cache: str = field(default_factory=_compilation_cache)
+    """Folder in which compiled programs are kept for the next run; "" keeps none."""
+
+
+@reports_user_errors
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the words of a command line, the program's own by default."""
+    # ---- Command line and configuration
+    arguments, config = parse(words)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # other packages: only warnings
+    logging.getLogger("reactface_jax").setLevel(logging.INFO)
+    if arguments.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", str(Path(arguments.compilation_cache).expanduser()))
+
+    # ---- Data and training, imported now that the command line is right
+    from reactface_jax.commands.training_data import portrait_data, reaction_data
+    from reactface_jax.rendering.pirender.training import train_renderer
+    from reactface_jax.training import hosts
+    from reactface_jax.training.loop import check_workdir, train
+
+    how = {"resume": arguments.resume, "overwrite": arguments.overwrite}
+    if isinstance(config, RendererConfig):
+        train_renderer(config, arguments.workdir or "", portrait_data(config), **how)
+        return
+    hosts.join(config.hosts)  # the job's other processes, if any
+    with hosts.ending_together():
+        if not hosts.is_first():
+            logging.getLogger("reactface_jax").setLevel(logging.WARNING)
+        if not arguments.dry_run:
+            check_workdir(arguments.workdir or "", **how)
+        train(config, arguments.workdir or "", reaction_data(config), dry_run=arguments.dry_run, **how)
+
+
+def parse(words: Sequence[str] | None) -> tuple[Arguments, Config | RendererConfig]:
+    """Reads the command line. Raises `UserError` for what it lacks, and for what contradicts itself."""
+    arguments, fields = parse_with_fields(
+        Arguments,
+        words,
+        prog="reactface train",
+        fields_of=lambda given: type(_load(given.config)),
+        shown=lambda given: Config() if given is None else _load(given.config),
+    )
+    if arguments.workdir is None and not arguments.dry_run:
+        raise UserError("--workdir is missing; give a folder for checkpoints and TensorBoard files")
+    config = _load(arguments.config, fields)
+    if isinstance(config, RendererConfig) and arguments.dry_run:
+        raise UserError("--dry-run is for trainings of ReactFace; leave it out to train the portrait renderer")
+    if not config.data.dir:
+        raise UserError("--data.dir is missing; give the shards that `reactface prepare shards` wrote")
+    return arguments, config
+
+
+def _load(name: str, fields: Sequence[str] = ()) -> Config | RendererConfig:
+    return load_renderer_config(name, list(fields)) if is_renderer_config(name) else load_config(name, fields)
+
+
+if __name__ == "__main__":
+    main()

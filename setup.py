@@ -1,0 +1,12 @@
+"""The configurations lie beside the package in the repository, inside it in a wheel. All else: pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[
+        *find_packages(include=["reactface_jax*", "data_pipeline*"]),
+        "reactface_jax.configs",
+        "reactface_jax.configs.ablations",
+    ],
+    package_dir={"reactface_jax.configs": "configs"},
+)

@@ -1,0 +1,134 @@
+"""`reactface`: its commands by name from any folder, and what it imports; the wheel's content."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from reactface_jax.commands.main import main, missing_extra
+from reactface_jax.commands.table import COMMANDS
+from reactface_jax.config import Config, load_config
+from reactface_jax.config_files import find_config
+from reactface_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert not stop.value.code
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1
+    return printed.err
+
+
+def python(code: str, folder: Path) -> str:
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    words = [sys.executable, "-c", path + code]
+    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_help_names_every_command_and_imports_neither_jax_nor_tensorflow(tmp_path):
+    code = (
+        "from reactface_jax.commands.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "main(['--version'])\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    *help_text, version, modules = python(code, tmp_path).splitlines()
+    for name, command in COMMANDS.items():
+        assert any(name in line and command.summary in line for line in help_text)
+    assert "reactface-jax 0." in version
+    assert ", jax 0." in version
+    assert not {"jax", "flax", "tensorflow", "torch", "numpy"} & set(modules.split())
+
+
+def test_a_command_that_is_not_there_is_answered_with_the_nearest(capsys):
+    assert "`reactface trian` is no command; did you mean train?" in refused(capsys, "trian")
+    assert "`reactface prepare shard` is no command; did you mean shards?" in refused(capsys, "prepare", "shard")
+    assert "--format liv does not fit: give livelink-csv, json" in refused(capsys, "export", "a", "--format", "liv")
+    assert "needs a shell: bash, zsh" in refused(capsys, "completion", "powershell")
+
+
+def test_help_of_train_shows_the_fields_of_the_configuration_that_is_given(capsys):
+    renderer = shown(capsys, "train", "--config", "pirender_small", "--help")
+    assert "--train.warp-steps INT" in renderer
+    assert "(default: 300)" in renderer
+    assert "--model.feature-dim" not in renderer
+    model = shown(capsys, "train", "--help")
+    assert "--model.sync-order {speech_first,face_first}" in model
+    assert "--train.warp-steps" not in model
+    assert "--workdir" in model
+
+
+def test_mistakes_on_the_command_line_of_train(capsys, tmp_path):
+    words = ["train", "--config", "tiny", "--workdir", str(tmp_path)]
+    assert "--train.steps many does not fit: give a whole number" in refused(capsys, *words, "--train.steps", "many")
+    assert "did you mean --train.steps?" in refused(capsys, *words, "--train.stepps", "1")
+    assert "did you mean --train.clips?" in refused(
+        capsys, "train", "--config", "pirender_small", "--train.clip", "1", "--workdir", str(tmp_path)
+    )
+    assert "--cofnig is no flag of `reactface train`" in refused(capsys, "train", "--cofnig", "tiny")
+    assert "--config is missing" in refused(capsys, "train", "--workdir", "x")
+    assert "--workdir is missing" in refused(capsys, "train", "--config", "tiny")
+    assert "--data.dir is missing" in refused(capsys, *words)
+    assert "--dry-run is for trainings of ReactFace" in refused(
+        capsys, "train", "--config", "pirender", "--dry-run", "--data.dir", "x"
+    )
+
+
+def test_a_configuration_is_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config("reference") == load_config("configs/reference.py") == load_config("reference.py") == Config()
+    assert find_config("ablations/table3").name == "table3.py"
+    Path("reference.py").write_text("from reactface_jax.config import *\nconfig = Config(data=DataConfig(dir='x'))\n")
+    assert load_config("reference.py").data.dir == "x"  # a file of one's own goes first
+    with pytest.raises(UserError, match=r"refrence does not exist; did you mean reference\?"):
+        load_config("refrence")
+    with pytest.raises(UserError, match=r"configuration \.\./configs/tiny\.py does not exist"):
+        load_config("../configs/tiny.py")
+    Path("config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"config\.json is not a Python file"):
+        load_config("config.json")
+
+
+def test_a_missing_package_is_named_with_what_installs_it():
+    error = missing_extra(ModuleNotFoundError("No module named 'av'", name="av"))
+    assert "needs av" in str(error)
+    assert "pip install 'reactface-jax[render]'" in str(error)
+    other = ModuleNotFoundError("no", name="antigravity")
+    assert missing_extra(other) is other
+
+
+def test_the_wheel_has_configurations_assets_and_the_command(tmp_path):
+    source = tmp_path / "source"
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("reactface_jax", "data_pipeline", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, source)
+    build = "from setuptools import build_meta; build_meta.build_wheel('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {f"reactface_jax/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.py")}
+    for package in ("reactface_jax", "data_pipeline"):
+        files = [path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        expected |= {str(path.relative_to(ROOT)) for path in files}
+    assert expected <= names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"reactface_jax", "data_pipeline"}
+    (points,) = (name for name in names if name.endswith("entry_points.txt"))
+    assert b"reactface = reactface_jax.commands.main:main" in zipfile.ZipFile(wheel).read(points)
