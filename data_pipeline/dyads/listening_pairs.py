@@ -3,8 +3,8 @@
 A script is played from both sides. Of each side there are two forms:
 
 - conversing: the speaker plays the script, answers to the listener's events included. The listeners talk in their own
-  turns: half of them play the script's own events (other takes), half play events drawn anew, which the speaker does not
-  answer. So a listener learns what can be known of the other person, and relies on no answer to what it does itself.
+  turns: half of them play the script's own events (other takes), half play events drawn anew, which the speaker does
+  not answer. So a listener learns what can be known of the other person, and relies on no answer to what it does.
 - listening only: the speaker has the floor or is silent, with silent events now and then; the listeners never talk
   and answer every event. Their mouths are closed unless an answer opens them.
 """

@@ -27,16 +27,18 @@ def augment(
         return jax.random.normal(next(keys), shape)
 
     is_expression = jnp.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION
-    middle = jnp.median(coefficients, axis=1, keepdims=True)
+    middle = jnp.mean(coefficients, axis=1, keepdims=True)
     base = jnp.where(is_expression, jnp.min(coefficients, axis=1, keepdims=True), middle)
     moving = coefficients - base
     # Gains: of the person, and of each channel, so that left and right differ too.
     gain = jnp.exp(0.25 * normal(batch, 1, 1) + 0.2 * normal(batch, 1, NUM_COEFFICIENTS))
     # Rest: many expressions are a little on in a face at rest; heads are anywhere.
     resting = uniform((batch, 1, NUM_COEFFICIENTS), 0.0, 0.4) * (uniform((batch, 1, NUM_COEFFICIENTS), 0, 1) < 0.3)
-    placed = base + normal(batch, 1, NUM_COEFFICIENTS) * jnp.array([0.2] * 3 + [0.3] * 3)[
-        jnp.maximum(jnp.arange(NUM_COEFFICIENTS) - NUM_EXPRESSION, 0)
-    ]
+    placed = (
+        base
+        + normal(batch, 1, NUM_COEFFICIENTS)
+        * jnp.array([0.2] * 3 + [0.3] * 3)[jnp.maximum(jnp.arange(NUM_COEFFICIENTS) - NUM_EXPRESSION, 0)]
+    )
     # Noise of a tracker: some of it changes with every frame, some stays for half a second, and for seconds in heads.
     quick = normal(batch, frames, NUM_COEFFICIENTS)
     slow = _smooth(normal(batch, frames, NUM_COEFFICIENTS), 12)

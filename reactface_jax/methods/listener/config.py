@@ -37,14 +37,14 @@ class ListenerSizes:
 class ListenerTraining:
     """The optimisation."""
 
-    steps: int = 4000
+    steps: int = 900
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3
     warmup_steps: int = 100
     average: float = 0.998
     """Decay of the parameters' moving average, which is what is kept."""
-    draws: int = 2
+    draws: int = 1
     """Times and noises a chunk and step, of flow matching."""
     drop_speaker: float = 0.1
     """Share of clips in which the speaker is hidden, for guidance."""

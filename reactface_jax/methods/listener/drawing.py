@@ -1,7 +1,7 @@
 """Drawing the next chunk, and the loss that teaches it: flow matching, or a mixture of normal distributions.
 
-Flow matching (Lipman et al., "Flow matching for generative modeling", 2023), on straight lines from noise e to a chunk x:
-at time t the network sees (1 - t) e + t x and gives the mean of x. A step of length d from there moves by
+Flow matching (Lipman et al., "Flow matching for generative modeling", 2023), on straight lines from noise e to a chunk
+x: at time t the network sees (1 - t) e + t x and gives the mean of x. A step of length d from there moves by
 d / (1 - t) towards it; the last step ends on it, so that no noise is left.
 """
 
@@ -37,12 +37,13 @@ def loss(
     noise = jax.random.normal(noise_key, shape)
     time = jax.random.uniform(time_key, (*shape[:-1], 1))
     noisy = (1 - time) * noise + time * target
+    projected = network.apply(variables, condition, method="project")
     found = network.apply(
         variables,
         noisy,
         time,
-        jnp.broadcast_to(condition, (draws, *condition.shape)),
-        jnp.broadcast_to(last, (draws, *last.shape)),
+        projected,
+        last,
         method="denoise",
     )
     return (weight * jnp.square(found - target)).mean()
@@ -80,15 +81,15 @@ def draw(
         mean, log_std = (jnp.take_along_axis(x, chosen, axis=-2)[..., 0, :] for x in (mean, log_std))
         return mean + temperature * jnp.exp(log_std) * jax.random.normal(noise_key, shape)
     x = temperature * jax.random.normal(key, shape)
-    lasts = jnp.broadcast_to(last, (conditions.shape[0], *last.shape))
+    projected = network.apply(variables, conditions, method="project")
     for step in range(steps):
         time = step / steps
         found = network.apply(
             variables,
-            jnp.broadcast_to(x, (conditions.shape[0], *shape)),
-            jnp.full((*conditions.shape[:-1], 1), time),
-            conditions,
-            lasts,
+            x,
+            jnp.full((1,) * len(shape), time),
+            projected,
+            last,
             method="denoise",
         )
         aim = found[0] if conditions.shape[0] == 1 else found[1] + guidance * (found[0] - found[1])

@@ -57,7 +57,16 @@ def fit(deviations: Float[np.ndarray, "n C"], components: int, seed: int = 0) ->
     )
 
 
-def _independent(white: Float[np.ndarray, "n R"], rng: np.random.Generator, steps: int = 60) -> Float[np.ndarray, "R R"]:
+def in_chunks(frames: Float[Array, "*B T R"], chunk: int) -> Float[Array, "*B N FR"]:
+    """Whole chunks of frames; what is left over at the end is left out."""
+    *batch, num_frames, components = frames.shape
+    number = num_frames // chunk
+    return frames[..., : number * chunk, :].reshape(*batch, number, chunk * components)
+
+
+def _independent(
+    white: Float[np.ndarray, "n R"], rng: np.random.Generator, steps: int = 60
+) -> Float[np.ndarray, "R R"]:
     """The rotation of symmetric FastICA with tanh."""
     sample = white[rng.permutation(len(white))[:20_000]]
     turn, _ = np.linalg.qr(rng.normal(size=(white.shape[1],) * 2))
@@ -66,10 +75,5 @@ def _independent(white: Float[np.ndarray, "n R"], rng: np.random.Generator, step
         turn = sample.T @ projected / len(sample) - turn * (1 - np.square(projected)).mean(0)
         left, _, right = np.linalg.svd(turn)
         turn = left @ right
-    skew = (np.sign((sample @ turn) ** 3)).mean(0) * 0 + np.sign(((sample @ turn) ** 3).mean(0))
+    skew = np.sign(((sample @ turn) ** 3).mean(0))
     return turn * np.where(skew == 0, 1.0, skew)  # gestures add to a face: positive
-
-
-def to_array(space: MotionSpace) -> dict[str, Array]:
-    """For the weights' file."""
-    return dict(space._asdict())

@@ -48,9 +48,7 @@ class ListenerNetwork(nn.Module):
         states, hidden = self.follow(seen, hidden)
         return jnp.concatenate([seen, states], axis=-1), hidden
 
-    def expectation(
-        self, speaker: Float[Array, "B N S"], talks: Float[Array, " B"]
-    ) -> Float[Array, "B N FR"]:
+    def expectation(self, speaker: Float[Array, "B N S"], talks: Float[Array, " B"]) -> Float[Array, "B N FR"]:
         """Mean of all appropriate listeners in each chunk, whatever the own past and the style."""
         talks = jnp.broadcast_to(talks[:, None, None], (*speaker.shape[:2], 1))
         return self.expect_out(nn.gelu(self.expect_hidden(jnp.concatenate([speaker, talks], axis=-1))))
@@ -89,11 +87,19 @@ class ListenerNetwork(nn.Module):
         gathered = self.gather(jnp.concatenate([speaker, own, past, style, flags], axis=-1))
         return nn.gelu(gathered), hidden
 
+    def project(self, condition: Float[Array, "*B D"]) -> Float[Array, "*B P"]:
+        """What `denoise` takes of a condition, once for all times and noises."""
+        return self.head.project(condition)
+
     def denoise(
-        self, noisy: Float[Array, "*B FR"], time: Float[Array, "*B 1"], condition: Float[Array, "*B D"], last: Float[Array, "*B R"]
+        self,
+        noisy: Float[Array, "*B FR"],
+        time: Float[Array, "*B 1"],
+        projected: Float[Array, "*B P"],
+        last: Float[Array, "*B R"],
     ) -> Float[Array, "*B FR"]:
         """Flow matching: the chunk that a noisy one comes from, on average."""
-        return self.head(noisy, time, condition, last)
+        return self.head(noisy, time, projected, last)
 
     def mixture(self, condition: Float[Array, "*B D"], last: Float[Array, "*B R"]) -> tuple[Array, Array, Array]:
         """Logits [*B, M], means and log standard deviations [*B, M, FR] of the next chunk."""
@@ -112,7 +118,8 @@ class ListenerNetwork(nn.Module):
         if self.sizes.head == "mixture":
             self.mixture(condition, last[:, None])
         else:
-            self.denoise(past[:, None], jnp.zeros((*condition.shape[:-1], 1)), condition, last[:, None])
+            time = jnp.zeros((*condition.shape[:-1], 1))
+            self.denoise(past[:, None], time, self.project(condition), last[:, None])
 
 
 class FlowHead(nn.Module):
@@ -120,19 +127,29 @@ class FlowHead(nn.Module):
 
     sizes: ListenerSizes
 
-    @nn.compact
-    def __call__(self, noisy: Array, time: Array, condition: Array, last: Array) -> Array:
+    def setup(self) -> None:
         sizes = self.sizes
-        x = nn.Dense(sizes.head_width, name="noisy")(noisy) + nn.Dense(sizes.head_width, name="in_condition")(condition)
+        self.project = nn.Dense((1 + sizes.head_blocks) * sizes.head_width)
+        self.noisy = nn.Dense(sizes.head_width)
+        self.time = nn.Dense(sizes.head_blocks * sizes.head_width)
+        self.norms = [nn.LayerNorm() for _ in range(sizes.head_blocks)]
+        self.inner = [nn.Dense(sizes.head_width) for _ in range(sizes.head_blocks)]
+        self.outer = [nn.Dense(sizes.head_width) for _ in range(sizes.head_blocks)]
+        self.norm = nn.LayerNorm()
+        self.change = nn.Dense(sizes.chunk * sizes.components)
+
+    def __call__(self, noisy: Array, time: Array, projected: Array, last: Array) -> Array:
+        """`projected` is `project` of the condition: the same for all times and noises of a chunk."""
         angles = time * (jnp.pi * 2.0 ** jnp.arange(6) / 2)
-        wave = jnp.concatenate([time, jnp.sin(angles), jnp.cos(angles)], axis=-1)
-        for block in range(sizes.head_blocks):
-            inner = nn.Dense(sizes.head_width, name=f"in_{block}")(nn.LayerNorm(name=f"norm_{block}")(x))
-            inner += nn.Dense(sizes.head_width, name=f"condition_{block}")(condition)
-            inner += nn.Dense(sizes.head_width, name=f"time_{block}")(wave)
-            x += nn.Dense(sizes.head_width, name=f"out_{block}")(nn.gelu(inner))
-        change = nn.Dense(sizes.chunk * sizes.components, name="change")(nn.LayerNorm(name="norm")(x))
-        return change + jnp.tile(last, sizes.chunk)
+        at_time = jnp.split(
+            self.time(jnp.concatenate([time, jnp.sin(angles), jnp.cos(angles)], axis=-1)), self.sizes.head_blocks, -1
+        )
+        first, *conditions = jnp.split(projected, 1 + self.sizes.head_blocks, -1)
+        x = self.noisy(noisy) + first
+        for block, condition in enumerate(conditions):
+            inner = self.inner[block](self.norms[block](x)) + condition + at_time[block]
+            x += self.outer[block](nn.gelu(inner))
+        return self.change(self.norm(x)) + jnp.tile(last, self.sizes.chunk)
 
 
 class MixtureHead(nn.Module):

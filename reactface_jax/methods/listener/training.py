@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
-from reactface_jax.methods.listener.motion_space import MotionSpace
+from reactface_jax.methods.listener.motion_space import MotionSpace, in_chunks
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.weights import Weights, save_weights
 
@@ -77,7 +77,9 @@ def rows(data: ListeningData, config: ListenerTraining, start: int, count: int) 
     return Rows(*(jnp.asarray(np.stack(part).astype(np.int32)) for part in zip(*chosen, strict=True)))
 
 
-def fit_space(data: ListeningData, components: int, clips: int = 2000) -> tuple[MotionSpace, Float[np.ndarray, "N M C"]]:
+def fit_space(
+    data: ListeningData, components: int, clips: int = 2000
+) -> tuple[MotionSpace, Float[np.ndarray, "N M C"]]:
     """The motion space of the listeners, and each of them at rest."""
     rests = np.stack([motion_space.rest_of(part.astype(np.float32)) for part in data.listener])
     flat = data.listener.reshape(-1, *data.listener.shape[2:])
@@ -152,20 +154,14 @@ def finish(
 ) -> Weights:
     """What is kept of a training: averaged parameters, the motion space, some styles and some faces at rest."""
     rng = np.random.default_rng(config.train.seed)
-    some = rng.integers(data.person.shape[0], size=config.model.num_styles), rng.integers(
-        data.person.shape[1], size=config.model.num_styles
+    some = (
+        rng.integers(data.person.shape[0], size=config.model.num_styles),
+        rng.integers(data.person.shape[1], size=config.model.num_styles),
     )
     clips = data.listener[some].astype(np.float32) - rests[some][:, None]
     chunks = in_chunks(jnp.asarray(clips @ space.encode), config.model.chunk)
     styles = network.apply({"params": state.average}, chunks, method="style")
     return Weights(config.model, state.average, space, np.asarray(styles), rests[some])
-
-
-def in_chunks(frames: Float[Array, "*B T R"], chunk: int) -> Float[Array, "*B N FR"]:
-    """Whole chunks of frames; what is left over at the end is left out."""
-    *batch, num_frames, components = frames.shape
-    number = num_frames // chunk
-    return frames[..., : number * chunk, :].reshape(*batch, number, chunk * components)
 
 
 def _steps(
@@ -263,5 +259,3 @@ def _restore(path: Path, like: State) -> State:
     with np.load(path, allow_pickle=False) as file:
         leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-

@@ -50,14 +50,12 @@ def load_weights(path: str | Path) -> Weights:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: no mapping
+            arrays = {name: file.get_tensor(name) for name in file.offset_keys()}
     except SafetensorError as error:
         raise UserError(f"{path} is no safetensors file: {error}; give a listener's weights") from error
     if metadata.get("kind") != _KIND:
         raise UserError(f"{path} holds no listener's weights; give the file that its training wrote")
-    params = {
-        tuple(name.split("/")[1:]): value for name, value in arrays.items() if name.startswith("params/")
-    }
+    params = {tuple(name.split("/")[1:]): value for name, value in arrays.items() if name.startswith("params/")}
     return Weights(
         sizes=ListenerSizes(**json.loads(metadata["sizes"])),
         params=unflatten_dict(params),
