@@ -31,6 +31,10 @@ from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE
 
 CONVERSING, LISTENING = 4, 2
 """Listeners of each form."""
+FORM = np.repeat([0, 1], [CONVERSING, LISTENING])
+"""Which form of the speaker each listener answers."""
+TALKS = 1 - FORM
+"""Who takes the floor."""
 _SCRIPT, _SPEAKER, _LISTENER, _OWN_EVENTS, _SILENT_EVENTS = range(5)
 
 

@@ -1,8 +1,10 @@
 """Sizes of the listener and what its training depends on."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from reactface_jax.config import apply_overrides, read_config_file
 from reactface_jax.errors import UserError
 
 Head = Literal["flow", "mixture"]
@@ -56,8 +58,12 @@ class ListenerTraining:
 
 @dataclass(frozen=True)
 class ListenerData:
-    """Made conversations that it learns from (data_pipeline/dyads/listening_pairs.py)."""
+    """What it learns from: made conversations (data_pipeline/dyads/listening_pairs.py), or a shard set."""
 
+    dir: str = ""
+    """The shard set that `reactface prepare shards` wrote; made conversations if not given."""
+    neighbours: int = 4
+    """Appropriate reactions of a clip of a shard set that are kept, its own listener first."""
     scripts: int = 1400
     seconds: float = 10.0
     seed: int = 100
@@ -73,3 +79,16 @@ class ListenerConfig:
     model: ListenerSizes = field(default_factory=ListenerSizes)
     train: ListenerTraining = field(default_factory=ListenerTraining)
     data: ListenerData = field(default_factory=ListenerData)
+
+
+def is_listener_config(path: str | Path) -> bool:
+    """Whether a configuration file is of the listener. Raises `UserError` if it can't be read."""
+    return isinstance(read_config_file(Path(path)), ListenerConfig)
+
+
+def load_listener_config(path: str | Path, overrides: list[str]) -> ListenerConfig:
+    """Reads a configuration file of the listener and applies overrides, as `load_config` does."""
+    config = read_config_file(Path(path))
+    if not isinstance(config, ListenerConfig):
+        raise UserError(f"configuration {path} must define `config = ListenerConfig(...)`")
+    return apply_overrides(config, overrides)

@@ -30,7 +30,8 @@ class MotionSpace(NamedTuple):
 
 def rest_of(clip: Float[np.ndarray, "*B T C"]) -> Float[np.ndarray, "*B C"]:
     """A person at rest: the tenth part of the expressions, which add to a face, and the middle of the pose."""
-    expressions = np.quantile(clip[..., :NUM_EXPRESSION], 0.1, axis=-2)
+    tenth = clip.shape[-2] // 10
+    expressions = np.partition(clip[..., :NUM_EXPRESSION], tenth, axis=-2)[..., tenth, :]
     return np.concatenate([expressions, np.median(clip[..., NUM_EXPRESSION:], axis=-2)], axis=-1).astype(np.float32)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from reactface_jax.files import replacing
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
@@ -121,14 +122,15 @@ def train(
     arrays = jax.tree.map(jnp.asarray, (data, rests, space))
     run = jax.jit(functools.partial(_steps, network, optimizer, config.train), donate_argnums=0)
     started, first = time.perf_counter(), int(state.step)
-    while (step := int(state.step)) < min(config.train.steps, stop_after or config.train.steps):
-        count = min(block, config.train.steps - step)
+    last = min(config.train.steps, stop_after or config.train.steps)
+    while (step := int(state.step)) < last:
+        count = min(block, last - step)
         state, losses = run(state, rows(data, config.train, step, count), *arrays)
         step += count
         values = ", ".join(f"{name} {float(value.mean()):.4f}" for name, value in losses.items())
         seconds = time.perf_counter() - started
         report(f"step {step}: {values}, {seconds:.0f} s, {(step - first) / seconds:.1f} steps a second")
-        if step % (10 * block) == 0 or step == config.train.steps:
+        if step % (4 * block) == 0 or step == last:
             _save(saved, state)
             save_weights(out / "listener.safetensors", finish(config, network, state, data, rests, space))
     return out / "listener.safetensors"
@@ -248,8 +250,6 @@ def _chunks(
 
 
 def _save(path: Path, state: State) -> None:
-    from reactface_jax.files import replacing
-
     leaves = jax.tree.leaves(state)
     with replacing(path) as file:
         np.savez(file, *(np.asarray(leaf) for leaf in leaves))
