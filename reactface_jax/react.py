@@ -46,13 +46,12 @@ from reactface_jax.media.face import (
 )
 from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.video import VideoWriter, check_output_folder, expected_frames, iterate_video
-from reactface_jax.methods import Inputs
 from reactface_jax.methods.listener import Control
-from reactface_jax.methods.pretrained import load_pretrained
+from reactface_jax.methods.measured_speaker import listen, read_style
 from reactface_jax.models import build_model
 from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
 from reactface_jax.rendering.drawn_listeners import FaceVerseListeners, HeadListeners, Listeners, PortraitListeners
-from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from reactface_jax.weights.params_file import require_new
 from reactface_jax.weights.run import Run, load_run
 
@@ -124,7 +123,7 @@ def react(
         raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
     run = None if checkpoint is None else load_run(checkpoint, step, average=average)
     names = COEFFICIENT_NAMES if run is None else run.coefficient_names
-    style = None if style_clip is None else _read_style(style_clip)
+    style = None if style_clip is None else read_style(style_clip)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
@@ -137,7 +136,9 @@ def react(
         _tell_sound(speaker if audio is None else audio, sound, len(squares))
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
         if run is None:
-            coefficients = _listen(speaker, followed, sound, num_frames, num_reactions, seed, control, style)
+            with _bar("measuring the face", num_frames) as advance:
+                (person,) = measure(speaker, [followed], num_frames, advance)
+            coefficients = listen(person, sound, num_reactions, seed, control, style)
         else:
             coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
         stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -244,45 +245,6 @@ def _progress(items: Iterable[T], what: str, total: int | None = None) -> Iterab
 def _crops(speaker: Path, squares: Float[np.ndarray, "T 3"]) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
     for frame, square in zip(iterate_video(speaker), squares, strict=True):
         yield crop(frame, square)
-
-
-def _read_style(path: Path) -> Float[np.ndarray, "T 58"]:
-    """Coefficients of a listener. Raises `UserError` if the file holds none."""
-    try:
-        clip = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--style-clip {path} can't be read: {error}") from error
-    clip = clip[:, 0] if clip.ndim == 3 and clip.shape[1] == 1 else clip  # as in REACT2023's files
-    if clip.ndim != 2 or clip.shape[1] != NUM_COEFFICIENTS:
-        raise UserError(f"--style-clip {path} has shape {clip.shape}; give coefficients [T, {NUM_COEFFICIENTS}]")
-    return np.asarray(clip, np.float32)
-
-
-def _listen(
-    speaker: Path,
-    followed: FaceTrack,
-    sound: Float[np.ndarray, " L"],
-    num_frames: int,
-    num_reactions: int,
-    seed: int,
-    control: Control,
-    style: Float[np.ndarray, "T 58"] | None,
-) -> Float[np.ndarray, "K T 58"]:
-    """Raw coefficients of the reactions of the listener that comes with the package."""
-    listener = load_pretrained("listener", control)
-    with _bar("measuring the face", num_frames) as advance:
-        (person,) = measure(speaker, [followed], num_frames, advance)
-    seen = np.where(person.usable[:, None], person.coefficients, np.nan)
-    start = time.perf_counter()
-    coefficients = listener.generate(
-        Inputs(speaker=seen[None], audio=sound[None]),
-        num_reactions,
-        key=jax.random.key(seed),
-        style=None if style is None else np.tile(listener.style_of(style), (num_reactions, 1)),
-    )[0]
-    seconds = time.perf_counter() - start
-    print(f"{num_reactions} reaction(s) by {listener.name}, in {seconds:.1f} s with compilation")
-    return coefficients
 
 
 @contextlib.contextmanager
