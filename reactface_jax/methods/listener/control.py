@@ -69,6 +69,6 @@ def show(
     deviation: Float[Array, "*B T C"], rest: Float[Array, "*B C"], gain: Float[Array, " C"]
 ) -> Float[Array, "*B T C"]:
     """Raw coefficients of a face that rests at `rest`; expressions stay in [0, 1]."""
-    face = rest[..., None, :] + gain * deviation
+    face = rest[..., None, :] + gain.reshape((1,) * (deviation.ndim - 1) + (-1,)) * deviation
     expressions = jnp.clip(face[..., :NUM_EXPRESSION], 0.0, 1.0)
     return jnp.concatenate([expressions, face[..., NUM_EXPRESSION:]], axis=-1)

@@ -36,17 +36,17 @@ def loss(
     shape = (draws, *target.shape)
     noise = jax.random.normal(noise_key, shape)
     time = jax.random.uniform(time_key, (*shape[:-1], 1))
-    noisy = (1 - time) * noise + time * target
+    noisy = (1 - time) * noise + time * target[None]
     projected = network.apply(variables, condition, method="project")
     found = network.apply(
         variables,
         noisy,
         time,
-        projected,
-        last,
+        projected[None],
+        last[None],
         method="denoise",
     )
-    return (weight * jnp.square(found - target)).mean()
+    return (jnp.broadcast_to(weight, found.shape) * jnp.square(found - target[None])).mean()
 
 
 def draw(
@@ -86,10 +86,10 @@ def draw(
         time = step / steps
         found = network.apply(
             variables,
-            x,
-            jnp.full((1,) * len(shape), time),
+            x[None],
+            jnp.full((1,) * projected.ndim, time),
             projected,
-            last,
+            last[None],
             method="denoise",
         )
         aim = found[0] if conditions.shape[0] == 1 else found[1] + guidance * (found[0] - found[1])

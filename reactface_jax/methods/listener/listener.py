@@ -97,8 +97,8 @@ class Listener:
             speaker=jnp.zeros((batch, sizes.speaker_width)),
             own=jnp.zeros((batch, num_reactions, sizes.own_width)),
             past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components)),
-            style=drawn(self.weights.styles, style, -1),
-            rest=drawn(self.weights.rests, rest, -2),
+            style=drawn(self.weights.styles, style, _STYLE),
+            rest=drawn(self.weights.rests, rest, _REST),
             keys=keys,
             chunk=jnp.zeros((), jnp.int32),
         )
@@ -171,6 +171,8 @@ class Listener:
 
 
 _CLIPS_AT_ONCE = 32
+_STYLE, _REST = 2**32 - 1, 2**32 - 2
+"""Streams of a conversation's key; the others are its chunks' numbers."""
 
 
 class _Mode(NamedTuple):

@@ -93,12 +93,12 @@ class ListenerNetwork(nn.Module):
 
     def denoise(
         self,
-        noisy: Float[Array, "*B FR"],
-        time: Float[Array, "*B 1"],
-        projected: Float[Array, "*B P"],
-        last: Float[Array, "*B R"],
-    ) -> Float[Array, "*B FR"]:
-        """Flow matching: the chunk that a noisy one comes from, on average."""
+        noisy: Float[Array, "... FR"],
+        time: Float[Array, "... 1"],
+        projected: Float[Array, "... P"],
+        last: Float[Array, "... R"],
+    ) -> Float[Array, "... FR"]:
+        """Flow matching: the chunk that a noisy one comes from, on average. Axes of size 1 serve all."""
         return self.head(noisy, time, projected, last)
 
     def mixture(self, condition: Float[Array, "*B D"], last: Float[Array, "*B R"]) -> tuple[Array, Array, Array]:
@@ -140,7 +140,8 @@ class FlowHead(nn.Module):
 
     def __call__(self, noisy: Array, time: Array, projected: Array, last: Array) -> Array:
         """`projected` is `project` of the condition: the same for all times and noises of a chunk."""
-        angles = time * (jnp.pi * 2.0 ** jnp.arange(6) / 2)
+        octaves = 2.0 ** jnp.arange(6).reshape((1,) * (time.ndim - 1) + (6,))
+        angles = time * (jnp.pi / 2 * octaves)
         at_time = jnp.split(
             self.time(jnp.concatenate([time, jnp.sin(angles), jnp.cos(angles)], axis=-1)), self.sizes.head_blocks, -1
         )

@@ -41,7 +41,7 @@ class RunningPerson(NamedTuple):
     weight: Float[Array, " B"]
     """Frames in `power`."""
     count: Float[Array, " B"]
-    """Frames so far."""
+    """Frames so far in which the face was found."""
     last: Float[Array, "B C"]
     """The face that was seen last: it stays while the tracker has lost it."""
     loudest: Float[Array, " B"]
@@ -87,7 +87,7 @@ def _observe_frame(
     found = jnp.isfinite(face).all(-1, keepdims=True)
     face = jnp.where(found, face, person.last)
     ahead = face - person.rest
-    is_expression = jnp.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION
+    is_expression = (jnp.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION)[None]
     slow = jnp.where(is_expression, jnp.where(ahead < 0, _FALL, _RISE), _FOLLOW)
     pace = jnp.where(person.count < _FIRST, 1 / (person.count + 1), 0.0)[:, None]
     step = jnp.where(first, ahead, jnp.maximum(slow, pace) * jnp.clip(ahead, -_LARGEST, _LARGEST))
@@ -98,7 +98,7 @@ def _observe_frame(
         (1 - 1 / _MEMORY) * old + new
         for old, new in ((person.power, jnp.square(deviation)), (person.weight, jnp.ones_like(person.weight)))
     )
-    scale = jnp.sqrt((_PRIOR * jnp.square(usual_scale) + power) / (_PRIOR + weight[:, None]))
+    scale = jnp.sqrt((_PRIOR * jnp.square(usual_scale)[None] + power) / (_PRIOR + weight[:, None]))
     seen = jnp.clip(deviation / scale, -_CLIP, _CLIP)
 
     level = jax.nn.logsumexp(bands, axis=-1)
@@ -106,4 +106,4 @@ def _observe_frame(
     sound = jnp.concatenate([bands - loudest[:, None] + 3.0, (level - loudest)[:, None] + 1.5], axis=-1)
     sound = jnp.clip(0.4 * sound, -3.0, 2.0) * heard[:, None]
     features = jnp.concatenate([seen, sound, heard[:, None]], axis=-1)
-    return RunningPerson(rest, power, weight, person.count + 1, face, loudest), features
+    return RunningPerson(rest, power, weight, person.count + found[:, 0], face, loudest), features

@@ -221,7 +221,7 @@ def _loss(
 
     expected = network.apply(variables, speaker, talks, method="expectation")
     weight = jnp.tile(space.weight, chunk)
-    mean_loss = (weight * jnp.square(expected - target)).mean()
+    mean_loss = (jnp.broadcast_to(weight, target.shape) * jnp.square(expected - target)).mean()
 
     seen = (jax.random.uniform(next(keys), (batch, 1, 1)) >= config.drop_speaker).astype(jnp.float32)
     level = config.past_noise * jax.random.uniform(next(keys), (batch,)) ** 2
