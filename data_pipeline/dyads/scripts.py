@@ -66,7 +66,7 @@ def write_script(rng: np.random.Generator, num_frames: int) -> Script:
 
 def redraw(script: Script, role: int, rng: np.random.Generator) -> Script:
     """The same turns, with one person's events drawn anew: what the other one can't know of that person."""
-    own = tuple(event for turn in script.turns if turn.role == role for event in _fill(rng, turn))
+    own = tuple(event for turn in script.turns if turn.role == role for event in fill(rng, turn))
     events = (own, script.events[1]) if role == 0 else (script.events[0], own)
     return Script(script.num_frames, script.turns, events)
 
@@ -80,7 +80,7 @@ def add_silent_events(script: Script, role: int, rng: np.random.Generator) -> Sc
         event
         for turn in script.turns
         if turn.role != role
-        for event in _fill(rng, turn)
+        for event in fill(rng, turn)
         if event.kind in SILENT_KINDS and rng.random() < SILENT_SHARE
     ]
     own = tuple(sorted((*script.events[role], *silent), key=lambda event: event.start))
