@@ -39,11 +39,14 @@ class ListenerSizes:
 class ListenerTraining:
     """The optimisation."""
 
-    steps: int = 900
+    steps: int = 1800
     batch_size: int = 32
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 50
+    """Of each cycle."""
+    cycles: int = 2
+    """Of the learning rate."""
     average: float = 0.998
     """Decay of the parameters' moving average, which is what is kept."""
     draws: int = 1

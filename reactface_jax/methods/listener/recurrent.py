@@ -24,7 +24,9 @@ class Recurrent(nn.Module):
             from_hidden = hidden @ kernel
             reset, update, new = jnp.split(gates, 3, axis=-1)
             hidden_reset, hidden_update, hidden_new = jnp.split(from_hidden, 3, axis=-1)
-            candidate = jnp.tanh(new + jax.nn.sigmoid(reset + hidden_reset) * (hidden_new + jnp.broadcast_to(bias, hidden_new.shape)))
+            candidate = jnp.tanh(
+                new + jax.nn.sigmoid(reset + hidden_reset) * (hidden_new + jnp.broadcast_to(bias, hidden_new.shape))
+            )
             keep = jax.nn.sigmoid(update + hidden_update)
             hidden = (1 - keep) * candidate + keep * hidden
             return hidden, hidden

@@ -56,8 +56,13 @@ class State(NamedTuple):
 
 
 def make_optimizer(config: ListenerTraining) -> optax.GradientTransformation:
-    """AdamW with warm-up, cosine decay and clipped gradients."""
-    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, config.steps, 1e-5)
+    """AdamW with clipped gradients; each cycle warms up and decays by a cosine, from .7 of the one before."""
+    length = config.steps // config.cycles
+    rates = [
+        optax.warmup_cosine_decay_schedule(0.0, config.learning_rate * 0.7**i, config.warmup_steps, length, 1e-5)
+        for i in range(config.cycles)
+    ]
+    rate = optax.join_schedules(rates, [length * i for i in range(1, config.cycles)])
     decay = functools.partial(jax.tree.map, lambda leaf: leaf.ndim > 1)
     return optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay, mask=decay)
