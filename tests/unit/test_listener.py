@@ -210,9 +210,8 @@ def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
     read = load_weights(tmp_path / "w.safetensors")
     assert read.sizes == weights.sizes
     jax.tree.map(np.testing.assert_array_equal, read[2:], weights[2:])
-    jax.tree.map(
-        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6), read[1], weights[1]
-    )
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)
+    jax.tree.map(close, read.params, weights.params)
     (tmp_path / "text").write_text("no weights")
     for name, message in (("none", "does not exist"), ("text", "no safetensors file")):
         with pytest.raises(UserError, match=message):
