@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reactface_jax import convert, metrics, rendering
     from reactface_jax.config import Config, load_config
+    from reactface_jax.methods.pretrained import load_pretrained
     from reactface_jax.models import ReactFace, build_model
     from reactface_jax.online import stream
     from reactface_jax.online.conversation import Conversation
@@ -30,6 +31,7 @@ _HOMES = {
     "build_model": "models",
     "generate": "online.generation",
     "load_config": "config",
+    "load_pretrained": "methods.pretrained",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "convert",
     "generate",
     "load_config",
+    "load_pretrained",
     "losses",
     "metrics",
     "rendering",

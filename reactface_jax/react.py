@@ -1,8 +1,12 @@
 """Answers a real video: finds the speaker's face, generates K reactions and draws them.
 
+    reactface react --speaker clip.mp4 --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
         --renderer-weights weights/pirender --portrait me.jpg
+
+Without a checkpoint the listener that comes with the package answers (docs/does_it_react.md): it sees the speaker's
+coefficients, which MediaPipe measures.
 
 Frames of the video are decoded three times (faces, model input, answer) and never held all at once; but a model that is
 not causal takes the clip as a whole, at the model's picture size.
@@ -14,19 +18,22 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
-from rich.progress import track
+from rich.progress import Progress, track
 
 from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.extraction.people import measure
 from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
 from reactface_jax.media.face import (
+    FaceTrack,
     check_choice,
     choose,
     crop,
@@ -38,6 +45,8 @@ from reactface_jax.media.face import (
 )
 from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.video import VideoWriter, check_output_folder, expected_frames, iterate_video
+from reactface_jax.methods.listener import Control
+from reactface_jax.methods.measured_speaker import listen, read_style
 from reactface_jax.models import build_model
 from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
 from reactface_jax.ops.pixels import to_unit_range
@@ -51,13 +60,14 @@ T = TypeVar("T")
 Renderer = Literal[listener_drawers.Renderer, "none"]
 Layout = Literal["grid", "listener", "authors"]
 
+_AS_TRAINED = Control()
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
 
 
 def react(
     speaker: Path,
-    checkpoint: Path,
     out: Path,
+    checkpoint: Path | None = None,
     num_reactions: int = 3,
     face: str = "largest",
     protocol: Protocol | None = None,
@@ -72,14 +82,16 @@ def react(
     layouts: tuple[Layout, ...] | None = None,
     step: int | Literal["best"] | None = None,
     average: bool = True,
+    control: Control = _AS_TRAINED,
+    style_clip: Path | None = None,
 ) -> list[Path]:
     """Answers a speaker's video with listener faces.
 
     Args:
       speaker: a video of any size, frame rate and length that shows a face; without a sound track it counts as silent.
-      checkpoint: the run directory of a training.
       out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy. Coefficients
         are raw, [K, T, 58] at 25 fps.
+      checkpoint: the run directory of a training; the listener that comes with the package if not given.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
       protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
@@ -96,6 +108,8 @@ def react(
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
       average: take the moving average of the parameters, if the run has one.
+      control: knobs of the listener that comes with the package: amplitude, smiles, nods and others.
+      style_clip: coefficients of someone whose way of listening it takes on, an array [T, 58] (.npy).
 
     Returns:
       The files: for an mp4 that and the .npy.
@@ -104,7 +118,13 @@ def react(
       UserError: the video, the checkpoint or an option is unusable. Nothing is written then.
     """
     chosen = _check(speaker, out, num_reactions, face, renderer, portrait, renderer_weights, faceverse, layouts)
-    run = load_run(checkpoint, step, average=average)
+    if checkpoint is not None and (control != _AS_TRAINED or style_clip is not None):
+        raise UserError("--control and --style-clip are for the listener that comes with the package; leave out one")
+    if checkpoint is None and (protocol is not None or step is not None):
+        raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
+    run = None if checkpoint is None else load_run(checkpoint, step, average=average)
+    names = COEFFICIENT_NAMES if run is None else run.coefficient_names
+    style = None if style_clip is None else read_style(style_clip)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
@@ -112,21 +132,27 @@ def react(
         for name in sorted(_needed(renderer, chosen, faceverse)):
             drawn[name] = open_drawer(
                 name,
-                run.coefficient_names,
+                names,
                 portrait=portrait,
                 renderer_weights=renderer_weights,
                 portrait_size=portrait_size,
                 faceverse=faceverse,
             )
             stack.callback(drawn[name].close)
-        squares = _follow_face(speaker, face)
+        followed, num_frames = _follow_face(speaker, face)
+        squares = steady_crops(followed, num_frames)
         _tell_sound(speaker if audio is None else audio, sound, len(squares))
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
-        coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
+        if run is None:
+            with _bar("measuring the face", num_frames) as advance:
+                (person,) = measure(speaker, [followed], num_frames, advance)
+            coefficients = listen(person, sound, num_reactions, seed, control, style)
+        else:
+            coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
         stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
         stack.callback(shutil.rmtree, stage, ignore_errors=True)
         stage.mkdir(parents=True)
-        _save(stage, coefficients, run.coefficient_names)
+        _save(stage, coefficients, names)
         if chosen:
             _draw(stage, speaker, squares, sound, coefficients, drawn, renderer, chosen, labels)
         return _publish(stage, out, coefficients)
@@ -175,8 +201,8 @@ def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | N
     return needed
 
 
-def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
-    """The square around the chosen face in every frame."""
+def _follow_face(speaker: Path, which: str) -> tuple[FaceTrack, int]:
+    """The chosen face's track, and the number of frames."""
     found = find_faces(_progress(iterate_video(speaker), "finding the face", expected_frames(speaker)))
     chosen, num_frames = choose(link(found), which, str(speaker)), len(found)
     print(f"{speaker}: {num_frames / FRAME_RATE:.1f} s, {num_frames} frames at {FRAME_RATE} fps")
@@ -184,7 +210,7 @@ def _follow_face(speaker: Path, which: str) -> Float[np.ndarray, "T 3"]:
     if lost:
         longest = longest_loss(chosen, num_frames) / FRAME_RATE
         print(f"the face is lost in {lost} frames, for {longest:.1f} s at most; the crop stays where it was")
-    return steady_crops(chosen, num_frames)
+    return chosen, num_frames
 
 
 def _tell_sound(source: Path, audio: Float[np.ndarray, " L"] | None, num_frames: int) -> None:
@@ -210,6 +236,14 @@ def _progress(items: Iterable[T], what: str, total: int | None = None) -> Iterab
 def _crops(speaker: Path, squares: Float[np.ndarray, "T 3"]) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
     for frame, square in zip(iterate_video(speaker), squares, strict=True):
         yield crop(frame, square)
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal that moves by one with every call."""
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
 
 
 def _generate(

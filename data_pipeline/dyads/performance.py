@@ -8,11 +8,9 @@ from jaxtyping import Float
 from data_pipeline.dyads.listening import Answer, Gestures
 from data_pipeline.dyads.scripts import Event
 from data_pipeline.dyads.voice import Loudness
-from reactface_jax.rendering import ARKIT_NAMES
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
-POSE_NAMES = ("rotation_x", "rotation_y", "rotation_z", "translation_x", "translation_y", "translation_z")
-COEFFICIENT_NAMES = (*ARKIT_NAMES, *POSE_NAMES)
 REST_POSE = (np.pi + 0.02, 0.0, 0.0, -0.006, -0.018, 1.838)
 """Rotations (rad) and translations at rest, near REACT2023's means."""
 

@@ -16,6 +16,10 @@ TURN_FRAMES = (55, 100)
 GAP_FRAMES = (20, 30)
 """From one event's start to the next's."""
 
+SILENT_KINDS = ("smile", "brow_raise", "frown", "turn")
+SILENT_SHARE = 0.6
+"""How many of a talking person's events a silent one shows, where a script has silent events."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -58,6 +62,30 @@ def write_script(rng: np.random.Generator, num_frames: int) -> Script:
     for turn in turns:
         events[turn.role].extend(fill(rng, turn))
     return Script(num_frames, tuple(turns), (tuple(events[0]), tuple(events[1])))
+
+
+def redraw(script: Script, role: int, rng: np.random.Generator) -> Script:
+    """The same turns, with one person's events drawn anew: what the other one can't know of that person."""
+    own = tuple(event for turn in script.turns if turn.role == role for event in fill(rng, turn))
+    events = (own, script.events[1]) if role == 0 else (script.events[0], own)
+    return Script(script.num_frames, script.turns, events)
+
+
+def add_silent_events(script: Script, role: int, rng: np.random.Generator) -> Script:
+    """The same script, in which a person goes on while the other has the floor: silently, now and then.
+
+    Faces without a voice are part of every conversation; who listens answers them too.
+    """
+    silent = [
+        event
+        for turn in script.turns
+        if turn.role != role
+        for event in fill(rng, turn)
+        if event.kind in SILENT_KINDS and rng.random() < SILENT_SHARE
+    ]
+    own = tuple(sorted((*script.events[role], *silent), key=lambda event: event.start))
+    events = (own, script.events[1]) if role == 0 else (script.events[0], own)
+    return Script(script.num_frames, script.turns, events)
 
 
 def _take_turns(rng: np.random.Generator, num_frames: int) -> list[Turn]:

@@ -79,7 +79,9 @@ def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> 
     fraction = position - before
     spoken = (1 - fraction) * recording[before % len(recording)] + fraction * recording[(before + 1) % len(recording)]
     laughing = _per_sample(laugh, num_samples)
-    bursts = laughing * np.sin(np.pi * LAUGH_RATE * np.arange(num_samples) / RATE) ** 2
+    heard = np.flatnonzero(laughing)
+    bursts = np.zeros(num_samples)
+    bursts[heard] = laughing[heard] * np.sin(np.pi * LAUGH_RATE * heard / RATE) ** 2
     words = _per_sample(gain, num_samples) * (1 - np.minimum(laughing, 1)) * spoken
     breath = (LAUGH * bursts + NOISE) * rng.standard_normal(num_samples, np.float32)
     return np.clip(words + breath, -1, 1).astype(np.float32)
@@ -105,7 +107,8 @@ def _course(length: int) -> Float[np.ndarray, " n"]:
 
 def _per_sample(track: Float[np.ndarray, " n"], num_samples: int) -> Float[np.ndarray, " L"]:
     """Values at the frames' starts, with straight lines between, so that speech fades in and out within a frame."""
-    return np.interp(np.arange(num_samples) / SAMPLES_PER_FRAME, np.arange(len(track)), track)
+    within = np.arange(SAMPLES_PER_FRAME) / SAMPLES_PER_FRAME
+    return (track[:-1, None] + np.diff(track)[:, None] * within).ravel()[:num_samples]
 
 
 @cache

@@ -176,6 +176,7 @@ def main(words: list[str] | None = None) -> None:
         from reactface_jax.evaluation.attention_maps import MAX_FRAMES, attention_maps
         from reactface_jax.evaluation.page import build_page
         from reactface_jax.evaluation.page.recordings import record
+        from reactface_jax.ops.pixels import to_unit_range_on_host
 
         def recording(clip: int) -> bytes:
             speaking, listening = (shards.example(split, (clip + n) % num_clips) for n in (0, num_clips // 2))
@@ -189,7 +190,7 @@ def main(words: list[str] | None = None) -> None:
                 image_size=config.data.image_size,
             )
         )
-        video = first.video / np.float32(127.5) - 1
+        video = to_unit_range_on_host(first.video)
         maps = attention_maps(
             build_model(config.model), trained.params, video, first.audio, jax.random.key(config.eval.seed)
         )

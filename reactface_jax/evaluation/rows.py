@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from reactface_jax import metrics
 from reactface_jax.config import EvalConfig
 from reactface_jax.errors import UserError
-from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
+from reactface_jax.methods import GroundTruth, Inputs, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
 from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
 from reactface_jax.metrics.video_distance import VideoDistance
@@ -145,7 +145,7 @@ def baselines(
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
     """Names and reactions of `baseline_methods`; `num_reactions` is K, `seed` Random's."""
     for method in baseline_methods(clips, training):
-        yield method.name, method.generate(clips.speaker, num_reactions, jax.random.key(seed))
+        yield method.name, method.generate(Inputs(speaker=clips.speaker), num_reactions, key=jax.random.key(seed))
 
 
 def baseline_methods(clips: Clips, training: Float[np.ndarray, "M T2 C"] | None) -> list[Method]:

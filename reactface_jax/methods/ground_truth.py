@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Key
 
-from reactface_jax.methods.method import repeat
+from reactface_jax.methods.method import Inputs, repeat
 from reactface_jax.types import AnyArray
 
 
@@ -15,11 +15,12 @@ class GroundTruth:
 
     listener: Float[np.ndarray, "N T C"]
     name: str = "GT"
+    needs: tuple[str, ...] = ()
 
     def fit(self, training: Float[np.ndarray, "M T C"]) -> "GroundTruth":
         return self
 
     def generate(
-        self, speaker: Float[np.ndarray, "N T C"], num_reactions: int, key: Key[AnyArray, ""]
+        self, inputs: Inputs, num_reactions: int = 1, *, key: Key[AnyArray, ""]
     ) -> Float[np.ndarray, "N K T C"]:
         return repeat(self.listener, num_reactions)

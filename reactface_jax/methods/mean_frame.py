@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Key
 
 from reactface_jax.errors import UserError
-from reactface_jax.methods.method import repeat
+from reactface_jax.methods.method import Inputs, repeat, seen_speaker
 from reactface_jax.types import AnyArray
 
 
@@ -17,13 +17,14 @@ class MeanFrame:
 
     frame: Float[np.ndarray, " C"] | None = None
     name: str = "MeanFr"
+    needs: tuple[str, ...] = ("speaker",)
 
     def fit(self, training: Float[np.ndarray, "M T C"]) -> "MeanFrame":
         return dataclasses.replace(self, frame=training.mean((0, 1), dtype=np.float64).astype(np.float32))
 
     def generate(
-        self, speaker: Float[np.ndarray, "N T C"], num_reactions: int, key: Key[AnyArray, ""]
+        self, inputs: Inputs, num_reactions: int = 1, *, key: Key[AnyArray, ""]
     ) -> Float[np.ndarray, "N K T C"]:
         if self.frame is None:
             raise UserError("MeanFr has no training data; call fit first")
-        return repeat(np.broadcast_to(self.frame, speaker.shape), num_reactions)
+        return repeat(np.broadcast_to(self.frame, seen_speaker(inputs, self.name).shape), num_reactions)

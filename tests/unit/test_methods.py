@@ -6,7 +6,7 @@ import pytest
 
 from reactface_jax import metrics
 from reactface_jax.errors import UserError
-from reactface_jax.methods import GroundTruth, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
+from reactface_jax.methods import GroundTruth, Inputs, MeanFrame, MeanSequence, Mirror, RandomDraws
 
 KEY = jax.random.key(0)
 CHANNELS = 4
@@ -25,8 +25,8 @@ def speaker() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [Mirror, MeanSequence, MeanFrame, RandomDraws])
 def test_shape_and_type(kind, training, speaker):
-    method: Method = kind().fit(training)
-    reactions = method.generate(speaker, 3, KEY)
+    method = kind().fit(training)
+    reactions = method.generate(Inputs(speaker), 3, key=KEY)
     assert reactions.shape == (5, 3, 40, CHANNELS)
     assert reactions.dtype == np.float32
 
@@ -34,26 +34,28 @@ def test_shape_and_type(kind, training, speaker):
 def test_ground_truth_and_mirror_repeat_a_real_person(speaker, training):
     listener = speaker + 1
     for reactions, expected in (
-        (GroundTruth(listener).fit(training).generate(speaker, 2, KEY), listener),
-        (Mirror().fit(training).generate(speaker, 2, KEY), speaker),
+        (GroundTruth(listener).fit(training).generate(Inputs(speaker), 2, key=KEY), listener),
+        (Mirror().fit(training).generate(Inputs(speaker), 2, key=KEY), speaker),
     ):
         np.testing.assert_array_equal(reactions[:, 0], expected)
         np.testing.assert_array_equal(reactions[:, 1], expected)
 
 
 def test_means(training, speaker):
-    still = MeanFrame().fit(training).generate(speaker, 2, KEY)
+    still = MeanFrame().fit(training).generate(Inputs(speaker), 2, key=KEY)
     np.testing.assert_allclose(still[3, 1, 7], training.mean((0, 1)), rtol=1e-5)
     assert np.ptp(still, axis=2).max() == 0
-    moving = MeanSequence().fit(training).generate(speaker, 2, KEY)
+    moving = MeanSequence().fit(training).generate(Inputs(speaker), 2, key=KEY)
     np.testing.assert_allclose(moving[3, 1, :30], training.mean(0), rtol=1e-5)
     np.testing.assert_array_equal(moving[3, 1, 30:], np.tile(moving[3, 1, 29], (10, 1)))
-    np.testing.assert_array_equal(MeanSequence().fit(training).generate(speaker[:, :9], 2, KEY), moving[:, :, :9])
+    np.testing.assert_array_equal(
+        MeanSequence().fit(training).generate(Inputs(speaker[:, :9]), 2, key=KEY), moving[:, :, :9]
+    )
 
 
 def test_random_has_the_moments_of_the_training_listeners(training):
     speaker = np.zeros((20, 200, CHANNELS), np.float32)
-    reactions = RandomDraws().fit(training).generate(speaker, 4, KEY)
+    reactions = RandomDraws().fit(training).generate(Inputs(speaker), 4, key=KEY)
     np.testing.assert_allclose(reactions.mean((0, 1, 2)), training.mean((0, 1)), atol=0.01)
     np.testing.assert_allclose(reactions.std((0, 1, 2)), training.std((0, 1)), atol=0.01)
     listener = np.random.default_rng(2).standard_normal(speaker.shape).astype(np.float32)
@@ -66,11 +68,15 @@ def test_random_has_the_moments_of_the_training_listeners(training):
 
 def test_random_answers_a_clip_the_same_whatever_else_is_asked(training, speaker):
     method = RandomDraws().fit(training)
-    np.testing.assert_array_equal(method.generate(speaker, 2, KEY)[:3], method.generate(speaker[:3], 2, KEY))
-    assert (method.generate(speaker, 2, KEY) != method.generate(speaker, 2, jax.random.key(1))).any()
+    np.testing.assert_array_equal(
+        method.generate(Inputs(speaker), 2, key=KEY)[:3], method.generate(Inputs(speaker[:3]), 2, key=KEY)
+    )
+    assert (
+        method.generate(Inputs(speaker), 2, key=KEY) != method.generate(Inputs(speaker), 2, key=jax.random.key(1))
+    ).any()
 
 
 @pytest.mark.parametrize("method", [RandomDraws(), MeanSequence(), MeanFrame()])
 def test_untrained_methods_say_so(method, speaker):
     with pytest.raises(UserError, match=f"{method.name} has no training data"):
-        method.generate(speaker, 2, KEY)
+        method.generate(Inputs(speaker), 2, key=KEY)

@@ -1,0 +1,134 @@
+"""The listener against its ceilings on made conversations that it has not seen, and how fast it is.
+
+    python benchmarks/listener.py [--weights W.safetensors] [--scripts 16] [--seed 0] [--minutes 0]
+
+Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
+frames late, the listener, and the listener at temperature 0. With --minutes M: one conversation of that length, its
+figures by minute, to see whether an hour of feeding back drifts.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from reactface_jax.metrics.events import Event, answered, rises_of
+from reactface_jax.metrics.listening import while_listening
+
+from data_pipeline.dyads import Recipe, ceilings, play
+from data_pipeline.dyads.ceilings import listening
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.methods import Inputs
+from reactface_jax.methods.listener import Control, Listener, Weights, load_weights
+from reactface_jax.methods.pretrained import load_pretrained
+from reactface_jax.metrics import correlation, diversity, movement
+from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
+
+NUM_REACTIONS = 10
+DELAY = 10
+HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--scripts", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=int, default=0)
+    arguments = parser.parse_args()
+    weights = load_pretrained().weights if arguments.weights is None else load_weights(arguments.weights)
+    speed(weights)
+    if arguments.minutes:
+        hour(weights, arguments.minutes, arguments.seed)
+        return
+    recipe = Recipe(num_clips=3 * (arguments.scripts + 4), test_scripts=arguments.scripts, seed=arguments.seed)
+    test = play(recipe, "test")
+    reached = ceilings(test.conversations, num_reactions=NUM_REACTIONS, seed=arguments.seed)
+    inputs = Inputs(test.speaker, test.sound.astype(np.float32) / 32768)
+    late = np.concatenate([test.speaker[:, :1].repeat(DELAY, axis=1), test.speaker[:, :-DELAY]], axis=1)
+    key = jax.random.key(arguments.seed)
+    rows = {
+        "planted sampler": reached.sampler,
+        "planted expectation": reached.expectation,
+        "delayed mirror": late[:, None],
+        "listener": Listener(weights, Control(talks=True)).generate(inputs, NUM_REACTIONS, key=key),
+        "listener, temperature 0": Listener(weights, Control(talks=True, temperature=0)).generate(inputs, key=key),
+    }
+    print(f"{len(test.speaker)} directions of {arguments.scripts} scripts")
+    print(f"{'':24s}" + "".join(f"{heading:>10s}" for heading in HEADINGS.split()))
+    moments = correlation.moments(test.listener)
+    events = [[_event(e) for e in c.script.events[role]] for role in (0, 1) for c in test.conversations]
+    own = events[len(test.conversations) :] + events[: len(test.conversations)]
+    for name, reactions in rows.items():
+        found = answered(reactions, test.speaker, COEFFICIENT_NAMES, events, own)
+        shares = [100 * found.shares[kind].value() for kind in ("smile", "brow_raise", "frown", "turn", "emphasis")]
+        within = diversity.within_clips(reactions).mean()
+        attentive = while_listening(reactions, test.listener, test.neighbours, listening(test.conversations))
+        figures = (
+            10 * correlation.best_concordance(reactions, moments, test.neighbours).varying_channels.mean(),
+            10 * np.nanmean(attentive),
+            within,
+            diversity.variance_over_time(reactions).mean(),
+            diversity.offset_within_clips(reactions).mean() / within if within else 0.0,
+            *shares,
+            found.delay.value(),
+            found.uncalled.value(),
+            movement.border_step(reactions, weights.sizes.chunk).value(),
+            blinks(reactions),
+        )
+        print(f"{name:24s}" + "".join(f"{figure:10.4f}" for figure in figures), flush=True)
+
+
+def _event(event: object) -> Event:
+    return Event(event.kind, event.start, event.length, event.side)  # type: ignore[attr-defined]
+
+
+def blinks(reactions: Float[np.ndarray, "N K T C"]) -> float:
+    """A second."""
+    lids = reactions[..., [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("eyeBlink")]].mean(-1)
+    count = sum(len(rises_of(course, 0.5)) for course in lids.reshape(-1, lids.shape[-1]))
+    return count / (lids.size / FRAME_RATE)
+
+
+def speed(weights: Weights) -> None:
+    """Time of one step: 200 ms of three reactions."""
+    listener, frames = Listener(weights), weights.sizes.chunk
+    inputs = Inputs(np.zeros((1, frames, 58), np.float32), np.zeros((1, frames * SAMPLES_PER_FRAME), np.float32))
+    state = listener.start(3)
+    times = []
+    for _ in range(200):
+        start = time.perf_counter()
+        state, reactions = listener.step(state, inputs)
+        jax.block_until_ready(reactions)
+        times.append(time.perf_counter() - start)
+    print(f"{frames} frames of 3 reactions: {1000 * np.median(times):.2f} ms (median), sound features included")
+
+
+def hour(weights: Weights, minutes: int, seed: int) -> None:
+    """One conversation, piece by piece with one state; how much its first and last minutes answer and move."""
+    listener = Listener(weights, Control(talks=True))
+    state = listener.start(3, jax.random.key(seed))
+    recipe = Recipe(num_clips=3 * minutes, takes=1, test_scripts=minutes, seconds=60.0, seed=seed)
+    test = play(recipe, "test")
+    print("minute, answered smiles (%), FRVar, mean |rotation_x - rest|, blinks a second")
+    for minute in range(minutes):
+        piece = slice(minute, minute + 1)
+        inputs = Inputs(test.speaker[piece], test.sound[piece].astype(np.float32) / 32768)
+        state, reactions = listener.step(state, inputs)
+        reactions = np.asarray(reactions)
+        script = test.conversations[minute].script
+        events, own = ([[_event(e) for e in script.events[role]]] for role in (0, 1))
+        found = answered(reactions, test.speaker[piece], COEFFICIENT_NAMES, events, own)
+        pitch = np.abs(reactions[..., 52] - np.asarray(state.rest)[..., None, 52]).mean()
+        variance = diversity.variance_over_time(reactions).mean()
+        print(
+            f"{minute + 1:3d} {100 * found.shares['smile'].value():6.1f} {variance:8.4f} {pitch:8.4f} "
+            f"{blinks(reactions):6.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

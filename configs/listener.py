@@ -1,0 +1,18 @@
+"""The listener that comes with the package, trained on made conversations without pictures.
+
+Command:   python train.py --config configs/listener.py --workdir runs/listener
+Hardware:  2 CPU cores.
+Time:      docs/does_it_react.md has the log.
+Expected:  docs/does_it_react.md: above every other row in FRCorr while listening; weights of 4 MB.
+
+From a shard set of REACT2023, MARS or Seamless: add --data.dir SHARDS, and --model.components 40 or more, since real
+faces move in more ways than made ones.
+"""
+
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerData, ListenerSizes, ListenerTraining
+
+config = ListenerConfig(
+    model=ListenerSizes(),
+    train=ListenerTraining(steps=1800, batch_size=32),
+    data=ListenerData(scripts=1400, seed=100),
+)

@@ -1,0 +1,258 @@
+"""The listener as a method: answers clips and streams, K reactions at once."""
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from reactface_jax.errors import UserError
+from reactface_jax.methods.listener import drawing, speaker_features
+from reactface_jax.methods.listener.control import Control, gains, show
+from reactface_jax.methods.listener.motion_space import in_chunks, rest_of
+from reactface_jax.methods.listener.network import ListenerNetwork
+from reactface_jax.methods.listener.sound import NUM_BANDS, log_mel
+from reactface_jax.methods.listener.speaker_features import RunningPerson
+from reactface_jax.methods.listener.weights import Weights
+from reactface_jax.methods.method import Inputs
+from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
+
+
+class ListenerState(NamedTuple):
+    """B conversations with K reactions each, of constant size."""
+
+    person: RunningPerson
+    speaker: Float[Array, "B H"]
+    own: Float[Array, "B K H"]
+    past: Float[Array, "B K FR"]
+    """The own chunk before the next one."""
+    style: Float[Array, "B K Z"]
+    rest: Float[Array, "B K C"]
+    keys: Key[Array, " B"]
+    chunk: Int[Array, ""]
+    """Chunks that were answered."""
+
+
+_AS_TRAINED = Control()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A streaming, generative listener; see docs/does_it_react.md."""
+
+    weights: Weights
+    control: Control = _AS_TRAINED
+    steps: int = 6
+    """Of the flow, for each chunk."""
+    name: str = "Listener"
+    needs: tuple[str, ...] = ("speaker", "audio")
+
+    @property
+    def chunk(self) -> int:
+        """Frames that a step takes and answers."""
+        return self.weights.sizes.chunk
+
+    def start(
+        self,
+        num_reactions: int = 1,
+        key: Key[Array, ""] | None = None,
+        *,
+        batch_size: int = 1,
+        style: Float[AnyArray, "K Z"] | None = None,
+        rest: Float[AnyArray, "K C"] | None = None,
+    ) -> ListenerState:
+        """Conversations that have not begun.
+
+        Args:
+            num_reactions: K.
+            key: of all randomness; seed 0 if not given.
+            batch_size: B.
+            style: how each reaction listens, from `style_of`; drawn from the training's listeners if not given.
+            rest: the faces at rest; drawn likewise.
+        """
+        keys = jax.random.split(jax.random.key(0) if key is None else key, batch_size)
+        return self._start(keys, num_reactions, style, rest)
+
+    def _start(
+        self,
+        keys: Key[Array, " B"],
+        num_reactions: int,
+        style: Float[AnyArray, "K Z"] | None = None,
+        rest: Float[AnyArray, "K C"] | None = None,
+    ) -> ListenerState:
+        batch, sizes = len(keys), self.weights.sizes
+
+        def drawn(table: np.ndarray, given: AnyArray | None, stream: int) -> Array:
+            if given is not None:
+                return jnp.broadcast_to(jnp.asarray(given), (batch, num_reactions, table.shape[-1]))
+            streams = jax.vmap(jax.random.fold_in, (0, None))(keys, stream)
+            rows = jax.vmap(lambda key: jax.random.randint(key, (num_reactions,), 0, len(table)))(streams)
+            return jnp.asarray(table)[rows]
+
+        return ListenerState(
+            person=speaker_features.start(batch),
+            speaker=jnp.zeros((batch, sizes.speaker_width)),
+            own=jnp.zeros((batch, num_reactions, sizes.own_width)),
+            past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components)),
+            style=drawn(self.weights.styles, style, _STYLE),
+            rest=drawn(self.weights.rests, rest, _REST),
+            keys=keys,
+            chunk=jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, state: ListenerState, inputs: Inputs) -> tuple[ListenerState, Float[Array, "B K F C"]]:
+        """Answers the next frames: F is a whole number of chunks, and so are the coefficients that come back.
+
+        Raises `UserError` if the inputs have another number of frames, or no coefficients of the speaker.
+        """
+        coefficients, bands, heard = self._inputs(inputs)
+        if coefficients.shape[1] % self.chunk:
+            raise UserError(f"a step takes whole chunks of {self.chunk} frames, got {coefficients.shape[1]} frames")
+        return self._run(state, coefficients, bands, heard)
+
+    def generate(
+        self,
+        inputs: Inputs,
+        num_reactions: int = 1,
+        *,
+        key: Key[Array, ""],
+        style: Float[AnyArray, "K Z"] | None = None,
+        rest: Float[AnyArray, "K C"] | None = None,
+    ) -> Float[np.ndarray, "N K T C"]:
+        """K reactions to each clip; a clip's depend on the key and its row only, and are those of a stream."""
+        coefficients, bands, heard = self._inputs(inputs)
+        num_clips, num_frames, _ = coefficients.shape
+        missing = -num_frames % self.chunk
+        coefficients = np.pad(coefficients, ((0, 0), (0, missing), (0, 0)), mode="edge")
+        bands = np.pad(bands, ((0, 0), (0, missing), (0, 0)), mode="edge")
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(num_clips))
+        answers = []
+        for first in range(0, num_clips, _CLIPS_AT_ONCE):
+            rows = slice(first, first + _CLIPS_AT_ONCE)
+            state = self._start(keys[rows], num_reactions, style, rest)
+            _, reactions = self._run(state, coefficients[rows], bands[rows], heard[rows])
+            answers.append(np.asarray(reactions, np.float32)[:, :, :num_frames])
+        return np.concatenate(answers)
+
+    def style_of(self, clip: Float[np.ndarray, "T C"]) -> Float[Array, " Z"]:
+        """How the person in a clip listens, for `start` and `generate`."""
+        if len(clip) < self.chunk:
+            raise UserError(f"a style needs a clip of at least {self.chunk} frames, got {len(clip)}")
+        space = self.weights.space
+        chunks = in_chunks(jnp.asarray((clip - rest_of(clip)) @ space.encode)[None], self.chunk)
+        network = ListenerNetwork(self.weights.sizes)
+        return network.apply({"params": self.weights.params}, chunks, method="style")[0]
+
+    def _inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if inputs.speaker is None:
+            raise UserError("the listener needs the speaker's coefficients; extract them from the video first")
+        coefficients = np.asarray(inputs.speaker, np.float32)
+        shape = (*coefficients.shape[:2], NUM_BANDS)
+        if inputs.audio is None:
+            return coefficients, np.zeros(shape, np.float32), np.zeros(len(coefficients), np.float32)
+        audio = np.asarray(inputs.audio)
+        if audio.shape != (shape[0], shape[1] * SAMPLES_PER_FRAME):
+            raise UserError(
+                f"audio has shape {audio.shape}, but {shape[1]} frames need {(shape[0], shape[1] * SAMPLES_PER_FRAME)}"
+            )
+        return coefficients, log_mel(audio), np.ones(len(coefficients), np.float32)
+
+    def _run(
+        self, state: ListenerState, coefficients: AnyArray, bands: AnyArray, heard: AnyArray
+    ) -> tuple[ListenerState, Array]:
+        control = self.control.checked()
+        mode = _Mode(self.weights.sizes, self.steps, control.temperature == 0, control.guidance != 1)
+        knobs = _Knobs(control.temperature, control.guidance, float(control.talks), gains(control))
+        weights = (self.weights.params, self.weights.space)
+        return _answer(mode, weights, knobs, state, jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
+
+
+_CLIPS_AT_ONCE = 32
+_STYLE, _REST = 2**32 - 1, 2**32 - 2
+"""Streams of a conversation's key; the others are its chunks' numbers."""
+
+
+class _Mode(NamedTuple):
+    """What the compiled program depends on."""
+
+    sizes: object
+    steps: int
+    expects: bool
+    guided: bool
+
+
+class _Knobs(NamedTuple):
+    temperature: float
+    guidance: float
+    talks: float
+    gain: Float[np.ndarray, " C"]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(
+    mode: _Mode,
+    weights: tuple,
+    knobs: _Knobs,
+    state: ListenerState,
+    coefficients: Float[Array, "B T C"],
+    bands: Float[Array, "B T F"],
+    heard: Float[Array, " B"],
+) -> tuple[ListenerState, Float[Array, "B K T C"]]:
+    """Any number of chunks; one after the other where the own past matters."""
+    params, space = weights
+    sizes = mode.sizes
+    network, variables = ListenerNetwork(sizes), {"params": params}
+    batch, num_reactions = state.past.shape[:2]
+    person, features = speaker_features.observe(state.person, coefficients, bands, heard, space.scale)
+    seen, speaker = network.apply(variables, features, state.speaker, method="speaker")
+    talks = jnp.full(batch, knobs.talks)
+    if mode.expects:
+        chunks = network.apply(variables, seen, talks, method="expectation")
+        chunks = jnp.broadcast_to(chunks[:, None], (batch, num_reactions, *chunks.shape[1:]))
+        own, past = state.own, chunks[:, :, -1]
+    else:
+
+        def next_chunk(carry: tuple, seen: Array) -> tuple[tuple, Array]:
+            own, past, number = carry
+            both = jnp.stack([seen, jnp.zeros_like(seen)]) if mode.guided else seen[None]
+
+            def condition(seen: Array) -> tuple[Array, Array]:
+                return network.apply(
+                    variables,
+                    seen[:, None, None],
+                    past[:, :, None],
+                    own,
+                    state.style,
+                    talks,
+                    jnp.zeros(batch),
+                    method="condition",
+                )
+
+            conditions, owns = jax.vmap(condition)(both)
+            keys = jax.vmap(jax.random.fold_in, (0, None))(state.keys, number)
+
+            def draw(key: Array, conditions: Array, past: Array) -> Array:
+                return drawing.draw(
+                    network,
+                    params,
+                    key,
+                    conditions[:, :, 0],
+                    past[:, -sizes.components :],
+                    knobs.temperature,
+                    knobs.guidance,
+                    mode.steps,
+                )
+
+            chunk = jax.vmap(draw, (0, 1, 0))(keys, conditions, past)
+            return (owns[0], chunk, number + 1), chunk
+
+        begin = (state.own, state.past, state.chunk)
+        (own, past, _), chunks = jax.lax.scan(next_chunk, begin, jnp.moveaxis(seen, 1, 0))
+        chunks = jnp.moveaxis(chunks, 0, 2)  # B K N FR
+    frames = chunks.reshape(batch, num_reactions, -1, sizes.components)
+    reactions = show(frames @ space.decode, state.rest, knobs.gain)
+    number = state.chunk + seen.shape[1]
+    return state._replace(person=person, speaker=speaker, own=own, past=past, chunk=number), reactions

@@ -1,0 +1,266 @@
+"""Trains the listener on speakers with several appropriate listeners each (one to many)."""
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+from reactface_jax.files import replacing
+from reactface_jax.methods.listener import drawing, motion_space, speaker_features
+from reactface_jax.methods.listener.augmentation import augment
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
+from reactface_jax.methods.listener.motion_space import MotionSpace, in_chunks
+from reactface_jax.methods.listener.network import ListenerNetwork
+from reactface_jax.methods.listener.weights import Weights, save_weights
+
+
+class ListeningData(NamedTuple):
+    """Directions of conversations, each with a speaker in one or more forms and listeners who answer one of them."""
+
+    speaker: Shaped[np.ndarray, "N V T C"]
+    """Raw coefficients."""
+    sound: Shaped[np.ndarray, "N T F"]
+    """Log-mel energies (sound.py)."""
+    listener: Shaped[np.ndarray, "N M T C"]
+    person: Int[np.ndarray, "N M"]
+    """Who listens: clips of the same number are of the same person, or of the same style."""
+    form: Int[np.ndarray, " M"]
+    """Which form of the speaker each listener answers."""
+    talks: Int[np.ndarray, " M"]
+    """1 where the listener takes the floor at times."""
+
+
+class Rows(NamedTuple):
+    """Which clips a step sees. S steps."""
+
+    direction: Int[Array, "S B"]
+    listener: Int[Array, "S B"]
+    style_direction: Int[Array, "S B"]
+    style_listener: Int[Array, "S B"]
+
+
+class State(NamedTuple):
+    """All that changes."""
+
+    params: PyTree
+    average: PyTree
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+def make_optimizer(config: ListenerTraining) -> optax.GradientTransformation:
+    """AdamW with clipped gradients; each cycle warms up and decays by a cosine, from .7 of the one before."""
+    length = config.steps // config.cycles
+    rates = [
+        optax.warmup_cosine_decay_schedule(0.0, config.learning_rate * 0.7**i, config.warmup_steps, length, 1e-5)
+        for i in range(config.cycles)
+    ]
+    rate = optax.join_schedules(rates, [length * i for i in range(1, config.cycles)])
+    decay = functools.partial(jax.tree.map, lambda leaf: leaf.ndim > 1)
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay, mask=decay)
+    )
+
+
+def rows(data: ListeningData, config: ListenerTraining, start: int, count: int) -> Rows:
+    """Random clips; a step's depend on the seed and its number only."""
+    directions, listeners = data.person.shape
+    people = {int(p): np.argwhere(data.person == p) for p in np.unique(data.person)}
+    chosen = []
+    for step in range(start, start + count):
+        rng = np.random.default_rng((config.seed, step))
+        n, m = rng.integers(directions, size=config.batch_size), rng.integers(listeners, size=config.batch_size)
+        alike = [people[int(p)] for p in data.person[n, m]]
+        style = np.stack([group[rng.integers(len(group))] for group in alike], axis=1)
+        chosen.append((n, m, *style))
+    return Rows(*(jnp.asarray(np.stack(part).astype(np.int32)) for part in zip(*chosen, strict=True)))
+
+
+def fit_space(
+    data: ListeningData, components: int, clips: int = 2000
+) -> tuple[MotionSpace, Float[np.ndarray, "N M C"]]:
+    """The motion space of the listeners, and each of them at rest."""
+    rests = np.stack([motion_space.rest_of(part.astype(np.float32)) for part in data.listener])
+    flat = data.listener.reshape(-1, *data.listener.shape[2:])
+    some = np.random.default_rng(0).permutation(len(flat))[:clips]
+    deviations = flat[some].astype(np.float32) - rests.reshape(-1, rests.shape[-1])[some, None]
+    return motion_space.fit(deviations.reshape(-1, deviations.shape[-1]), components), rests
+
+
+def train(
+    config: ListenerConfig,
+    data: ListeningData,
+    out: Path,
+    report: Callable[[str], None] = print,
+    block: int = 50,
+    stop_after: int | None = None,
+) -> Path:
+    """Trains, or goes on where an interrupted training stopped.
+
+    Args:
+        config: sizes and optimisation.
+        data: to learn from.
+        out: folder of the weights (listener.safetensors) and of the training's own state.
+        report: takes a line of the log.
+        block: steps compiled together, between lines of the log.
+        stop_after: stops after this step (to go on later).
+
+    Returns:
+        The weights' file.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    space, rests = fit_space(data, config.model.components)
+    network = ListenerNetwork(config.model)
+    optimizer = make_optimizer(config.train)
+    state = init(config, network, optimizer)
+    saved = out / "training_state.npz"
+    if saved.is_file():
+        state = _restore(saved, state)
+        report(f"goes on from step {int(state.step)}")
+    arrays = jax.tree.map(jnp.asarray, (data, rests, space))
+    run = jax.jit(functools.partial(_steps, network, optimizer, config.train), donate_argnums=0)
+    started, first = time.perf_counter(), int(state.step)
+    last = min(config.train.steps, stop_after or config.train.steps)
+    while (step := int(state.step)) < last:
+        count = min(block, last - step)
+        state, losses = run(state, rows(data, config.train, step, count), *arrays)
+        step += count
+        values = ", ".join(f"{name} {float(value.mean()):.4f}" for name, value in losses.items())
+        seconds = time.perf_counter() - started
+        report(f"step {step}: {values}, {seconds:.0f} s, {(step - first) / seconds:.1f} steps a second")
+        if step % (4 * block) == 0 or step == last:
+            _save(saved, state)
+            save_weights(out / "listener.safetensors", finish(config, network, state, data, rests, space))
+    return out / "listener.safetensors"
+
+
+def init(config: ListenerConfig, network: ListenerNetwork, optimizer: optax.GradientTransformation) -> State:
+    """The state before the first step."""
+    sizes = config.model
+    features = jnp.zeros((1, sizes.chunk, speaker_features.NUM_FEATURES))
+    past = jnp.zeros((1, 1, sizes.chunk * sizes.components))
+    last = jnp.zeros((1, 1, sizes.components))
+    params = network.init(jax.random.key(config.train.seed), features, past, last, method="everything")["params"]
+    return State(params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+def finish(
+    config: ListenerConfig,
+    network: ListenerNetwork,
+    state: State,
+    data: ListeningData,
+    rests: Float[np.ndarray, "N M C"],
+    space: MotionSpace,
+) -> Weights:
+    """What is kept of a training: averaged parameters, the motion space, some styles and some faces at rest."""
+    rng = np.random.default_rng(config.train.seed)
+    some = (
+        rng.integers(data.person.shape[0], size=config.model.num_styles),
+        rng.integers(data.person.shape[1], size=config.model.num_styles),
+    )
+    clips = data.listener[some].astype(np.float32) - rests[some][:, None]
+    chunks = in_chunks(jnp.asarray(clips @ space.encode), config.model.chunk)
+    styles = network.apply({"params": state.average}, chunks, method="style")
+    return Weights(config.model, state.average, space, np.asarray(styles), rests[some])
+
+
+def _steps(
+    network: ListenerNetwork,
+    optimizer: optax.GradientTransformation,
+    config: ListenerTraining,
+    state: State,
+    rows: Rows,
+    data: ListeningData,
+    rests: Array,
+    space: MotionSpace,
+) -> tuple[State, dict[str, Array]]:
+    def step(state: State, rows: Rows) -> tuple[State, dict[str, Array]]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        loss = functools.partial(_loss, network, config)
+        (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, key, rows, data, rests, space)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        keep = jnp.minimum(config.average, (1 + state.step) / (10 + state.step))
+        average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.average, params)
+        return State(params, average, optimizer_state, state.step + 1), parts
+
+    return jax.lax.scan(step, state, rows)
+
+
+def _loss(
+    network: ListenerNetwork,
+    config: ListenerTraining,
+    params: PyTree,
+    key: Array,
+    rows: Rows,
+    data: ListeningData,
+    rests: Array,
+    space: MotionSpace,
+) -> tuple[Array, dict[str, Array]]:
+    variables, chunk = {"params": params}, network.sizes.chunk
+    keys = iter(jax.random.split(key, 8))
+    batch = rows.direction.shape[0]
+    coefficients = data.speaker[rows.direction, data.form[rows.listener]].astype(jnp.float32)
+    bands = data.sound[rows.direction].astype(jnp.float32)
+    coefficients, bands = augment(next(keys), coefficients, bands)
+    heard = (jax.random.uniform(next(keys), (batch,)) >= config.drop_sound).astype(jnp.float32)
+    frames = coefficients.shape[1] // chunk * chunk
+    _, features = speaker_features.observe(
+        speaker_features.start(batch), coefficients[:, :frames], bands[:, :frames], heard, space.scale
+    )
+    features = jax.lax.stop_gradient(features)
+    talks = data.talks[rows.listener].astype(jnp.float32)
+    speaker, _ = network.apply(variables, features, network.start_speaker(batch), method="speaker")
+    target = _chunks(data, rests, space, rows.direction, rows.listener, chunk)  # B N FR
+    style = network.apply(
+        variables, _chunks(data, rests, space, rows.style_direction, rows.style_listener, chunk), method="style"
+    )
+    style = style + 0.1 * jax.random.normal(next(keys), style.shape)
+
+    expected = network.apply(variables, speaker, talks, method="expectation")
+    weight = jnp.tile(space.weight, chunk)
+    mean_loss = (jnp.broadcast_to(weight, target.shape) * jnp.square(expected - target)).mean()
+
+    seen = (jax.random.uniform(next(keys), (batch, 1, 1)) >= config.drop_speaker).astype(jnp.float32)
+    level = config.past_noise * jax.random.uniform(next(keys), (batch,)) ** 2
+    past = jnp.pad(target, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    past = past + level[:, None, None] * jax.random.normal(next(keys), past.shape)
+    condition, _ = network.apply(
+        variables,
+        (speaker * seen)[:, None],
+        past[:, None],
+        network.start_own(batch, 1),
+        style[:, None],
+        talks,
+        level,
+        method="condition",
+    )
+    last = past[:, None, :, -network.sizes.components :]
+    draw_loss = drawing.loss(network, params, next(keys), target[:, None], condition, last, weight, config.draws)
+    return draw_loss + 0.5 * mean_loss, {"draw": draw_loss, "mean": mean_loss}
+
+
+def _chunks(
+    data: ListeningData, rests: Array, space: MotionSpace, direction: Array, listener: Array, chunk: int
+) -> Float[Array, "B N FR"]:
+    clip = data.listener[direction, listener].astype(jnp.float32)
+    return in_chunks((clip - rests[direction, listener][:, None]) @ space.encode, chunk)
+
+
+def _save(path: Path, state: State) -> None:
+    leaves = jax.tree.leaves(state)
+    with replacing(path) as file:
+        np.savez(file, *(np.asarray(leaf) for leaf in leaves))
+
+
+def _restore(path: Path, like: State) -> State:
+    with np.load(path, allow_pickle=False) as file:
+        leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)

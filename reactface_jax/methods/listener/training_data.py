@@ -1,0 +1,70 @@
+"""What the listener learns from: made conversations, or the clips of a shard set."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from reactface_jax.errors import UserError
+from reactface_jax.methods.listener.config import ListenerData
+from reactface_jax.methods.listener.sound import log_mel
+from reactface_jax.methods.listener.training import ListeningData
+
+
+def listening_data(config: ListenerData) -> ListeningData:
+    """Plays or reads what a configuration names. Raises `UserError` if the shard set can't be read."""
+    if config.dir:
+        # By name: this package does not depend on the one that reads data.
+        shards = importlib.import_module("data_pipeline.loader").open_shards(config.dir)
+        return of_shards(shards, config)
+    pairs = importlib.import_module("data_pipeline.dyads.listening_pairs")
+    cache = Path(config.cache) if config.cache else None
+    made = pairs.make_pairs(config.scripts, config.seconds, config.seed, config.workers, cache)
+    return ListeningData(*made, form=pairs.FORM, talks=pairs.TALKS)
+
+
+def of_shards(shards: Any, config: ListenerData) -> ListeningData:
+    """The training split of a shard set, each clip with its own listener and others that are appropriate.
+
+    Args:
+        shards: a `data_pipeline.loader.ShardSet`.
+        config: length of the clips, which are cut to it, and the number of neighbours.
+    """
+    speaker, listener = shards.coefficients("train")
+    frames = min(speaker.shape[1], round(config.seconds * 25))
+    sounds: list[np.ndarray] = [np.zeros(0)] * len(speaker)
+    for batch in shards.clip_batches("train", batch_size=8, num_frames=frames, image_size=32):
+        for row, sound in zip(batch.clip, log_mel(batch.audio), strict=True):
+            if row >= 0:
+                sounds[int(row)] = sound
+    if any(len(sound) == 0 for sound in sounds):
+        raise UserError(f"{config.dir} did not deliver all training clips; write the shards again")
+    chosen = choose_neighbours(shards.appropriateness("train"), config.neighbours, config.seed)
+    # A clip's name is its speaker's; who listens in it speaks in the clip with the roles swapped.
+    names = np.roll([_person(name) for name in shards.clip_ids("train")], len(speaker) // 2)
+    people = np.unique(names, return_inverse=True)[1]
+    return ListeningData(
+        speaker=speaker[:, None, :frames].astype(np.float16),
+        sound=np.stack(sounds).astype(np.float16),
+        listener=listener[chosen, :frames].astype(np.float16),
+        person=people[chosen].astype(np.int32),
+        form=np.zeros(config.neighbours, np.int32),
+        talks=np.ones(config.neighbours, np.int32),
+    )
+
+
+def choose_neighbours(appropriate: Bool[np.ndarray, "N N"], count: int, seed: int) -> np.ndarray:
+    """[N, count] rows of appropriate reactions: the own first, then others at random, some again if there are few."""
+    rng = np.random.default_rng(seed)
+    chosen = np.empty((len(appropriate), count), np.int64)
+    for row, marked in enumerate(np.asarray(appropriate, bool)):
+        others = rng.permutation(np.flatnonzero(marked & (np.arange(len(marked)) != row)))
+        chosen[row] = np.resize(np.concatenate([[row], others]), count)
+    return chosen
+
+
+def _person(clip_id: str) -> str:
+    """Who listens in a clip: its session and seat."""
+    return clip_id.rpartition("/")[0]

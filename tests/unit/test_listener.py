@@ -1,0 +1,240 @@
+"""The listener: what it sees, how it answers, what its knobs do, how it learns."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.methods import Inputs, StreamingMethod
+from reactface_jax.methods.listener import Control, Listener, Weights, load_weights, motion_space, save_weights
+from reactface_jax.methods.listener import speaker_features as features
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
+from reactface_jax.methods.listener.network import ListenerNetwork
+from reactface_jax.methods.listener.sound import NUM_BANDS, log_mel
+from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
+from reactface_jax.types import SAMPLES_PER_FRAME
+
+KEY = jax.random.key(3)
+SIZES = ListenerSizes(
+    components=5, speaker_width=8, own_width=6, style_width=3, head_width=8, head_blocks=1, num_styles=4
+)
+TRAINING = ListenerTraining(steps=4, warmup_steps=1, cycles=1, batch_size=3)
+
+
+def smooth(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """People whose faces move: expressions in [0, 1], a head near its rest."""
+    noise = np.cumsum(rng.normal(size=(*shape, 58)), axis=-2) * 0.05
+    noise[..., :52] = np.clip(np.abs(noise[..., :52]), 0, 1)
+    noise[..., 52:] += [3.1, 0, 0, 0, 0, 1.8]
+    return noise.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def data() -> ListeningData:
+    rng = np.random.default_rng(0)
+    return ListeningData(
+        speaker=smooth(rng, 4, 2, 40),
+        sound=rng.normal(size=(4, 40, NUM_BANDS)).astype(np.float32),
+        listener=smooth(rng, 4, 3, 40),
+        person=rng.integers(2, size=(4, 3)).astype(np.int32),
+        form=np.array([0, 0, 1]),
+        talks=np.array([1, 1, 0]),
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(data) -> Weights:
+    space, rests = fit_space(data, SIZES.components)
+    config, network = ListenerConfig(SIZES, TRAINING), ListenerNetwork(SIZES)
+    return finish(config, network, init(config, network, make_optimizer(TRAINING)), data, rests, space)
+
+
+@pytest.fixture(scope="module")
+def inputs(data) -> Inputs:
+    sound = np.random.default_rng(1).normal(size=(4, 40 * SAMPLES_PER_FRAME)).astype(np.float32)
+    return Inputs(speaker=data.speaker[:, 0], audio=sound)
+
+
+def cut(inputs: Inputs, start: int, stop: int) -> Inputs:
+    assert inputs.audio is not None
+    return Inputs(inputs.speaker[:, start:stop], inputs.audio[:, start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME])
+
+
+def test_a_stream_gives_the_clips_reactions(weights, inputs):
+    listener = Listener(weights)
+    assert isinstance(listener, StreamingMethod)
+    one = Inputs(inputs.speaker[:1], inputs.audio[:1])
+    whole = listener.generate(one, 2, key=KEY)
+    assert whole.shape == (1, 2, 40, 58)
+    state = listener._start(jax.random.fold_in(KEY, 0)[None], 2)
+    pieces = []
+    for start, stop in ((0, 5), (5, 20), (20, 40)):
+        state, piece = listener.step(state, cut(one, start, stop))
+        pieces.append(piece)
+    np.testing.assert_allclose(np.concatenate(pieces, axis=2), whole, atol=1e-5)
+
+
+def test_what_comes_later_changes_nothing_before(weights, inputs):
+    listener = Listener(weights)
+    changed = np.array(inputs.speaker)
+    changed[:, 25:] += 0.3
+    before = listener.generate(inputs, 2, key=KEY)
+    after = listener.generate(inputs._replace(speaker=changed), 2, key=KEY)
+    np.testing.assert_array_equal(before[:, :, :25], after[:, :, :25])
+    assert (before[:, :, 25:30] != after[:, :, 25:30]).any()
+
+
+def test_a_clip_is_answered_the_same_whatever_else_is_asked_and_any_length_is(weights, inputs):
+    listener = Listener(weights)
+    reactions = listener.generate(inputs, 2, key=KEY)
+    first = Inputs(inputs.speaker[:1], inputs.audio[:1])
+    np.testing.assert_allclose(listener.generate(first, 2, key=KEY)[0], reactions[0], atol=1e-5)
+    assert (reactions[0, 0] != reactions[0, 1]).any()
+    assert (listener.generate(first, 2, key=jax.random.key(4)) != reactions[:1]).any()
+    assert listener.generate(cut(first, 0, 33), 1, key=KEY).shape == (1, 1, 33, 58)
+
+
+def test_temperature_zero_is_one_reaction(weights, inputs):
+    expected = Listener(weights, Control(temperature=0)).generate(
+        inputs, 2, key=KEY, rest=np.zeros((2, 58), np.float32)
+    )
+    np.testing.assert_array_equal(expected[:, 0], expected[:, 1])
+
+
+def test_knobs_act_in_one_direction(weights, inputs):
+    def spread(channels: list[int], **knobs: float) -> float:
+        rest = np.full((1, 58), 0.5, np.float32)  # away from the limits of the weights
+        small = weights._replace(space=weights.space._replace(decode=0.1 * weights.space.decode))
+        answer = Listener(small, Control(**knobs)).generate(inputs, 1, key=KEY, rest=rest)
+        return float(answer[..., channels].std(axis=2).mean())
+
+    every = [i for i in range(52) if "Blink" not in COEFFICIENT_NAMES[i]]
+    smiles = [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("mouthSmile")]
+    blinks = [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("eyeBlink")]
+    amplitudes = [spread(every, amplitude=a) for a in (0, 0.5, 1, 1.5)]
+    assert amplitudes[0] < 1e-3
+    assert amplitudes == sorted(set(amplitudes))
+    assert spread(blinks, amplitude=0) > 1e-3 > spread(blinks, amplitude=0, blinks=False)
+    for channels, knob in ((smiles, "smiles"), ([52], "nods")):
+        spreads = [spread(channels, **{knob: value}) for value in (-1, -0.5, 0, 1)]
+        assert spreads == sorted(set(spreads))
+
+
+def test_guidance_of_one_is_none(weights, inputs):
+    plain = Listener(weights).generate(inputs, 1, key=KEY)
+    np.testing.assert_allclose(
+        Listener(weights, Control(guidance=1 + 1e-6)).generate(inputs, 1, key=KEY), plain, atol=1e-3
+    )
+    assert (Listener(weights, Control(guidance=2)).generate(inputs, 1, key=KEY) != plain).any()
+
+
+def test_style_is_that_of_a_clip(weights, inputs, data):
+    listener = Listener(weights)
+    style = listener.style_of(data.listener[0, 0])
+    assert style.shape == (SIZES.style_width,)
+    assert np.abs(style).max() <= 1
+    taken = listener.generate(inputs, 1, key=KEY, style=style[None])
+    other = listener.generate(inputs, 1, key=KEY, style=-style[None])
+    assert (taken != other).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda w, i: Listener(w, Control(amplitude=1.6)).generate(i, 1, key=KEY), "amplitude 1.6 is out of range"),
+        (lambda w, i: Listener(w).generate(Inputs(audio=i.audio), 1, key=KEY), "needs the speaker's coefficients"),
+        (lambda w, i: Listener(w).generate(i._replace(audio=i.audio[:, 1:]), 1, key=KEY), "audio has shape"),
+        (lambda w, i: Listener(w).step(Listener(w).start(), cut(i, 0, 7)), "whole chunks of 5 frames, got 7"),
+        (lambda w, i: Listener(w).style_of(i.speaker[0, :3]), "at least 5 frames, got 3"),
+        (lambda w, i: ListenerSizes(chunk=9), "between 1 and 8"),
+    ],
+)
+def test_mistakes_are_named(weights, inputs, call, message):
+    with pytest.raises(UserError, match=message):
+        call(weights, inputs)
+
+
+def test_rest_and_place_of_a_person_do_not_matter(data):
+    scale = jnp.full(58, 0.1)
+    face, sound, heard = data.speaker[:, 0], data.sound, np.ones(4)
+
+    def seen(face: np.ndarray, sound: np.ndarray) -> np.ndarray:
+        return np.asarray(features.observe(features.start(4), face, sound, heard, scale)[1])
+
+    moved = face + np.linspace(-0.2, 0.4, 58, dtype=np.float32)
+    np.testing.assert_allclose(seen(moved, sound + 3), seen(face, sound), atol=1e-3)
+
+
+def test_a_trackers_jump_and_loss_change_the_rest_little():
+    scale, heard, silent = jnp.full(58, 0.1), np.ones(1), np.zeros((1, 60, NUM_BANDS))
+    face = np.full((1, 60, 58), 0.2, np.float32)
+    face[:, 30] = 5.0
+    face[:, 40:44] = np.nan
+    person, seen = features.observe(features.start(1), face, silent, heard, scale)
+    assert np.abs(person.rest - 0.2).max() < 0.005
+    np.testing.assert_allclose(seen[:, 40:44], seen[:, 39:40].repeat(4, 1), atol=0.05)
+    assert np.isfinite(seen).all()
+
+
+def test_sound_is_heard_a_frame_by_itself_and_gain_adds():
+    samples = np.random.default_rng(0).normal(size=(2, 4 * SAMPLES_PER_FRAME)).astype(np.float32)
+    whole = log_mel(samples)
+    assert whole.shape == (2, 4, NUM_BANDS)
+    np.testing.assert_array_equal(log_mel(samples[:, SAMPLES_PER_FRAME : 2 * SAMPLES_PER_FRAME])[:, 0], whole[:, 1])
+    np.testing.assert_allclose(log_mel(10 * samples), whole + 2 * np.log(10), atol=1e-3)
+    time = np.arange(SAMPLES_PER_FRAME) / 16_000
+    tones = [int(log_mel(np.sin(2 * np.pi * f * time)).argmax()) for f in (150, 400, 1000, 2500, 6000)]
+    assert tones == sorted(set(tones))
+
+
+def test_motion_space_keeps_motion_and_finds_what_moves_by_itself():
+    rng = np.random.default_rng(0)
+    sources = rng.exponential(size=(5000, 3)) * (rng.random((5000, 3)) < 0.3)
+    mixing = np.zeros((3, 58))
+    mixing[0, [3, 4]], mixing[1, [4, 9]], mixing[2, 55] = 0.3, 0.2, 0.02
+    deviations = (sources @ mixing).astype(np.float32)
+    space = motion_space.fit(deviations, 3)
+    parts = deviations @ space.encode
+    np.testing.assert_allclose(parts @ space.decode, deviations, atol=1e-4)
+    np.testing.assert_allclose(np.square(parts).mean(0), 1, rtol=1e-3)
+    likeness = np.abs(np.corrcoef(parts.T, sources.T)[:3, 3:])
+    assert (likeness.max(0) > 0.98).all()
+
+
+def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
+    save_weights(tmp_path / "w.safetensors", weights)
+    read = load_weights(tmp_path / "w.safetensors")
+    assert read.sizes == weights.sizes
+    jax.tree.map(np.testing.assert_array_equal, read[2:], weights[2:])
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)
+    jax.tree.map(close, read.params, weights.params)
+    (tmp_path / "text").write_text("no weights")
+    for name, message in (("none", "does not exist"), ("text", "no safetensors file")):
+        with pytest.raises(UserError, match=message):
+            load_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("head", ["flow", "mixture"])
+def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
+    sizes = ListenerSizes(**{**vars(SIZES), "head": head})
+    config = ListenerConfig(sizes, TRAINING)
+    quiet: list[str] = []
+    whole = load_weights(train(config, data, tmp_path / "a", quiet.append, block=2))
+    train(config, data, tmp_path / "b", quiet.append, block=2, stop_after=2)
+    resumed = load_weights(train(config, data, tmp_path / "b", quiet.append, block=2))
+    assert any("goes on from step 2" in line for line in quiet)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
+
+
+def test_what_was_learnt_lowers_the_loss(data, tmp_path):
+    lines: list[str] = []
+    config = ListenerConfig(
+        SIZES, ListenerTraining(steps=60, warmup_steps=5, cycles=1, batch_size=4, learning_rate=1e-2)
+    )
+    train(config, data, tmp_path, lines.append, block=20)
+    losses = [float(line.split("draw ")[1].split(",")[0]) for line in lines]
+    assert losses[-1] < 0.9 * losses[0]
