@@ -1,7 +1,9 @@
-"""How sure a figure is: 95 % intervals by resampling the clips, and differences between methods on the same clips.
+"""How certain a figure is: 95 % intervals by resampling the clips, and differences of methods on the same clips.
 
 Clips are drawn with replacement (Efron & Tibshirani, "An introduction to the bootstrap", 1993, percentile intervals).
-All methods of a table are given the same draws, so that the draws of two methods can be subtracted.
+All methods of a table share the same draws, so that the draws of two methods can be subtracted. Draws are counts of
+clips, with which every figure is one matrix product: scipy.stats.bootstrap, used for the video distance, would compute
+all figures 1000 times.
 """
 
 import math
@@ -17,7 +19,7 @@ LEVEL = 95.0
 
 
 class Interval(NamedTuple):
-    """In which a figure lies with a confidence of 95 %; both ends NaN where it is undefined."""
+    """The 95 % confidence interval of a figure; both ends are NaN where it is undefined."""
 
     low: float
     high: float
@@ -26,7 +28,7 @@ class Interval(NamedTuple):
 def draws(
     measured: Measurements, mode: Mode, seed: int = 0, num_draws: int = NUM_DRAWS
 ) -> dict[str, Float[np.ndarray, " R"]]:
-    """The figures of `summarise`, but those of the multi-process code, for each of R resamplings of the clips.
+    """The figures of `summarise`, except those of the multi-process code, for each of R resamplings of the clips.
 
     FRDvs compares clips with each other, and a clip drawn twice would be compared with itself: its draws are those of
     the statistic linearised in the clips (Hájek's projection), θ + 2 (mean of the drawn clips' shares - θ).
@@ -41,7 +43,7 @@ def draws(
     counts = np.random.default_rng(seed).multinomial(num_clips, np.full(num_clips, 1 / num_clips), num_draws)
 
     def mean(values: np.ndarray) -> Float[np.ndarray, " R"]:
-        """Over clips and reactions, of what is defined."""
+        """Mean over clips and reactions whose value is defined."""
         values = values.reshape(num_clips, -1)
         defined = ~np.isnan(values)
         total, number = counts @ np.where(defined, values, 0).sum(1), counts @ defined.sum(1)

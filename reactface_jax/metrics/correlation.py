@@ -83,7 +83,7 @@ def best_concordance(
 def random_neighbours(
     neighbours: Bool[np.ndarray, "N N"], barred: Bool[np.ndarray, "N N"], seed: int
 ) -> Bool[np.ndarray, "N N"]:
-    """As many neighbours a clip, drawn at random: what the best of many gives for free.
+    """The same number of neighbours for each clip, drawn at random: the control for taking the best of many.
 
     Args:
       neighbours: whose row sums are kept.
@@ -95,7 +95,7 @@ def random_neighbours(
 
 
 def never_random(speaker: Float[np.ndarray, "N T C"], listener: Float[np.ndarray, "N T C"]) -> Bool[np.ndarray, "N N"]:
-    """Clips whose listener is no random reaction to a speaker: its own, surely appropriate, and the speaker himself.
+    """Clips whose listener is no random reaction to a speaker: its own, which is appropriate, and the speaker.
 
     A split holds every conversation with roles swapped too, so that each speaker is a listener elsewhere in it.
     """

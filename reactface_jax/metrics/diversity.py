@@ -1,4 +1,4 @@
-"""How much reactions move (FRVar), differ for one speaker (FRDiv) and differ between speakers (FRDvs). float64."""
+"""How much reactions move (FRVar), differ for one speaker (FRDiv) and between speakers (FRDvs), in float64."""
 
 import numpy as np
 from jaxtyping import Float

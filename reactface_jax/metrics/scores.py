@@ -81,10 +81,22 @@ def measure(
     clip_ids: Sequence[str] | None = None,
     advance: Callable[[], None] | None = None,
 ) -> Measurements:
-    """Everything that `summarise` needs, for both modes at once. Arguments and errors are those of `compute`.
+    """Everything that `summarise` needs, for both modes at once.
 
-    Clips are measured side by side, a thread a core. A prediction that repeats one reaction by `np.broadcast_to` is
-    measured once, in a K-th of the time. `advance` is called after every clip, for a progress bar.
+    Clips are measured in parallel, a thread for each core. A prediction that repeats one reaction by `np.broadcast_to`
+    is measured once, in a K-th of the time.
+
+    Args:
+      prediction: as in `compute`.
+      speaker: as in `compute`.
+      listener: as in `compute`.
+      neighbours: as in `compute`.
+      seed: of the random-neighbour control.
+      clip_ids: names for error messages.
+      advance: called after every clip, for a progress bar.
+
+    Raises:
+      UserError: as `compute`.
     """
     prediction, speaker, listener = np.asarray(prediction), np.asarray(speaker), np.asarray(listener)
     mask = _checked(prediction, speaker, listener, np.asarray(neighbours), clip_ids)

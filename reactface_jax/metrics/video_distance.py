@@ -6,12 +6,13 @@ Unterthiner et al., "Towards accurate generative models of video", 2018. Videos 
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree, Shaped
+import scipy.stats
+from jaxtyping import Array, Float, Int, PyTree, Shaped, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.metrics.bootstrap import LEVEL, Interval
@@ -24,7 +25,7 @@ _SUFFIXES = (".mp4", ".avi")
 
 
 class VideoDistance(NamedTuple):
-    """A distance and how it was taken."""
+    """A distance and how it was measured."""
 
     distance: float
     interval: Interval
@@ -43,8 +44,7 @@ def i3d(params: PyTree, video: Shaped[AnyArray, "B T H W 3"]) -> Float[Array, "B
 def _activations(params: PyTree, video: Shaped[Array, "B T H W 3"]) -> I3DOutput:
     batch, frames = video.shape[:2]
     resized = jax.image.resize(video.astype(jnp.float32), (batch, frames, SIZE, SIZE, 3), "bilinear", antialias=False)
-    output: Any = I3D().apply({"params": params}, 2 * resized / 255 - 1)
-    return output
+    return cast(I3DOutput, I3D().apply({"params": params}, 2 * resized / 255 - 1))
 
 
 def activations(
@@ -54,7 +54,7 @@ def activations(
 
     Args:
       params: from `convert.i3d`.
-      videos: RGB in 0..255, of one length and size, or each is compiled for.
+      videos: RGB in 0..255; each new length or size is compiled once.
       layer: logits, as in the paper, or the 1024 numbers in front of them.
       bgr: swap red and blue, as the released code reads its frames.
     """
@@ -86,13 +86,22 @@ def frechet(first: Float[np.ndarray, "N D"], second: Float[np.ndarray, "M D"]) -
 def resampled_interval(
     real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], seed: int = 0, num_draws: int = 200
 ) -> Interval:
-    """The basic bootstrap's 95 % interval over pairs: 2 θ - quantiles, so that repeated videos bias it less."""
-    generator, count = np.random.default_rng(seed), len(real)
-    distance = frechet(real, generated)
-    drawn = [frechet(real[rows], generated[rows]) for rows in generator.integers(0, count, (num_draws, count))]
-    tail = (100 - LEVEL) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Interval(max(2 * distance - float(high), 0.0), max(2 * distance - float(low), 0.0))
+    """The basic bootstrap's 95 % interval over pairs, 2 θ - quantiles: repeated videos bias it less."""
+
+    def distance(rows: Int[np.ndarray, " N"]) -> float:
+        return frechet(real[rows], generated[rows])
+
+    found = scipy.stats.bootstrap(
+        (np.arange(len(real)),),
+        distance,
+        n_resamples=num_draws,
+        vectorized=False,
+        method="basic",
+        confidence_level=LEVEL / 100,
+        rng=np.random.default_rng(seed),
+    )
+    low, high = found.confidence_interval
+    return Interval(max(float(low), 0.0), max(float(high), 0.0))
 
 
 def compare_folders(
@@ -152,7 +161,7 @@ def _videos(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
 
 
-def _read(path: Path, num_frames: int) -> Any:
+def _read(path: Path, num_frames: int) -> UInt8[np.ndarray, "T H W 3"]:
     from reactface_jax.media.video import iterate_video
 
     frames = []

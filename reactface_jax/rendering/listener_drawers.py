@@ -29,7 +29,7 @@ class ListenerDrawer(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what drawing holds."""
+        """Frees the window that it draws in, if any."""
         ...
 
 
