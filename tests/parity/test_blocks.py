@@ -171,7 +171,7 @@ def test_alignment_bias(heads: int, ratio: int):
 
 
 def test_alignment_bias_in_a_buffer_that_is_longer_than_the_past():
-    """The first rows for 8 frames of past are those of 8 frames alone."""
+    """The first rows for 8 frames of past are those of the 8 frames by themselves."""
     bias = functools.partial(alignment_bias, 8, period=4, ratio=2)
     buffer = jax.jit(lambda past: bias(24, 48, offset=past))(8)
     np.testing.assert_array_equal(buffer[:, :8, :16], bias(8, 16, offset=8))

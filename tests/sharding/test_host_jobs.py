@@ -72,7 +72,7 @@ def job(started, workdir, *words: str) -> list[Process]:
     return pair
 
 
-def alone(started, workdir, devices: int, *words: str) -> Process:
+def one_process(started, workdir, devices: int, *words: str) -> Process:
     one = Process(workdir, devices, *words)
     started.append(one)
     return one
@@ -117,7 +117,7 @@ def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path
         mesh = () if devices == 8 else ("--mesh.data", "-1", "--mesh.fsdp", "2")
         copy = tmp_path / f"on-{devices}"
         shutil.copytree(workdir, copy)
-        one = alone(started, copy, devices, "--train.steps", str(last), *mesh)
+        one = one_process(started, copy, devices, "--train.steps", str(last), *mesh)
         assert one.end() == 0, one.said
         assert f"steps: {saved} to {last}, resumed" in one.said
         assert sorted(one.losses) == list(range(saved + 1, last + 1))

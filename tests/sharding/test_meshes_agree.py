@@ -29,7 +29,7 @@ FLAGS = (
     "--model.dropout 0"
 )
 CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", FLAGS.split())
-# Without dropout, so that what differs is the order of sums alone; sampling stays.
+# Without dropout, so that only the order of sums differs; sampling stays.
 NO_DROPOUT = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
 AUDIO = dataclasses.replace(CONFIG.model.audio, **dict.fromkeys(NO_DROPOUT, 0.0))
 CONFIG = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, audio=AUDIO))
@@ -63,7 +63,7 @@ def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState
 
 
 @pytest.fixture(scope="module")
-def alone(start) -> tuple[TrainState, dict[str, jax.Array]]:
+def one_device(start) -> tuple[TrainState, dict[str, jax.Array]]:
     return jax.device_get(one_step(start, jax.devices()[:1], MeshConfig()))
 
 
@@ -133,8 +133,8 @@ def test_on_every_mesh_eight_devices_encode_as_one_does(shape):
 
 
 @pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2)], ids=str)
-def test_eight_devices_compute_what_one_does(start, alone, shape):
-    (one, metrics_one), (eight, metrics_eight) = alone, one_step(start, jax.devices(), MeshConfig(*shape))
+def test_eight_devices_compute_what_one_does(start, one_device, shape):
+    (one, metrics_one), (eight, metrics_eight) = one_device, one_step(start, jax.devices(), MeshConfig(*shape))
     for name, value in metrics_one.items():
         np.testing.assert_allclose(metrics_eight[name], value, rtol=2e-5, err_msg=name)
     # The first moments are 0.1 times the gradients.
