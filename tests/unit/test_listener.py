@@ -9,12 +9,12 @@ import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.media.log_mel import NUM_BANDS, log_mel
 from reactface_jax.methods import Inputs, StreamingMethod
 from reactface_jax.methods.listener import Control, Listener, Weights, load_weights, motion_space, save_weights
 from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
-from reactface_jax.methods.listener.sound import NUM_BANDS, log_mel
 from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
 from reactface_jax.types import SAMPLES_PER_FRAME
 

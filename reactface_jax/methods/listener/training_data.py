@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from reactface_jax.errors import UserError
+from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.listener.config import ListenerData
-from reactface_jax.methods.listener.sound import log_mel
 from reactface_jax.methods.listener.training import ListeningData
 
 
