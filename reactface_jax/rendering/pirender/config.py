@@ -22,10 +22,10 @@ class RendererData:
 
 @dataclass(frozen=True)
 class RendererTraining:
-    """One training run. Losses and their weights are the paper's in form (`losses.py`)."""
+    """One training run. Losses and their weights are the paper's in form (`renderer_losses.py`)."""
 
     steps: int = 100_000
-    warp_steps: int = 30_000  # at first, only the warping
+    warp_steps: int = 30_000  # at first, the warping alone
     clips: int = 8  # of a step
     frames: int = 4  # targets of each clip, all from one portrait
     learning_rate: float = 1e-4
