@@ -2,9 +2,9 @@
 
 python benchmarks/attack_media.py [--files 500] [--seed 0] [--keep DIR]
 
-A traceback is any exception but `UserError`; a hang, a file that takes more than `--patience` seconds; a crash, a reader
-that dies; a silent error, a file that is read without a word though a picture or a click lies at another time than it was
-recorded at, or though it ends earlier than its header says.
+A traceback is any exception but `UserError`; a hang, a file that takes more than `--patience` seconds; a crash, a
+reader that dies; a silent error, a file that is read without a word though a picture or a click lies at another time
+than it was recorded at, or though it ends earlier than its header says.
 
 Pictures say their number and are looked at only where damage left them whole; sounds are clicks, found by correlation.
 A picture that is lost leaves the one before standing, a lost sound is silence: no errors, since everything else

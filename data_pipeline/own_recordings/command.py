@@ -236,7 +236,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
 
 
 def _write_tables(out: Path) -> None:
-    """The csvs are a function of the records alone."""
+    """Writes the csvs, which follow from the records."""
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     for record in _records(out):
         for number in range(1, len(record["clips"]) + 1):

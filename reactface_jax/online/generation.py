@@ -1,7 +1,7 @@
 """Reactions to a clip by any of the protocols, compiled once for clips of any length.
 
-A clip is padded to a multiple of `BUCKET` frames and its length passed as data, so that the program depends on the
-bucket alone; padding never changes the reactions (tests/unit/test_generation.py).
+A clip is padded to a multiple of `BUCKET` frames and its length passed as data, so that the program depends only
+on the bucket; padding never changes the reactions (tests/unit/test_generation.py).
 """
 
 import functools
@@ -52,7 +52,7 @@ def generate(
       audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
-        encoded alone). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
+        encoded by itself). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
         clip's features.
       num_reactions: K.
       noise: standard normal, one vector a reaction and window of w frames; or

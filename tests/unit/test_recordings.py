@@ -232,7 +232,7 @@ def test_one_bad_pair_does_not_stop_the_others(
             "alone.mp4,both.mp4,,,,",
             r"x: .*alone\.mp4 has no sound track; give a sound file in the column speaker_audio",
         ),
-        ("both.mp4,,,,none,none", "x: without sound nothing tells who speaks; give speaker_face as left or right"),
+        ("both.mp4,,,,none,none", "x: without sound it can't be found who speaks; give speaker_face as left or right"),
     ],
 )
 def test_videos_that_cannot_be_a_conversation(films: Path, tmp_path: Path, row: str, message: str) -> None:
