@@ -54,17 +54,31 @@ def test_live_link_csv(reactions: Path, coefficients: np.ndarray, monkeypatch: p
         rows = list(csv.DictReader(file))
     assert len(rows) == FRAMES
     header = list(rows[0])
-    assert header[:4] == ["Timecode", "BlendshapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert header[:4] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
     assert header[-9:-6] == ["HeadYaw", "HeadPitch", "HeadRoll"]
     assert len(header) == 2 + 61
-    assert {row["BlendshapeCount"] for row in rows} == {"61"}
-    assert [rows[i]["Timecode"] for i in (0, 24, 25)] == ["00:00:00:00.000", "00:00:00:24.000", "00:00:01:00.000"]
+    assert {row["BlendShapeCount"] for row in rows} == {"61"}
+    # As Unreal's importer reads it: seconds and sixtieths.
+    assert [rows[i]["Timecode"] for i in (0, 1, 24, 25)] == [
+        "00:00:00:00.000",
+        "00:00:00:02.400",
+        "00:00:00:57.600",
+        "00:00:01:00.000",
+    ]
+    fields = [row["Timecode"].split(":") for row in rows]
+    moments = [60 * int(minutes) + int(seconds) + float(part) / 60 for _, minutes, seconds, part in fields]
+    np.testing.assert_allclose(moments, np.arange(FRAMES) / 25, atol=1e-4)
     expected = weights_by_name(coefficients[0])
     for column in LIVE_LINK_WEIGHTS:
         values = [float(row[column]) for row in rows]
         np.testing.assert_allclose(values, expected[column[0].lower() + column[1:]], atol=1e-7)
-    pitch = [float(row["HeadPitch"]) for row in rows]
-    np.testing.assert_allclose(pitch, np.pi - coefficients[0, :, 52], atol=1e-6)  # more about x is a nod
+    yaw, pitch, roll = ([float(row[f"Head{angle}"]) for row in rows] for angle in ("Yaw", "Pitch", "Roll"))
+    np.testing.assert_allclose(pitch, coefficients[0, :, 52] - np.pi, atol=1e-6)  # more about x is a nod: down
+    np.testing.assert_allclose(yaw, coefficients[0, :, 53], atol=1e-6)  # to the picture's left: the person's right
+    np.testing.assert_allclose(roll, -coefficients[0, :, 54], atol=1e-6)
+    assert {row[f"{side}Eye{angle}"] for row in rows for side in ("Left", "Right") for angle in ("Yaw", "Pitch")} == {
+        "0.00000000"
+    }
 
 
 def test_json_by_name(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
