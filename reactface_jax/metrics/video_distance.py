@@ -11,16 +11,18 @@ from typing import Literal, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
-from jaxtyping import Array, Float, Int, PyTree, Shaped, UInt8
+from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.metrics.bootstrap import LEVEL, Interval
+from reactface_jax.metrics.bootstrap import Interval
+from reactface_jax.metrics.frechet import frechet, standard_error, without_bias
 from reactface_jax.models.i3d import I3D, SIZE, I3DOutput
 from reactface_jax.types import AnyArray
 
 Layer = Literal["logits", "pooled"]
 MIN_FRAMES = 16
+_DEVIATIONS = 1.96
+"""Of a normal distribution, that 95 % lie within."""
 _SUFFIXES = (".mp4", ".avi")
 
 
@@ -29,7 +31,9 @@ class VideoDistance(NamedTuple):
 
     distance: float
     interval: Interval
-    """95 %, from resampled pairs of videos."""
+    """95 %, of the distance at this number of pairs: 1.96 standard errors to either side."""
+    without_bias: float | None
+    """The distance at infinitely many pairs, extrapolated; may be below 0. None for fewer than 8 pairs."""
     pairs: int
     layer: str
     colours: str
@@ -63,45 +67,6 @@ def activations(
         output = _activations(params, jnp.asarray(video[..., ::-1] if bgr else video)[None])
         found.append(np.asarray(getattr(output, layer)[0].mean(-1), np.float64))
     return np.stack(found)
-
-
-def frechet(first: Float[np.ndarray, "N D"], second: Float[np.ndarray, "M D"]) -> float:
-    """|m1 - m2|² + trace(C1 + C2 - 2 sqrtm(C1 C2)), covariances with ddof 1.
-
-    trace sqrtm(C1 C2) is the sum of the singular values of X1 X2ᵀ, X the centred activations over sqrt(n - 1): no root
-    of a singular matrix is taken, so that fewer videos than dimensions are no problem and nothing complex appears.
-
-    Raises:
-      UserError: a set has fewer than two videos.
-    """
-    if min(len(first), len(second)) < 2:
-        raise UserError("a video distance needs at least 2 videos on either side; give more")
-    means = [np.asarray(x, np.float64).mean(0) for x in (first, second)]
-    x, y = ((a - m) / np.sqrt(len(a) - 1) for a, m in zip((first, second), means, strict=True))
-    overlap = np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    distance = np.square(means[0] - means[1]).sum() + np.square(x).sum() + np.square(y).sum() - 2 * overlap
-    return max(float(distance), 0.0)
-
-
-def resampled_interval(
-    real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], seed: int = 0, num_draws: int = 200
-) -> Interval:
-    """The basic bootstrap's 95 % interval over pairs, 2 θ - quantiles: repeated videos bias it less."""
-
-    def distance(rows: Int[np.ndarray, " N"]) -> float:
-        return frechet(real[rows], generated[rows])
-
-    found = scipy.stats.bootstrap(
-        (np.arange(len(real)),),
-        distance,
-        n_resamples=num_draws,
-        vectorized=False,
-        method="basic",
-        confidence_level=LEVEL / 100,
-        rng=np.random.default_rng(seed),
-    )
-    low, high = found.confidence_interval
-    return Interval(max(float(low), 0.0), max(float(high), 0.0))
 
 
 def compare_folders(
@@ -151,8 +116,10 @@ def distance_between(
 ) -> VideoDistance:
     """The distance of two sets of activations of a mode, pair by pair."""
     layer, bgr = layer_of(mode)
-    interval = resampled_interval(real, generated, seed)
-    return VideoDistance(frechet(real, generated), interval, len(real), layer, "BGR" if bgr else "RGB")
+    distance, error = frechet(real, generated), _DEVIATIONS * standard_error(real, generated, seed)
+    interval = Interval(max(distance - error, 0.0), distance + error)
+    unbiased = without_bias(real, generated, seed)
+    return VideoDistance(distance, interval, unbiased, len(real), layer, "BGR" if bgr else "RGB")
 
 
 def _videos(folder: Path) -> dict[str, Path]:

@@ -161,7 +161,7 @@ def _clip_figures(row: Row) -> dict[str, np.ndarray]:
 
     return {
         "FRCorr": 10 * mean(measured.concordance.varying_channels),
-        "by chance": 10 * mean(measured.random_concordance.varying_channels),
+        "by chance": 10 * mean(measured.by_chance),
         "FRDist": (1 if measured.challenge else 10) * mean(measured.distance),
         "FRVar": measured.variance,
         "FRDiv": measured.diversity,
