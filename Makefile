@@ -1,6 +1,6 @@
 # Every target does its own set-up; a second call finds it done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-long lint clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ DEMO := runs/demo
 
 help:
 	@echo "make demo   data, training, evaluation and an answered video, in $(DEMO)"
-	@echo "make test   all tests"
+	@echo "make test   the tests; before a release also make test-long, which takes minutes more"
 	@echo "make lint   ruff and mypy"
 
 setup: $(STAMP)
@@ -48,6 +48,9 @@ $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
 
 test: $(STAMP)
 	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test-long: $(STAMP)
+	$(RUN) -m pytest -m long --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
