@@ -91,7 +91,7 @@ def compare(folders: Mapping[str, Path], out: Path, i3d: str | None, data: str, 
     for name in ("speaker", "listener", "neighbours"):
         words += [f"--{name}", str(people / f"{name}.npy")]
     make_folder(out)
-    names = out / "coefficient_names.json"
+    names = folders[FULL] / "coefficient_names.json"
     with replacing(names) as file:
         file.write(json.dumps(json.loads((Path(data) / "description.json").read_text())["coefficient_names"]).encode())
     words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
