@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from reactface_jax.errors import UserError
-from reactface_jax.export.motion import NAMES_FILE, names_file_of
 from reactface_jax.files import aside_name, make_folder, replacing_folder, require_replaceable
 from reactface_jax.output_files import check_outputs
 
 REACTIONS_FILE = "reactions.npy"
+NAMES_FILE = "coefficient_names.json"
 _WHAT = "an answer of this command"
 _NAMES = re.compile(rf"answer\.mp4|(listener|authors)_\d+\.mp4|{re.escape(REACTIONS_FILE)}|{re.escape(NAMES_FILE)}")
 
@@ -74,7 +74,8 @@ def staged(out: Path) -> Iterator[Path]:
         places = _files_of_video(out)
         for old in places:  # a kill from here on never leaves new coefficients beside an old video
             old.unlink(missing_ok=True)
-        for new, place in zip((video, stage / REACTIONS_FILE, stage / NAMES_FILE), places, strict=True):
+        made = (video, stage / REACTIONS_FILE, stage / NAMES_FILE)
+        for new, place in reversed(list(zip(made, places, strict=True))):  # who finds the video finds all
             new.replace(place)
     except OSError as error:
         raise UserError(f"{out} can't be written: {error.strerror or error}") from error
@@ -87,6 +88,11 @@ def written(out: Path) -> list[Path]:
     if is_one_video(out):
         return _files_of_video(out)
     return [*sorted(out.glob("*.mp4")), out / REACTIONS_FILE, out / NAMES_FILE]
+
+
+def names_file_of(reactions: Path) -> Path:
+    """Where the names of the channels are, beside the coefficients of an mp4."""
+    return reactions.with_name(f"{reactions.stem}.{NAMES_FILE}")
 
 
 def _files_of_video(out: Path) -> list[Path]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.answer_files import NAMES_FILE, names_file_of
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
-NAMES_FILE = "coefficient_names.json"
 REST_DEPTH = 1.84
 """Translation z of a face at the usual distance."""
 
@@ -74,11 +74,6 @@ def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
     if not np.isfinite(array).all():
         raise UserError(f"{path} has NaN or infinite values; generate the reaction again")
     return array.astype(np.float32).reshape(-1, *array.shape[-2:])
-
-
-def names_file_of(reactions: Path) -> Path:
-    """Where `react` puts the names of the channels beside an mp4's coefficients."""
-    return reactions.with_name(f"{reactions.stem}.{NAMES_FILE}")
 
 
 def read_names(path: Path | None, reactions: Path) -> list[str]:
