@@ -14,10 +14,11 @@ from pathlib import Path
 import jax
 import tyro
 
-from reactface_jax.config import Config, load_config
+from reactface_jax.config import Config, apply_overrides
+from reactface_jax.config_files import read_config_file
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.rendering.pirender.config import RendererConfig, is_renderer_config, load_renderer_config
+from reactface_jax.rendering.pirender.config import RendererConfig
 
 
 def _compilation_cache() -> str:
@@ -93,7 +94,10 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, Config | RendererConf
 
 
 def _load(name: str, fields: Sequence[str] = ()) -> Config | RendererConfig:
-    return load_renderer_config(name, list(fields)) if is_renderer_config(name) else load_config(name, fields)
+    config = read_config_file(name)
+    if not isinstance(config, Config | RendererConfig):
+        raise UserError(f"configuration {name} must define `config = Config(...)` or `config = RendererConfig(...)`")
+    return apply_overrides(config, fields)
 
 
 if __name__ == "__main__":
