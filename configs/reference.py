@@ -1,6 +1,6 @@
 """ReactFace as its authors' public code trains it.
 
-Command:   python train.py --config configs/reference.py --workdir runs/reference --data.dir SHARDS \
+Command:   reactface train --config reference --workdir runs/reference --data.dir SHARDS \
                --train.pretrained-audio CONVERTED_WAV2VEC2
 Data:      REACT2023, 2634 training clips (1317 pairs, both roles), 256-frame crops.
 Hardware:  the authors used one A100; the batch of 8 can be sharded over 1, 2, 4 or 8 devices.

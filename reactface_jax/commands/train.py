@@ -14,11 +14,12 @@ from pathlib import Path
 import jax
 import tyro
 
-from reactface_jax.config import Config, load_config
+from reactface_jax.config import Config, apply_overrides
+from reactface_jax.config_files import read_config_file
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.methods.listener.config import ListenerConfig, is_listener_config, load_listener_config
-from reactface_jax.rendering.pirender.config import RendererConfig, is_renderer_config, load_renderer_config
+from reactface_jax.methods.listener.config import ListenerConfig
+from reactface_jax.rendering.pirender.config import RendererConfig
 
 AnyConfig = Config | RendererConfig | ListenerConfig
 
@@ -100,9 +101,12 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, AnyConfig]:
 
 
 def _load(name: str, fields: Sequence[str] = ()) -> AnyConfig:
-    if is_renderer_config(name):
-        return load_renderer_config(name, list(fields))
-    return load_listener_config(name, fields) if is_listener_config(name) else load_config(name, fields)
+    config = read_config_file(name)
+    if not isinstance(config, Config | RendererConfig | ListenerConfig):
+        raise UserError(
+            f"configuration {name} must define `config` as a Config, a RendererConfig or a ListenerConfig; see configs/"
+        )
+    return apply_overrides(config, fields)
 
 
 if __name__ == "__main__":

@@ -323,7 +323,8 @@ def test_command(
     channels = 58 if form == "retrained" else 73
     assert f"{channels} coefficients" in capsys.readouterr().out
     params, config = load_params(tmp_path / "out")
-    assert config == {"pirender": {"coefficients": channels}}
+    size = 224 if form == "retrained" else 256
+    assert config == {"pirender": {"coefficients": channels, "image_size": size}}
     chex.assert_trees_all_equal(params, convert.pirender(state if form == "retrained" else original(state)))
 
 

@@ -24,7 +24,7 @@ def test_every_configuration_loads_and_tells_how_to_run_it(path):
     else:
         load_config(path)
     docstring = path.read_text().split('"""')[1]
-    for word in ("python train.py --config configs/" + path.name, "ardware", "Time:", "Expected:"):
+    for word in ("reactface train --config " + path.stem, "ardware", "Time:", "Expected:"):
         assert word in docstring
 
 

@@ -195,7 +195,7 @@ def test_gltf_moves_as_the_drawn_head(
     ("change", "message"),
     [
         ({"answer.npy": None}, "answer.npy does not exist"),
-        ({"answer.npy": b"hello"}, "is no array of numbers"),
+        ({"answer.npy": b"hello"}, "can't be read as an array of numbers"),
         ({"answer.npy": np.zeros((3, 57))}, "has shape [3, 57]"),
         ({"answer.npy": np.zeros((0, 58))}, "holds no frame"),
         ({"answer.npy": np.full((2, 58), np.nan)}, "NaN or infinite"),
@@ -204,6 +204,12 @@ def test_gltf_moves_as_the_drawn_head(
         ({NAMES_FILE: b"[]"}, "must be a list of 52 or 58 names"),
         ({NAMES_FILE: json.dumps([f"expression_{i:02}" for i in range(52)]).encode()}, "need the 52 ARKit names"),
         ({"--names": "nowhere.json"}, "--names nowhere.json does not exist"),
+        ({"answer.npy": b"\x93NUMPY\x01\x00\x10\x00{'descr': random!"}, "its header is damaged"),
+        ({NAMES_FILE: b"[" * 200_000}, "nested too deep"),
+        ({NAMES_FILE: b"\xff\xfe["}, "no text in UTF-8"),
+        ({"answer.csv": b"mine"}, "answer.csv already exists; give --overwrite"),
+        ({"--out": "taken.csv"}, "taken.csv is a folder"),
+        ({"--out": "answer.npy/x.csv"}, "lies below the file answer.npy"),
         ({"--reaction": 3}, "--reaction 3: "),
         ({"--out": "answer.txt"}, "must end in .csv"),
         ({"--out": "nowhere/answer.csv"}, "folder nowhere does not exist"),
@@ -224,17 +230,35 @@ def test_bad_input_gets_a_sentence(
         elif content is None:
             Path(name).unlink()
         elif isinstance(content, bytes):
+            words += ["--reaction", 1] if name == "answer.csv" else []
             Path(name).write_bytes(content)
         else:
             np.save(name, content)
-    before = sorted(Path().rglob("*"))
+    Path("taken.csv").mkdir()
+    before = {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
     with pytest.raises(SystemExit) as ended:
         export(monkeypatch, *words)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
-    assert sorted(Path().rglob("*")) == before
+    assert {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")} == before
+
+
+def test_what_is_read_is_never_overwritten(
+    reactions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = reactions.with_name("names.json")
+    names.write_bytes(reactions.with_name(NAMES_FILE).read_bytes())
+    words = [reactions, "--format", "json", "--reaction", 1, "--names", names, "--out", names]
+    with pytest.raises(SystemExit):
+        export(monkeypatch, *words, "--overwrite")
+    assert "names.json is --names, and would be overwritten" in capsys.readouterr().err
+    out = reactions.with_name("out.json")
+    out.write_text("old")
+    export(monkeypatch, *words[:-1], out, "--overwrite")
+    assert json.loads(out.read_text())
+    assert json.loads(names.read_text())
 
 
 def test_a_whole_turn_is_no_turn() -> None:
