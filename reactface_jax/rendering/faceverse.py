@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
+from reactface_jax.pickled_arrays import ArrayUnpickler, HoldsMoreError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
 from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
@@ -164,27 +165,6 @@ def load_faceverse(path: Path) -> FaceVerse:
         raise UserError(f"{path} is no converted FaceVerse model; {advice}") from error
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles NumPy's arrays and refuses everything else."""
-
-    _ALLOWED = frozenset(
-        (f"numpy{core}{module}", name)
-        for core in ("", ".core", "._core")
-        for module, name in (
-            ("", "ndarray"),
-            ("", "dtype"),
-            (".multiarray", "_reconstruct"),
-            (".multiarray", "scalar"),
-            (".numeric", "_frombuffer"),
-        )
-    )
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) in self._ALLOWED or (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
 def _read_pickle(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -193,11 +173,11 @@ def _read_pickle(path: Path) -> dict[str, Any]:
             _, _, dtype = read_header[version](file)
             if not dtype.hasobject:
                 raise UserError(f"{path} holds an array of numbers, not the model's dictionary")
-            content = _ArraysOnly(file, encoding="latin1").load()
+            content = ArrayUnpickler(file, encoding="latin1").load()
         content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
-    except pickle.UnpicklingError as error:
+    except HoldsMoreError as error:
         raise UserError(f"{path} holds more than arrays ({error}), so it is not read; get the authors' file") from error
-    except (ValueError, KeyError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, ValueError, KeyError, EOFError, OSError) as error:
         raise UserError(f"{path} is no .npy file, or is cut off; copy it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not the model's dictionary")
