@@ -30,9 +30,10 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
     """Yields a video's frames at a constant rate, RGB, upright, with square pixels, one at a time.
 
     Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
-    first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, one that is older than
-    the last is dropped, and the length stays that of the video to within one frame. What a file says of how to show its pictures is applied (`displayed`); if
-    their size changes midway, all get the first one's. Where a clock was set anew midway, see `media.timeline`.
+    first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, one that is older
+    than the last is dropped, and the length stays that of the video to within one frame. What a file says of how to
+    show its pictures is applied (`displayed`); if their size changes midway, all get the first one's. Where a clock
+    was set anew midway, see `media.timeline`.
 
     Raises:
       UserError: the file is missing, is not a video, has no video track or no frame, or is cut off or damaged.
