@@ -36,7 +36,7 @@ from reactface_jax.files import make_folder, replacing
 from reactface_jax.media.audio import read_audio_or_none
 from reactface_jax.media.face import check_choice, choose
 from reactface_jax.media.video import expected_frames
-from reactface_jax.text_reading import json_from_text, read_text
+from reactface_jax.text_reading import read_text
 from reactface_jax.types import FRAME_RATE
 
 SITE = "Own"
@@ -204,7 +204,10 @@ def _brief(value: object) -> str:
 def _read_record(path: Path) -> Record:
     """What was written of a recording. Raises `UserError` if that is damaged."""
     advice = "remove it, and the recording will be made again"
-    record = json_from_text(read_text(path, advice=advice), name=str(path), advice=advice)
+    try:
+        record = json.loads(read_text(path, advice=advice))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON; {advice}") from error
     if not isinstance(record, dict) or not Record.__required_keys__ <= record.keys():
         raise UserError(f"{path} is no record of a recording; {advice}")
     return cast(Record, record)
