@@ -39,7 +39,7 @@ SHORTEST = 0.6
 FORMS = {
     "mp4": ("libx264", "aac"),
     "mov": ("libx264", "pcm_s16le"),
-    "mkv": ("libx264", "pcm_s16le"),
+    "mkv": ("libx264", "aac"),
     "webm": ("libvpx", "libopus"),
     "ts": ("libx264", "aac"),
     "avi": ("mpeg4", "libmp3lame"),

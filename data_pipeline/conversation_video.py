@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +20,18 @@ from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 OnFrame = Callable[[], None]
 
 
+class Facts(TypedDict):
+    """How well a recording went, by role where it is of one person."""
+
+    seconds: dict[str, float]
+    sound_seconds: dict[str, float]
+    cut_seconds: float
+    frames_without_face: dict[str, int]
+    jaw_open_std: dict[str, float]
+    jaw_open_follows_speaker_sound: dict[str, float]
+    """Correlation of the mouth's opening with the speaker's loudness."""
+
+
 @dataclass(frozen=True)
 class Conversation:
     """What is to be written."""
@@ -27,8 +39,7 @@ class Conversation:
     people: dict[str, Recorded]
     """Speaker and listener."""
     clips: list[tuple[int, int]]
-    facts: dict[str, Any]
-    """For those who want to know whether it went well: JSON-able."""
+    facts: Facts
 
 
 def read_conversation(
@@ -52,7 +63,7 @@ def read_conversation(
             f"{_longest_run(usable) / FRAME_RATE:.1f} s at most; give a smaller --min-seconds, or another video"
         )
     loudness = envelope(sounds["speaker"], num_frames)
-    facts = {
+    facts: Facts = {
         "seconds": lengths,
         "sound_seconds": {role: round(len(sound) / SAMPLE_RATE, 2) for role, sound in sounds.items()},
         "cut_seconds": sum(stop - start for start, stop in clips) / FRAME_RATE,

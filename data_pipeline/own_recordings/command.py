@@ -19,13 +19,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from data_pipeline.conversation_video import OnFrame, read_conversation
+from data_pipeline.conversation_video import Facts, OnFrame, read_conversation
 from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, Places, Recorded, write_clips
 from data_pipeline.own_recordings.pairs import SILENT, Pair, read_pairs
 from data_pipeline.own_recordings.preview import check_previews
@@ -36,6 +36,7 @@ from reactface_jax.files import make_folder, replacing
 from reactface_jax.media.audio import read_audio_or_none
 from reactface_jax.media.face import check_choice, choose
 from reactface_jax.media.video import expected_frames
+from reactface_jax.text_reading import read_text
 from reactface_jax.types import FRAME_RATE
 
 SITE = "Own"
@@ -44,6 +45,25 @@ _PARTIAL = ".partial-"
 _FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files"}
 _SHORT_SOUND = 0.5  # s
 _UNSURE = 0.2  # a speaker's mouth that follows the sound less than this is worth a word
+
+
+Recipe = dict[str, object]
+"""What a recording's clips depend on: each side's video and sound, and the settings. JSON-able."""
+
+
+class Cut(TypedDict):
+    """A clip: from which second of the recording on, and how many frames."""
+
+    start: float
+    frames: int
+
+
+class Record(Facts):
+    """What stands in recordings/<name>.json."""
+
+    recipe: Recipe
+    name: str
+    clips: list[Cut]
 
 
 @dataclass(frozen=True)
@@ -90,11 +110,20 @@ def import_pairs(
     if number == 1 and failed:
         raise next(iter(failed.values()))
     _claim(out)
-    todo = [pair for pair in listed if not _is_there(out, pair, settings, overwrite)]
+    todo: list[Pair] = []
+    there = 0
+    for pair in listed:
+        try:
+            if _is_there(out, pair, settings, overwrite):
+                there += 1
+            else:
+                todo.append(pair)
+        except UserError as error:
+            failed[pair.line] = error
     if todo and previews:
         check_previews()
-    if len(todo) < len(listed):
-        print(f"{out}: {len(listed) - len(todo)} of {len(listed)} recordings are there already")
+    if there:
+        print(f"{out}: {there} of {number} recordings are there already")
     try:
         for pair, result in _run(out, todo, settings, workers):
             if isinstance(result, UserError):
@@ -133,12 +162,17 @@ def _claim(out: Path) -> None:
         file.write(json.dumps(COEFFICIENT_NAMES, indent=1).encode())
 
 
-def _recipe(pair: Pair, settings: Settings) -> dict[str, Any]:
+def _recipe(pair: Pair, settings: Settings) -> Recipe:
     """All that a recording's clips depend on."""
-    sides: dict[str, Any] = {}
-    for role, side in pair.sides.items():
-        video = {"video": str(side.video.resolve()), "bytes": side.video.stat().st_size}
-        sides[role] = {**video, "face": side.face, "audio": side.audio}
+    sides = {
+        role: {
+            "video": str(side.video.resolve()),
+            "bytes": side.video.stat().st_size,
+            "face": side.face,
+            "audio": side.audio,
+        }
+        for role, side in pair.sides.items()
+    }
     return {
         **sides,
         "split": pair.split,
@@ -152,30 +186,43 @@ def _is_there(out: Path, pair: Pair, settings: Settings, overwrite: bool) -> boo
     path = out / _RECORDS / f"{pair.name}.json"
     if not path.is_file():
         return False
-    there, wanted = json.loads(path.read_text())["recipe"], _recipe(pair, settings)
+    there, wanted = _read_record(path)["recipe"], _recipe(pair, settings)
     different = [key for key, value in wanted.items() if there.get(key) != value]
     if different and not overwrite:
+        key = different[0]
         raise UserError(
-            f"{out} holds another recording called {pair.name}: its {different[0]} is {_brief(there[different[0]])}, "
-            f"not {_brief(wanted[different[0]])}; give --overwrite to make it again, or another name"
+            f"{out} holds another recording called {pair.name}: its {key} is {_brief(there.get(key))}, "
+            f"not {_brief(wanted[key])}; give --overwrite to make it again, or another name"
         )
     return not different
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     return f"{value['video']} ({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
+
+
+def _read_record(path: Path) -> Record:
+    """What was written of a recording. Raises `UserError` if that is damaged."""
+    advice = "remove it, and the recording will be made again"
+    try:
+        record = json.loads(read_text(path, advice=advice))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON; {advice}") from error
+    if not isinstance(record, dict) or not Record.__required_keys__ <= record.keys():
+        raise UserError(f"{path} is no record of a recording; {advice}")
+    return cast(Record, record)
 
 
 def _run(
     out: Path, todo: Sequence[Pair], settings: Settings, workers: int
-) -> Iterator[tuple[Pair, dict[str, Any] | UserError]]:
+) -> Iterator[tuple[Pair, Record | UserError]]:
     """Imports pairs, in this process or in several, with a bar over the frames of all."""
     # Each video is gone through to find faces, to measure them and to write crops.
     steps = {
         pair.name: 3 * sum(expected_frames(v) or 0 for v in {s.video for s in pair.sides.values()}) for pair in todo
     }
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+    with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{len(todo)} recordings", total=sum(steps.values()), visible=bool(todo))
         if workers == 1 or len(todo) < 2:
             for pair in todo:
@@ -192,9 +239,7 @@ def _run(
             pool.shutdown(cancel_futures=True)
 
 
-def _import_or_error(
-    out: Path, pair: Pair, settings: Settings, on_frame: OnFrame = lambda: None
-) -> dict[str, Any] | UserError:
+def _import_or_error(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame = lambda: None) -> Record | UserError:
     """Imports a pair; one that is unusable does not stop the others."""
     try:
         return _import(out, pair, settings, on_frame)
@@ -202,7 +247,7 @@ def _import_or_error(
         return error
 
 
-def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> dict[str, Any]:
+def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> Record:
     recipe = _recipe(pair, settings)
     conversation = read_conversation(pair, settings.clip_seconds, settings.min_seconds, on_frame)
     stage = out / f"{_PARTIAL}{pair.name}"
@@ -224,15 +269,15 @@ def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> dic
                 (stage / part).rename(out / part)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-    clips = [{"start": start / FRAME_RATE, "frames": stop - start} for start, stop in conversation.clips]
-    record = {"recipe": recipe, "name": pair.name, "clips": clips, **conversation.facts}
+    clips: list[Cut] = [{"start": start / FRAME_RATE, "frames": stop - start} for start, stop in conversation.clips]
+    record: Record = {"recipe": recipe, "name": pair.name, "clips": clips, **conversation.facts}
     with replacing(out / _RECORDS / f"{pair.name}.json") as file:
         file.write(json.dumps(record, indent=1).encode() + b"\n")
     return record
 
 
-def _records(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((out / _RECORDS).glob("*.json"))]
+def _records(out: Path) -> list[Record]:
+    return [_read_record(path) for path in sorted((out / _RECORDS).glob("*.json"))]
 
 
 def _write_tables(out: Path) -> None:
@@ -252,7 +297,7 @@ def _write_tables(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _report(pair: Pair, record: dict[str, Any]) -> str:
+def _report(pair: Pair, record: Record) -> str:
     """A line about a recording that was imported."""
     std, sound = record["jaw_open_std"], record["jaw_open_follows_speaker_sound"]
     lost = record["frames_without_face"]
@@ -305,7 +350,7 @@ def extract(
         print(f"{video} has no sound track: no wav is written")
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+    with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(video.name, total=3 * (expected_frames(video) or 0))
 
         def on_frame() -> None:

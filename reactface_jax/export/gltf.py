@@ -8,7 +8,6 @@ pygltflib would add five packages and leave the buffer views and accessors to us
 import io
 import json
 import struct
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,8 +27,8 @@ class _Buffer:
 
     def __init__(self) -> None:
         self.bytes = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
+        self.views: list[dict[str, object]] = []
+        self.accessors: list[dict[str, object]] = []
 
     def view(self, content: bytes, target: int | None = None) -> int:
         self.bytes += b"\0" * (-len(self.bytes) % 4)
@@ -42,8 +41,19 @@ class _Buffer:
     def add(
         self, array: np.ndarray, kind: str, component: int = _FLOAT, target: int | None = None, *, bounds: bool = False
     ) -> int:
-        """Returns the accessor's number."""
-        accessor: dict[str, Any] = {
+        """Adds an array with its accessor.
+
+        Args:
+          array: of the component's type, an element a row.
+          kind: what an element is: SCALAR, VEC2 … MAT4.
+          component: glTF's number of the type of its numbers.
+          target: glTF's number of what the array is used for; None: nothing that is drawn.
+          bounds: whether the accessor says the smallest and largest values.
+
+        Returns:
+          The accessor's number.
+        """
+        accessor: dict[str, object] = {
             "bufferView": self.view(np.ascontiguousarray(array).tobytes(), target),
             "componentType": component,
             "count": len(array),
@@ -66,7 +76,7 @@ def glb(motion: Motion, look: Look | None = None) -> bytes:
     inverse_bind[1, 3, :3] = -_METRE * PIVOT  # columns first
     picture = io.BytesIO()
     Image.fromarray(paint(look)).save(picture, "PNG")
-    description: dict[str, Any] = {
+    description: dict[str, object] = {
         "asset": {"version": "2.0", "generator": "reactface-jax"},
         "scene": 0,
         "scenes": [{"nodes": [0, 1]}],
@@ -96,7 +106,7 @@ def glb(motion: Motion, look: Look | None = None) -> bytes:
     return _pack(json.dumps(description, separators=(",", ":")).encode(), bytes(buffer.bytes))
 
 
-def _mesh(buffer: _Buffer, look: Look) -> dict[str, Any]:
+def _mesh(buffer: _Buffer, look: Look) -> dict[str, object]:
     head = head_mesh()
     stretch = np.array([look.width, 1.0, 1.0], np.float32)
     vertices = _METRE * ((head.vertices - PIVOT) * stretch + PIVOT)
@@ -129,7 +139,7 @@ def _mesh(buffer: _Buffer, look: Look) -> dict[str, Any]:
     return {"name": "face", "primitives": [primitive], "weights": [0.0] * len(ARKIT_NAMES), "extras": names}
 
 
-def _animation(buffer: _Buffer, motion: Motion, look: Look) -> dict[str, Any]:
+def _animation(buffer: _Buffer, motion: Motion, look: Look) -> dict[str, object]:
     times = (np.arange(len(motion.weights)) / motion.frame_rate).astype(np.float32)
     values = [
         (1, "weights", buffer.add(motion.weights.reshape(-1), "SCALAR")),

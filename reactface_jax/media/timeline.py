@@ -27,8 +27,8 @@ from reactface_jax.media.open_media import audio_track, open_media, video_track
 
 F = TypeVar("F", VideoFrame, AudioFrame)
 
-_BACK = Fraction(1, 10)
-"""Decoding times never decrease; a clock that goes back by more was set anew (s)."""
+_BACK = Fraction(1, 2)
+"""In formats without an index, a clock that goes back by more was set anew; by less, packets came late (s)."""
 _FORWARD = Fraction(10)
 """In formats without an index, a gap of all tracks beyond this is a clock that was set anew (s)."""
 _LONGEST_GAP = Fraction(60)

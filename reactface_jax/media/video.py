@@ -30,9 +30,10 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
     """Yields a video's frames at a constant rate, RGB, upright, with square pixels, one at a time.
 
     Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
-    first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, and the length stays
-    that of the video to within one frame. What a file says of how to show its pictures is applied (`displayed`); if
-    their size changes midway, all get the first one's. Where a clock was set anew midway, see `media.timeline`.
+    first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, one that is older
+    than the last is dropped, and the length stays that of the video to within one frame. What a file says of how to
+    show its pictures is applied (`displayed`); if their size changes midway, all get the first one's. Where a clock
+    was set anew midway, see `media.timeline`.
 
     Raises:
       UserError: the file is missing, is not a video, has no video track or no frame, or is cut off or damaged.
@@ -47,7 +48,7 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
         size: tuple[int, int] | None = None
         shown: VideoFrame | None = None
         picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
-        start = end = Fraction(0)
+        start = end = newest = Fraction(0)
         frames: Iterator[VideoFrame] = decode(container, stream, timeline)
         decoded = 0
         for frame in frames:
@@ -55,6 +56,9 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
             time = time_of(frame, end)
             if shown is None:
                 start = time
+            elif time <= newest:  # out of order: as in a live conversation
+                continue
+            newest = time
             # Containers round timestamps to ticks, so a frame may seem late by up to half a tick.
             slack = min(_time_base(frame, stream) / 2, Fraction(1, 1000))
             while shown is not None and start + count / rate + slack < time:

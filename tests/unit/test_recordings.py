@@ -380,8 +380,20 @@ def test_csvs_that_are_none(films: Path, tmp_path: Path) -> None:
         read_pairs(films / "pairs.csv")
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_record_is_named(films: Path, tmp_path: Path) -> None:
+    tree, listed = tmp_path / "tree", pairs_csv(films, "both.mp4,")
+    import_pairs(listed, tree, min_seconds=1, previews=False)
+    record = tree / "recordings" / "both.json"
+    for content in ("{", "[]", '{"recipe": {}}', "\xff"):
+        record.write_bytes(content.encode("latin-1"))
+        with pytest.raises(UserError, match=r"both\.json is no.*; remove it, and the recording will be made again"):
+            import_pairs(listed, tree, min_seconds=1, previews=False)
+
+
 def test_extract_one_person(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    extract(films / "both.mp4", tmp_path / "right", face="right", clip_seconds=2)
+    (tmp_path / "both[/x].mp4").symlink_to(films / "both.mp4")  # a name that is no markup of the progress bar
+    extract(tmp_path / "both[/x].mp4", tmp_path / "right", face="right", clip_seconds=2)
     assert sorted(path.name for path in (tmp_path / "right").iterdir()) == [
         *("1.mp4", "1.npy", "1.wav", "2.mp4", "2.npy", "2.wav", "coefficient_names.json"),
         *("preview_1.mp4", "preview_1.png", "preview_2.mp4", "preview_2.png"),

@@ -93,6 +93,12 @@ def test_joined_streams_whose_clock_jumps_go_on(tmp_path: Path, clock: float) ->
     check(joined(tmp_path, clock), list(range(100)), [1.0, 3.0])
 
 
+def test_what_comes_again_is_dropped(tmp_path: Path) -> None:
+    """The second stream's clock begins 0.2 s before the first one ends: it was recorded twice."""
+    priming = 1024 / RATE  # by which the muxer moves a clock that begins at 0
+    check(joined(tmp_path, 1.8), [*range(50), *range(55, 100)], [1.0, 2.8 - priming])
+
+
 def test_a_gap_of_both_tracks_is_kept_up_to_a_minute(tmp_path: Path) -> None:
     def paused(name: str, gap: int) -> Path:
         with av.open(str(tmp_path / name), "w") as out:
