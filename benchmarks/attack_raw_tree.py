@@ -507,11 +507,15 @@ def attack(arguments: Arguments) -> Tally:
     """All attacks."""
     tally = Tally()
     rng = np.random.default_rng(arguments.seed)
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for part in (attack_trees, attack_sets, attack_commands, attack_headers, attack_tables):
             home = Path(folder) / part.__name__
             home.mkdir()
             part(tally, arguments, home.resolve(), rng)
+            print(
+                f"{part.__name__}: {time.monotonic() - start:.0f} s, {dict(tally.faults)}", file=sys.stderr, flush=True
+            )
     return tally
 
 

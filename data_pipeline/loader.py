@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipeline.host_tensorflow import tf, tfds
 from data_pipeline.shards.description import Description, SplitDescription, read_description, shards_of
-from data_pipeline.shards.examples import features
+from data_pipeline.shards.examples import DecodedExample, features
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
@@ -54,7 +53,7 @@ class ShardSet:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether examples hold the speaker's frames; without, batches can only be asked for with image_size 0."""
+        """Whether examples hold the speaker's frames; without them batches need image_size 0."""
         return any(self.description["frame_size"])
 
     def num_clips(self, split: str) -> int:
@@ -130,9 +129,10 @@ class ShardSet:
             offset -= length
         return f"record {index} of split {split} in {self.folder}"
 
-    def example(self, split: str, index: int) -> dict[str, Any]:
-        """A whole direction, decoded, as numpy arrays; see `data_pipeline.shards.write.features`."""
-        return features().deserialize_example_np(self.record(split, index))
+    def example(self, split: str, index: int) -> DecodedExample:
+        """A whole direction, decoded, as NumPy arrays."""
+        decoded: DecodedExample = features().deserialize_example_np(self.record(split, index))
+        return decoded
 
     def train_batches(
         self,

@@ -96,9 +96,11 @@ def sample_clip(out: Path, otherwise: Path | None = None) -> None:
       otherwise: a raw tree whose first speaker to take when the clip can't be fetched.
 
     Raises:
-      UserError: the folder of `out` does not exist, or there is no clip to write.
+      UserError: the folder of `out` does not exist, `out` does, or there is no clip to write.
     """
     check_output_folder(out)
+    if out.exists():
+        raise UserError(f"{out} exists already; remove it, or give another --out")
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         clip = fetch(folder)
         if clip is not None:

@@ -25,8 +25,10 @@ from data_pipeline.dyads.scripts import ROLES
 from data_pipeline.dyads.voice import RATE
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
+from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import SAMPLE_RATE
 
 TRUTH_FILE = "dyads.json"
@@ -85,16 +87,26 @@ def _claim(root: Path, plan_of_root: dict[str, Any]) -> None:
     """Makes the folder ours, or checks that it is ours and of the same recipe."""
     path = root / TRUTH_FILE
     if path.is_file():
-        there = json.loads(path.read_text())["recipe"]
+        there = _recipe(path)
         there = json.loads(json.dumps(asdict(Recipe()))) | there  # trees of before a field was there have its default
         if different := [key for key, value in plan_of_root["recipe"].items() if there[key] != value]:
             values = ", ".join(f"{key} {there[key]}" for key in different)
             raise UserError(f"{root} holds conversations made with {values}: make these elsewhere, or with the same")
         return
-    if root.is_dir() and any(root.iterdir()):
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root} is not empty and holds no made conversations: choose an empty folder")
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     _write_text(path, json.dumps(plan_of_root, indent=1))
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """The recipe of conversations that are there. Raises `UserError` when their file can't be read."""
+    advice = "choose an empty folder, or remove these conversations"
+    truth_of_root = json_from_text(read_text(path, advice=advice), name=str(path), advice=advice)
+    recipe = truth_of_root.get("recipe") if isinstance(truth_of_root, dict) else None
+    if not isinstance(recipe, dict):
+        raise UserError(f"{path} is not of made conversations; {advice}")
+    return recipe
 
 
 def _files(root: Path, path: str) -> tuple[Path, Path, Path, Path]:

@@ -58,7 +58,7 @@ def cut(root: Path, split: Split) -> Labels:
 
     Raises:
       UserError: a file is missing or is not what it should be, or a row of the csv matches no row of the indices, or
-        several, or can't be told from another. Left out, they would shift the matrix against the clips.
+        several, or the same as another row does. Left out, they would shift the matrix against the clips.
     """
     indices = _read_indices(root / INDICES)
     path = root / FULL_MATRIX
@@ -90,8 +90,8 @@ def _read_indices(path: Path) -> list[tuple[str, ...]]:
     text = text_from_bytes(read_bytes(path), name=str(path), advice="save it as csv in UTF-8")
     _, table = table_from_text(text, columns, name=str(path))
     for number, row in enumerate(table):
-        if lacking := [column for column in columns if not row[column].strip()]:
-            raise UserError(f"{path}, row {number}, has no {lacking[0]}; its columns must be {', '.join(columns)}")
+        if empty := [column for column in columns if not row[column].strip()]:
+            raise UserError(f"{path}, row {number}, has no {empty[0]}; its columns must be {', '.join(columns)}")
     return [(row["site"].strip().upper(), row["chat_index"].strip(), row["clip_index"].strip()) for row in table]
 
 
@@ -140,11 +140,11 @@ def _key(person: str) -> tuple[str, ...]:
 
 
 def _check_roles(name: str, speakers: list[str]) -> None:
-    """The full matrix knows one order of the roles: refuses a csv with experts and with novices as speakers."""
+    """The full matrix has one order of the roles: refuses a csv with experts and with novices as speakers."""
     expert, novice = (next((s for s in speakers if role in s.split("/")), None) for role in _NOXI_ROLES)
     if expert and novice:
         raise UserError(
-            f"{name} has both {expert} and {novice} as speakers, but the full matrix knows one order of the roles; "
+            f"{name} has both {expert} and {novice} as speakers, but the full matrix has one order of the roles; "
             "write all rows in the same order"
         )
 

@@ -89,7 +89,7 @@ def _is_header(line: str) -> bool:
 
 
 def _finite(array: np.ndarray, name: str, advice: str) -> Float[np.ndarray, "T C"]:
-    """Numbers in float32. Raises `UserError` for the first frame that has one of no use."""
+    """Numbers in float32. Raises `UserError` for the first frame that has an unusable one."""
     with np.errstate(over="ignore"):
         small = array.astype(np.float32)
     wrong = ~(np.abs(small) <= _LARGEST)

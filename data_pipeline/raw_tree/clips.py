@@ -111,7 +111,7 @@ def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` when there is none, or one lacks."""
+    """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` unless all are there."""
     numbered = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
     paths = {int(path.stem): path for path in numbered}
     if not paths:
@@ -120,7 +120,7 @@ def frame_files(folder: Path) -> list[Path]:
         raise UserError(f"{folder} has two files of one number, such as 1.png and 01.png; unpack its frames again")
     for number in range(min(paths), max(paths) + 1):
         if number not in paths:
-            raise UserError(f"{folder} lacks {number}.png; unpack its frames again")
+            raise UserError(f"{folder} has no {number}.png; unpack its frames again")
     return [paths[number] for number in sorted(paths)]
 
 

@@ -103,7 +103,7 @@ def _list_split(root: AnyPath, name: str, path: AnyPath) -> Split:
             split.rows.append(row)
         else:
             roles = {"speaker": one, "listener": other}
-            missing = [f"{role} has {lacking}" for role, lacking in roles.items() if isinstance(lacking, str)]
+            missing = [f"{role} has {reason}" for role, reason in roles.items() if isinstance(reason, str)]
             split.left_out.append(LeftOut(row, speaker, listener, ", ".join(missing)))
     if not split.pairs:
         why = f": in the first, the {split.left_out[0].reason}" if split.left_out else ""
@@ -119,7 +119,7 @@ def _read_pairs(path: AnyPath) -> list[tuple[str, str]]:
     pairs = [(row["speaker_path"].strip(), row["listener_path"].strip()) for row in rows]
     for number, pair in enumerate(pairs):
         if not all(pair):
-            raise UserError(f"{path}, row {number}, lacks the speaker's or the listener's path; complete or remove it")
+            raise UserError(f"{path}, row {number}, has no path for the speaker or the listener; complete or remove it")
     return [(_spelt(speaker), _spelt(listener)) for speaker, listener in pairs]
 
 
@@ -180,7 +180,7 @@ def _suffixed(stem: AnyPath, suffix: str) -> AnyPath:
 
 
 def _find(base: AnyPath, pictures: bool, person: str) -> Person | str:
-    """The files of a person's clip; or what is missing for using it, in words. `pictures`: whether the tree has any."""
+    """The files of a person's clip; or which are missing, in words. `pictures`: whether the tree has any."""
     try:
         return _find_files(base, pictures, person)
     except (OSError, ValueError) as error:  # a name that is too long, or a folder that may not be read

@@ -105,7 +105,16 @@ def write_set(
     clips_per_shard: int,
     report: Callable[[str, int, int], None],
 ) -> None:
-    """Writes all files of the set into <aside>/set, the description last; see `write_shards`."""
+    """Writes all files of the set into <aside>/set, the description last; see `write_shards`.
+
+    Args:
+      raw: the tree.
+      aside: the folder in which the set is made.
+      contents: the splits, encoded.
+      runner: does the work.
+      clips_per_shard: directions in one file.
+      report: called with (task, shards done, of how many).
+    """
     shards = {content.split.name: _plan_shards(aside, content, clips_per_shard) for content in contents}
     files = _write_shards([shard for of_split in shards.values() for shard in of_split], contents, runner, report)
     with writing(aside / "set"), local_folder(beside=aside) as folder:
@@ -202,7 +211,7 @@ def _write_metadata(folder: Path, lengths: dict[str, list[int]], sizes: dict[str
 
 
 def _table(tracks: list[Float[np.ndarray, "_ 58"]]) -> Float[np.ndarray, "N T 58"]:
-    """Stacks clips of different lengths; the shorter ones hold their last frame, which no crop reaches."""
+    """Stacks clips of different lengths; the shorter ones repeat their last frame, which no crop reaches."""
     length = max(map(len, tracks))
     return np.stack([np.pad(track, ((0, length - len(track)), (0, 0)), mode="edge") for track in tracks])
 

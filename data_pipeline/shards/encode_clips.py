@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,7 +15,7 @@ from data_pipeline.raw_tree.react2023 import (
     list_splits,
     neighbours,
 )
-from data_pipeline.shards.parts import EncodePair
+from data_pipeline.shards.parts import Encoded, EncodePair
 from data_pipeline.shards.remote import AnyPath
 from data_pipeline.shards.runners import Runner
 from reactface_jax.errors import UserError
@@ -33,7 +32,7 @@ class Pair:
 
     job: EncodePair
     tracks: Tracks
-    result: dict[str, Any] = field(default_factory=dict)  # of the job
+    result: Encoded = field(default_factory=lambda: Encoded(key=""))  # of the job
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Content:
     pairs: list[Pair]
 
     def only(self, kept: list[int]) -> "Content":
-        """The split with the pairs at these places alone."""
+        """The split with only some of its pairs, by their positions."""
         count = len(self.labels) // 2
         rows = np.array(kept + [index + count for index in kept], int)
         split = replace(
@@ -65,7 +64,7 @@ class Damage:
         self.rows: dict[str, list[LeftOut]] = {}
 
     def add(self, split: str, pair: EncodePair, why: str) -> None:
-        """Notes a pair. Raises `UserError` when it is one too many."""
+        """Adds a pair. Raises `UserError` when it is one too many."""
         row = LeftOut(pair.row, pair.speaker.id, pair.listener.id, why, damaged=True)
         self.rows.setdefault(split, []).append(row)
         if sum(map(len, self.rows.values())) > self.most:
@@ -102,7 +101,7 @@ def encode(
 
 
 def _with_tracks(raw: AnyPath, aside: AnyPath, split: Split, damage: Damage) -> Content:
-    """Reads the coefficients of a split's pairs, and leaves out those that have none of use."""
+    """Reads the coefficients of a split's pairs, and leaves out pairs whose coefficients are unusable."""
     labels, source = neighbours(raw, split)
     jobs = [
         EncodePair(aside / "clips", split.name, row, *pair) for row, pair in zip(split.rows, split.pairs, strict=True)
@@ -142,7 +141,7 @@ def _encode_split(
     name = content.split.name
     pairs = {pair.job: pair for pair in content.pairs}
 
-    def note(job: EncodePair, result: dict[str, Any]) -> None:
+    def note(job: EncodePair, result: Encoded) -> None:
         pairs[job].result = result
         if "damage" in result:
             damage.add(name, job, result["damage"])
@@ -180,7 +179,7 @@ class FrameSizes:
         self.first: tuple[str, int, int] | None = None
 
     def add(self, clip: str, height: int, width: int) -> None:
-        """Notes a clip's size. Raises `UserError` when an earlier one had another."""
+        """Compares a clip's size with the first clip's. Raises `UserError` when an earlier one had another."""
         self.first = self.first or (clip, height, width)
         one, *size = self.first
         if [height, width] != size:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int, Int16, UInt8
 
 from data_pipeline.host_tensorflow import tfds
 from data_pipeline.raw_tree.clip_arrays import NUM_ATTRIBUTES
@@ -13,6 +13,22 @@ from data_pipeline.raw_tree.clips import Clip, read_clip
 from data_pipeline.raw_tree.react2023 import Split, list_splits, neighbours
 from data_pipeline.shards.description import VERSION
 from reactface_jax.types import NUM_COEFFICIENTS
+
+
+class DecodedExample(TypedDict):
+    """An example of a set, decoded."""
+
+    index: int
+    speaker_id: bytes
+    listener_id: bytes
+    frames: UInt8[np.ndarray, "T H W 3"]
+    audio: Int16[np.ndarray, " L"]
+    speaker: Float[np.ndarray, "T 58"]
+    listener: Float[np.ndarray, "T 58"]
+    speaker_attributes: Float[np.ndarray, "T_or_0 25"]
+    listener_attributes: Float[np.ndarray, "T_or_0 25"]
+    portrait: UInt8[np.ndarray, "H W 3"]
+    neighbours: Int[np.ndarray, " M"]
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -40,8 +56,16 @@ def features() -> tfds.features.FeaturesDict:
 
 def to_example(
     clip: Clip, *, index: int, speaker_id: str, listener_id: str, neighbours: Int[np.ndarray, "_"]
-) -> dict[str, Any]:
-    """A clip as `features` has it."""
+) -> dict[str, object]:
+    """A clip as `features` has it.
+
+    Args:
+      clip: one direction.
+      index: its row in the split's order.
+      speaker_id: path of the speaker in the tree.
+      listener_id: likewise.
+      neighbours: rows of the appropriate listeners.
+    """
     return {
         "index": index,
         "speaker_id": speaker_id,

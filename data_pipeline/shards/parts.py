@@ -15,7 +15,8 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -27,6 +28,15 @@ from reactface_jax.array_reading import npz_from_bytes
 from reactface_jax.errors import UserError
 
 _FILES = ("video", "audio", "coefficients", "attributes")
+
+
+class Encoded(TypedDict):
+    """How encoding a pair went: damage in words, or each clip's number of frames and size (height, width)."""
+
+    key: str
+    damage: NotRequired[str]
+    frames: NotRequired[list[int]]
+    sizes: NotRequired[list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class EncodePair:
 
     def run(self) -> None:
         """Encodes both clips. A damaged file becomes part of the result; a failing bucket is an error."""
-        result: dict[str, Any] = {"key": self.key()}
+        result = Encoded(key=self.key())
         try:
             with _here(self.speaker) as one, _here(self.listener) as other:
                 clips = read_clip(one, other), read_clip(other, one)
@@ -70,16 +80,14 @@ class EncodePair:
             result["sizes"] = [list(clip.size) for clip in clips]
         write_bytes(self.marker, json.dumps(result).encode())
 
-    def result(self) -> dict[str, Any] | None:
-        """What `run` found: "damage" in words, or "frames" and "sizes" of the two clips.
-
-        None if it has not run, or for files that have changed since.
-        """
+    def result(self) -> Encoded | None:
+        """What `run` found. None if it has not run, or for files that have changed since."""
         try:
-            found = json.loads(self.marker.read_bytes())
-        except Exception:  # absent, or of a kind of storage with its own exceptions
+            found: Encoded = json.loads(self.marker.read_bytes())
+            is_of_these = found["key"] == self.key()
+        except Exception:  # absent, damaged, or of a kind of storage with its own exceptions
             return None
-        return found if found.get("key") == self.key() else None
+        return found if is_of_these else None
 
 
 def read_part(path: AnyPath) -> Clip:
@@ -121,12 +129,14 @@ def _here(person: Person) -> Iterator[Person]:
     """The person with files on this machine, if they are in a bucket; copies are gone afterwards."""
     with contextlib.ExitStack() as copies:
         paths = {kind: getattr(person, kind) for kind in _FILES}
-        local: dict[str, Any] = {kind: path and copies.enter_context(fetched(path)) for kind, path in paths.items()}
+        local: dict[str, Path | None] = {
+            kind: path and copies.enter_context(fetched(path)) for kind, path in paths.items()
+        }
         yield dataclasses.replace(person, **local)
 
 
-def _stamp(path: AnyPath | None) -> list[Any] | None:
-    """Size and time of a file, as far as its storage tells."""
+def _stamp(path: AnyPath | None) -> list[object] | None:
+    """Size and time of a file, as far as its storage knows them."""
     if path is None:
         return None
     try:

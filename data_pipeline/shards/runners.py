@@ -32,7 +32,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes of this machine; with one worker, this process alone."""
+    """Processes of this machine; with one worker, only this process."""
 
     workers: int = 1
 
@@ -73,7 +73,7 @@ class Processes:
 
 def _end_with_parent() -> None:
     """A worker ends when its parent was killed, instead of waiting for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, and ends the workers
     parent = parent_process()
     if parent is None:
         return

@@ -17,7 +17,7 @@ def person(split: str, number: int, role: str) -> str:
 
 
 def frame(identity: int, t: int) -> np.ndarray:
-    """A picture that tells whose it is by its colour, and which by its brightness."""
+    """A picture whose colour says whose it is, and whose brightness which frame."""
     picture = np.full((SIZE, SIZE, 3), (40 + 4 * t) % 256, np.uint8)
     picture[..., identity % 3] = (20 + 20 * (identity // 3)) % 256
     return picture

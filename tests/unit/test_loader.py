@@ -1,4 +1,4 @@
-"""Batches: what is in them, and that they depend on seed and step alone."""
+"""Batches: what is in them, and that they depend only on seed and step."""
 
 import itertools
 import shutil
@@ -127,9 +127,9 @@ def test_hosts_share_the_global_batch(shard_set: ShardSet) -> None:
 @pytest.mark.parametrize("most", [80, 2, 1])
 def test_neighbours_are_the_listeners_of_the_matrix(shard_set: ShardSet, most: int) -> None:
     table = NeighbourTable(shard_set.listeners("train"), make_mesh(jax.devices()[:1]))
-    places = next(train(shard_set, max_neighbours=most))
-    batch = table.filled_on_host(places)
-    np.testing.assert_array_equal(batch.neighbours, table.filled(jax.device_put(places)).neighbours)
+    pointers = next(train(shard_set, max_neighbours=most))
+    batch = table.filled_on_host(pointers)
+    np.testing.assert_array_equal(batch.neighbours, table.filled(jax.device_put(pointers)).neighbours)
     np.testing.assert_array_equal(batch.neighbours[:, 0], batch.listener)  # the clip's own comes first
     for row, clip in enumerate(batch.clip):
         start = start_of(batch, row, shard_set)
@@ -141,7 +141,7 @@ def test_neighbours_are_the_listeners_of_the_matrix(shard_set: ShardSet, most: i
             begin = min(start, length - 8)  # where a neighbour is shorter than the clip
             expected = coefficients((neighbour + 3) % 6, length)[begin : begin + 8]
             np.testing.assert_allclose(batch.neighbours[row, m] + shard_set.mean_face, expected, atol=1e-5)
-        assert not places.neighbours[row, len(rows) :].any()
+        assert not pointers.neighbours[row, len(rows) :].any()
 
 
 @pytest.mark.parametrize("image_size", [24, 32, 112])

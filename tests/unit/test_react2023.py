@@ -34,7 +34,7 @@ def test_per_split_folders_with_pngs(tmp_path: Path) -> None:
     assert frames.shape == (12, 64, 64, 3)
     assert (np.diff(frames[:, 0, 0, 1].astype(int)) == 4).all()  # 10.png comes after 9.png, not after 1.png
     (speaker.video / "5.png").unlink()
-    with pytest.raises(UserError, match=r"Expert_video/1 lacks 5\.png"):
+    with pytest.raises(UserError, match=r"Expert_video/1 has no 5\.png"):
         read_clip(speaker, listener)
 
 
@@ -82,7 +82,7 @@ def test_csv_that_is_no_text(tree: Path) -> None:
 
 def test_csv_row_of_one_path(tree: Path) -> None:
     (tree / "train.csv").write_text(",speaker_path,listener_path\n0,NoXI/a\n")
-    with pytest.raises(UserError, match=r"train\.csv, row 0, lacks"):
+    with pytest.raises(UserError, match=r"train\.csv, row 0, has no path for the speaker or the listener"):
         list_splits(tree)
 
 

@@ -39,12 +39,12 @@ def _write_split(tree: Trapped, split: str, per_split: bool, first: int) -> None
     base.mkdir(parents=True, exist_ok=True)
     rows, kinds = [], []
     whole = iter(range(PAIRS[split]))
-    # Each row's kind; those of no use lie between the others.
+    # Each row's kind; unusable ones lie between the others.
     plan = ["whole"] * PAIRS[split]
     if split == "train":
         traps = ["udiva"] * 6 + ["no video", "no audio", "no coefficients", "text as video", "57 channels", "other wav"]
-        for place, trap in enumerate(traps):
-            plan.insert(5 * place + 2, trap)
+        for number, trap in enumerate(traps):
+            plan.insert(5 * number + 2, trap)
     else:
         plan.insert(0, "udiva")
     for row, kind in enumerate(plan):
