@@ -130,7 +130,7 @@ def test_the_page_names_files_that_exist() -> None:
 
 def test_all_pages_name_files_that_exist() -> None:
     """A name may leave out the package, and the folder that its page is about."""
-    folders = [ROOT, *(path.parent for path in CODE)]
+    folders = [ROOT, *(path.parent for path in EVERYTHING)]
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     named = [(page.name, name) for page in pages for name in re.findall(r"`([\w./-]+\.py)`", page.read_text())]
     assert len(named) > 50
