@@ -1,10 +1,11 @@
 """`reactface COMMAND …`: finds the command's module by its name and gives it the other words."""
 
+import dataclasses
 import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Union
 
 import tyro
 
@@ -72,8 +73,24 @@ def print_completion(words: Sequence[str]) -> None:
             if isinstance(missing_extra(error), UserError):
                 continue
             raise
-        calls |= {f"{name} {inner}": each for inner, each in call.items()} if isinstance(call, dict) else {name: call}
-    _tree(calls, ["--tyro-print-completion", words[0]])
+        calls[name] = _group(name, call) if isinstance(call, dict) else call
+    tyro.cli(
+        _one_of(calls),
+        prog="reactface",
+        args=["--tyro-print-completion", words[0]],
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+
+
+def _group(name: str, calls: Mapping[str, Callable[..., Any]]) -> type:
+    """A command with commands of its own, as tyro has them: a dataclass with a field for the one that is chosen."""
+    return dataclasses.make_dataclass(name, [("command", _one_of(calls))])
+
+
+def _one_of(calls: Mapping[str, Callable[..., Any]]) -> Any:
+    """The type of a choice between commands."""
+    names = [tyro.conf.subcommand(name, constructor=call) for name, call in calls.items()]
+    return Union[tuple(Annotated[Any, name] for name in names)]  # noqa: UP007
 
 
 def _tree(calls: Mapping[str, Callable[..., Any]], words: Sequence[str]) -> None:

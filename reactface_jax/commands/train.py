@@ -102,10 +102,8 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, AnyConfig]:
 
 def _load(name: str, fields: Sequence[str] = ()) -> AnyConfig:
     config = read_config_file(name)
-    if not isinstance(config, Config | RendererConfig | ListenerConfig):
-        raise UserError(
-            f"configuration {name} must define `config` as a Config, a RendererConfig or a ListenerConfig; see configs/"
-        )
+    if not isinstance(config, AnyConfig):
+        raise UserError(f"configuration {name} must define `config = Config(...)`, RendererConfig or ListenerConfig")
     return apply_overrides(config, fields)
 
 

@@ -1,6 +1,5 @@
 """Checkpoints that others wrote: no code in them is run, and a wrong file is refused in one sentence."""
 
-import json
 import pickle
 import re
 import warnings
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from reactface_jax.errors import UserError
+from reactface_jax.text_reading import json_from_text, read_text
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -57,12 +57,10 @@ def read_hugging_face(name: str) -> tuple[dict[str, object], dict[str, Any]]:
     weights = next((folder / file for file in _WEIGHTS_NAMES if (folder / file).is_file()), None)
     if weights is None:
         raise UserError(f"{name} has neither {' nor '.join(_WEIGHTS_NAMES)}; give a folder of transformers")
-    try:
-        config = json.loads(config_path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{name} has no {_CONFIG_NAME}; give a folder of transformers") from error
-    except ValueError as error:
-        raise UserError(f"{config_path} is no JSON: {error}") from error
+    advice = "give a folder of transformers"
+    if not config_path.is_file():
+        raise UserError(f"{name} has no {_CONFIG_NAME}; {advice}")
+    config = json_from_text(read_text(config_path, advice=advice), name=str(config_path), advice=advice)
     if not isinstance(config, dict):
         raise UserError(f"{config_path} is no configuration of a model")
     return read_state_dict(weights), config

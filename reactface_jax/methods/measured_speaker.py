@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.people import Measured
 from reactface_jax.methods.listener import Control
@@ -17,13 +18,12 @@ from reactface_jax.types import NUM_COEFFICIENTS
 
 def read_style(path: Path) -> Float[np.ndarray, "T 58"]:
     """Coefficients of a listener. Raises `UserError` if the file holds none."""
-    try:
-        clip = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--style-clip {path} can't be read: {error}") from error
+    clip = read_npy(path, name=f"--style-clip {path}", advice=f"give coefficients [T, {NUM_COEFFICIENTS}]")
     clip = clip[:, 0] if clip.ndim == 3 and clip.shape[1] == 1 else clip  # as in REACT2023's files
     if clip.ndim != 2 or clip.shape[1] != NUM_COEFFICIENTS:
         raise UserError(f"--style-clip {path} has shape {clip.shape}; give coefficients [T, {NUM_COEFFICIENTS}]")
+    if not len(clip) or not np.isfinite(clip).all():
+        raise UserError(f"--style-clip {path} has no frame, or values that are not finite; measure the person again")
     return np.asarray(clip, np.float32)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from reactface_jax.array_reading import read_npy, read_npz
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 from reactface_jax.pickled_arrays import ArrayUnpickler, HoldsMoreError
@@ -28,6 +29,8 @@ FOCAL_PIXELS = 1315.0
 """For every size of the picture: a larger picture shows more of the scene at the same scale."""
 GREY = 200
 _FORMAT = "faceverse 1"
+_MOST_BYTES = 2**29
+"""Of all its arrays: 28,000 vertices with 202 directions of float32 are 70 MB."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +155,13 @@ def load_faceverse(path: Path) -> FaceVerse:
     Raises:
       UserError: the file is missing or something else, such as the pickle itself.
     """
-    advice = "give the .npz that `python -m reactface_jax.convert faceverse` wrote"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; {advice}")
+    advice = "give the .npz that `reactface convert faceverse` wrote"
+    arrays: dict[str, Any] = read_npz(path, most_bytes=_MOST_BYTES, advice=advice)
+    if str(arrays.pop("format", _FORMAT)) != _FORMAT:
+        raise UserError(f"{path} was written by another version; convert the model again")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if str(file["format"]) != _FORMAT:
-                raise UserError(f"{path} was written by another version; convert the model again")
-            arrays: dict[str, Any] = {name: file[name] for name in file.files if name != "format"}
         return FaceVerse(**arrays | {"names": tuple(map(str, arrays["names"]))})
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no converted FaceVerse model; {advice}") from error
 
 
@@ -219,10 +219,8 @@ def _from_dictionary(content: dict[str, Any], path: Path, identity: np.ndarray) 
 def _read_identity(path: Path | None) -> Float[np.ndarray, " 150"]:
     if path is None:
         return np.zeros(NUM_IDENTITY, np.float32)
-    try:
-        numbers = np.load(path, allow_pickle=False).reshape(-1)[:NUM_IDENTITY].astype(np.float32)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"--identity {path} can't be read as an array; give the authors' reference_full.npy") from error
+    array = read_npy(path, name=f"--identity {path}", advice="give the authors' reference_full.npy")
+    numbers = array.reshape(-1)[:NUM_IDENTITY].astype(np.float32)
     if len(numbers) < NUM_IDENTITY:
         raise UserError(f"--identity {path} holds {len(numbers)} numbers, but the identity has {NUM_IDENTITY}")
     return numbers

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from reactface_jax.errors import UserError
+from reactface_jax.text_reading import json_from_text, read_text
 
 PARAMS_NAME = "params.safetensors"
 CONFIG_NAME = "config.json"
@@ -65,12 +66,13 @@ def load_params(directory: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(directory)
     for name in (PARAMS_NAME, CONFIG_NAME):
         if not (path / name).is_file():
-            raise UserError(f"{path} has no {name}; give a folder that `python -m reactface_jax.convert` wrote")
+            raise UserError(f"{path} has no {name}; give a folder that `reactface convert` wrote")
     try:
         flat = load_file(path / PARAMS_NAME)
-        config = json.loads((path / CONFIG_NAME).read_text())
     except SafetensorError as error:
         raise UserError(f"{path / PARAMS_NAME} is damaged ({error}); convert again") from error
-    except ValueError as error:
-        raise UserError(f"{path / CONFIG_NAME} is no JSON ({error}); convert again") from error
+    about, advice = str(path / CONFIG_NAME), "convert again"
+    config = json_from_text(read_text(about, advice=advice), name=about, advice=advice)
+    if not isinstance(config, dict):
+        raise UserError(f"{about} is no description of parameters; {advice}")
     return unflatten_dict({name: jnp.asarray(leaf) for name, leaf in flat.items()}, sep="/"), config

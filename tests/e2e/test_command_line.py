@@ -90,6 +90,23 @@ def test_mistakes_on_the_command_line_of_train(capsys, tmp_path):
     )
 
 
+def test_an_interrupted_command_ends_with_one_line(capsys, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reactface_jax.export.__main__.read_reactions", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "answer.npy", "--format", "json"])
+    assert stop.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_completion_knows_commands_and_flags(capsys):
+    script = shown(capsys, "completion", "bash")
+    for word in ("reactface", "prepare", "extract", "wav2vec2", "sample-clip", "--num-reactions", "--clip-ids"):
+        assert word in script
+
+
 def test_a_configuration_is_found_by_name_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config("reference") == load_config("configs/reference.py") == load_config("reference.py") == Config()

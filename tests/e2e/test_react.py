@@ -19,6 +19,7 @@ from reactface_jax.media.face import find_faces
 from reactface_jax.media.video import VideoWriter, read_video, resize
 from reactface_jax.models import build_model
 from reactface_jax.react import main
+from reactface_jax.rendering import listener_drawers
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 from reactface_jax.training.checkpoints import Checkpoints
@@ -238,7 +239,7 @@ def renderer_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shapes = convert._pirender_template(True, 58)
     params = jax.tree.map(lambda leaf: (0.05 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
     folder = tmp_path_factory.mktemp("weights") / "pirender"
-    save_params(folder, params, {"pirender": {"coefficients": 58}})
+    save_params(folder, params, {"pirender": {"coefficients": 58, "image_size": 64}})
     return folder
 
 
@@ -254,9 +255,12 @@ def test_a_portrait_is_drawn(
         container.mux(stream.encode(block))
     words = ["--speaker", phone, "--audio", tmp_path / "voice.wav", "--checkpoint", run, "--num-reactions", 4]
     words += ["--renderer", "pirender", "--portrait", tmp_path / "me.png", "--renderer-weights", renderer_weights]
-    words += ["--portrait-size", 64, "--no-labels", "--layouts", "listener", "authors"]
+    words += ["--no-labels", "--layouts", "listener", "authors"]
+    cut, sizes = listener_drawers.cut_portrait, []
+    monkeypatch.setattr(listener_drawers, "cut_portrait", lambda *given: (sizes.append(given[1]), cut(*given))[1])
     out = tmp_path / "out"
     call(monkeypatch, *words, "--out", out)
+    assert sizes == [64]  # as the renderer's config.json says
     assert sorted(path.name for path in out.glob("*.mp4")) == sorted(
         f"{name}_{k}.mp4" for name in ("authors", "listener") for k in (1, 2, 3, 4)
     )

@@ -145,7 +145,5 @@ def test_as_a_command():
     program = [sys.executable, "-m", "reactface_jax.evaluation.ablations", *words]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert (
-        "error: --train.stepps is no flag of `reactface ablations` and no field of the configuration; did you mean "
-        "--train.steps?" in done.stderr
-    )
+    assert "error: --train.stepps is no flag of `reactface ablations`" in done.stderr
+    assert "did you mean --train.steps?" in done.stderr

@@ -174,7 +174,7 @@ def test_command_keeps_what_is_there(tmp_path, monkeypatch, capsys) -> None:
     [
         (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor pytorch_model.bin"),
         (lambda f: (f / "config.json").unlink(), "has no config.json"),
-        (lambda f: (f / "config.json").write_text("<html>404"), "no JSON"),
+        (lambda f: (f / "config.json").write_text("<html>404"), "is not JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "no configuration of a model"),
         (lambda f: (f / "config.json").write_text("{}"), "model_type is None"),
         (lambda f: (f / "config.json").write_text('{"model_type": "wav2vec2"}'), "model.audio.hidden_size is 768"),
@@ -223,7 +223,7 @@ def test_a_hub_id_is_read_through_transformers(tmp_path, audio_state, monkeypatc
     [
         (lambda d: (d / "params.safetensors").unlink(), "has no params.safetensors"),
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
-        (lambda d: (d / "config.json").write_text("{"), "config.json is no JSON"),
+        (lambda d: (d / "config.json").write_text("{"), "config.json is not JSON"),
         (lambda d: (d / "params.safetensors").write_bytes(b"12345678"), "params.safetensors is damaged"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An evaluation's folder is replaced as a whole; names from files are shown as they are; bad arguments are refused."""
+"""An evaluation's folder is replaced as a whole; names are shown as they are; arguments contradict nothing."""
 
 from pathlib import Path
 

@@ -8,6 +8,7 @@ import pytest
 
 from reactface_jax.convert import __main__ as command
 from reactface_jax.errors import UserError
+from reactface_jax.rendering import faceverse
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, convert_faceverse, load_faceverse
 
@@ -150,8 +151,15 @@ def test_wrong_files_get_a_sentence(
     assert not list(Path().glob("*out.npz*"))
 
 
-def test_the_pickle_itself_is_not_drawn(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no converted FaceVerse model"):
+def test_what_is_no_converted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"is no \.npz file, or damaged; give the \.npz that"):
         load_faceverse(save(tmp_path / "model.npy", made_model()))
+    np.savez(tmp_path / "other.npz", vertices=np.zeros(3))
+    with pytest.raises(UserError, match="is no converted FaceVerse model"):
+        load_faceverse(tmp_path / "other.npz")
+    monkeypatch.setattr(faceverse, "_MOST_BYTES", 1_000_000)
+    np.savez_compressed(tmp_path / "bomb.npz", vertices=np.zeros(500_000))
+    with pytest.raises(UserError, match="would unpack to 4 MB, more than the 1 MB expected"):
+        load_faceverse(tmp_path / "bomb.npz")
     with pytest.raises(UserError, match="does not exist"):
         load_faceverse(tmp_path / "model.npz")
