@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from reactface_jax.config import Config, load_config
 from reactface_jax.models import build_model
@@ -64,6 +65,7 @@ def train(dtype: str) -> tuple[np.ndarray, TrainState]:
     return np.array(jax.device_get(losses)), state
 
 
+@pytest.mark.long
 def test_losses_stay_within_one_percent():
     """Of float32's, over 200 steps, as means of 50: a single step's sampling differs by up to 5 %."""
     exact, _ = train("float32")
