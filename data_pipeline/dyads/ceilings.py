@@ -6,22 +6,26 @@ the bar for a model that samples, the expectation for one that answers once; the
 listener scores.
 """
 
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipeline.dyads.conversations import PITCH, Conversation
+from data_pipeline.dyads.conversations import PITCH, Conversation, plan, recipe_of
 from data_pipeline.dyads.listening import STYLES, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, fill
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.dyads.workers import single_threads
+from reactface_jax.errors import UserError
 
 Own = Literal["drawn", "known", "none"]
 """The listener's own events, in the turns in which it has the floor: drawn anew by the generator's filling of a turn,
@@ -47,7 +51,7 @@ def ceilings(
     conversations: Sequence[Conversation],
     *,
     num_reactions: int = 10,
-    num_draws: int = EXPECTATION_DRAWS,
+    num_draws: int | None = None,
     seed: int = 0,
     own: Own = "drawn",
     workers: int = 1,
@@ -58,12 +62,13 @@ def ceilings(
     Args:
         conversations: of the split, as `plan` has them.
         num_reactions: K, of the sampler.
-        num_draws: that the expectation averages, for each script and role.
+        num_draws: that the expectation averages, for each script and role; 100 if None.
         seed: of the draws.
         own: which events of its own the listener plays.
         workers: processes. With several, a script needs Python's usual `if __name__ == "__main__":`.
         advance: called after every `num_reactions` draws of the sampler and every `num_draws` of the expectation.
     """
+    num_draws = num_draws or EXPECTATION_DRAWS
     count = len(conversations)
     rows = [(c, 1 - role) for role in ROLES for c in conversations]  # conversation, listener's role
     places: dict[tuple[str, int], list[int]] = {}
@@ -91,6 +96,37 @@ def ceilings(
                 conversation, role = rows[other]
                 other_take[row, 0] = conversation.play(role)[0]
     return Ceilings(sampler, expectation, other_take, np.eye(2 * count, dtype=bool))
+
+
+def ceiling_rows(
+    truth: Path, split: str, num_reactions: int, clip_ids: Sequence[str], num_frames: int
+) -> list[tuple[str, Float[np.ndarray, "N K T 58"]]]:
+    """Names and reactions of the rows for clips of shards.
+
+    Args:
+        truth: dyads.json of their tree.
+        split: of them.
+        num_reactions: K, of the sampler.
+        clip_ids: the speaker's path of each clip; clips may be missing, where pairs were left out.
+        num_frames: to which clips are cut.
+
+    Raises:
+        UserError: the file is no truth, was written by another version of the generator, or lacks a clip.
+    """
+    try:
+        recipe = recipe_of(json.loads(truth.read_text(encoding="utf-8"))["recipe"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--truth {truth} is no truth of made conversations; give their dyads.json") from error
+    conversations = plan(recipe)[split]
+    order = [conversation.path(role) for role in ROLES for conversation in conversations]
+    if missing := set(clip_ids) - set(order):
+        raise UserError(f"--truth {truth} does not know {min(missing)}; give that of the shards' own tree")
+    rows = np.array([order.index(clip) for clip in clip_ids])
+    made = ceilings(conversations, num_reactions=num_reactions, workers=os.cpu_count() or 1)
+    named = {"planted-sampler": made.sampler, "planted-expectation": made.expectation}
+    if made.other_take is not None:
+        named = {"other-take": made.other_take, **named}
+    return [(name, reactions[rows, :, :num_frames]) for name, reactions in named.items()]
 
 
 def draw(script: Script, role: int, rng: np.random.Generator, own: Own = "drawn") -> Float[np.ndarray, "T 58"]:

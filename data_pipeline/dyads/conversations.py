@@ -1,7 +1,7 @@
 """Who talks to whom by which script, in which split: the whole data set as a plan, before anything is drawn."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,6 +76,18 @@ class Recipe:
     @property
     def num_frames(self) -> int:
         return round(self.seconds * FRAME_RATE)
+
+
+def recipe_of(content: Mapping[str, Any]) -> Recipe:
+    """The recipe in a dyads.json; fields that it is too old to have are at their defaults.
+
+    Raises:
+        TypeError: it has fields that no recipe has.
+    """
+    known = dict(content)
+    if "size" in known:
+        known["size"] = tuple(known["size"])
+    return Recipe(**known)
 
 
 @dataclass(frozen=True)

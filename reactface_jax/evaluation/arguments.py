@@ -38,6 +38,10 @@ class Arguments:
     """With --predictions: JSON list of the channels' names, for smiles and the page's heads."""
     train_listeners: Path | None = None
     """With --predictions: .npy of the training split's listeners [M, T, C], for Random, MeanSeq and MeanFr."""
+    truth: Path | None = None
+    """Of made conversations, their dyads.json: planted events are counted instead of those that are found."""
+    ceilings: bool = False
+    """With --truth: rows of what the planted rule reaches; minutes."""
     step: int | Literal["best"] | None = None
     """Which of the run's checkpoints: its step, or `best`; the newest by default."""
     average: bool = True
@@ -77,6 +81,8 @@ class Arguments:
             raise UserError(f"--page-clips {self.page_clips} is negative; give 0 for no page")
         if self.faceverse is not None and not self.faceverse.is_file():
             raise UserError(f"--faceverse {self.faceverse} does not exist; `reactface convert faceverse` writes it")
+        if self.ceilings and self.truth is None:
+            raise UserError("--ceilings needs --truth; give the dyads.json of the made conversations")
         if self.predictions:
             self._check_predictions()
             return
@@ -87,6 +93,8 @@ class Arguments:
     def _check_predictions(self) -> None:
         if self.step is not None or not self.average:
             raise UserError("--step and --no-average go with --checkpoint; with --predictions leave them out")
+        if self.truth is not None:
+            raise UserError("--truth goes with --checkpoint or --converted; with --predictions leave it out")
         if self.data is not None or self.split is not None:
             raise UserError("--data and --split go with --checkpoint or --converted; with --predictions leave them out")
         for name in ("speaker", "listener", "neighbours", "out"):

@@ -19,6 +19,7 @@ from reactface_jax.evaluation.prediction_files import (
 from reactface_jax.evaluation.report import Report, mode_differences
 from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.video_realism import open_comparison
+from reactface_jax.methods import Inputs
 from reactface_jax.weights.run import versions
 
 
@@ -44,7 +45,8 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     clips = read_clips(speaker, listener, neighbours, arguments.clip_ids, arguments.coefficient_names)
     training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)
     given = read_predictions(paths, clips)
-    names = [method.name for method in evaluation.baseline_methods(clips, training)]
+    ready = evaluation.baseline_methods(clips, training)
+    names = [method.name for method in ready]
     if taken := given.keys() & names:
         raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
     names += given
@@ -69,7 +71,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     most = max(array.shape[1] for array in given.values())
     real = comparison and comparison.real_listeners(clips, console)
     rows = measure_methods(
-        itertools.chain(evaluation.baselines(clips, training, most), given.items()),
+        itertools.chain(evaluation.baselines(ready, Inputs(clips.speaker), most), given.items()),
         len(names),
         clips,
         console,

@@ -1,5 +1,6 @@
 """A trained or converted model, evaluated on a split of shards."""
 
+import importlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.arguments import Arguments
 from reactface_jax.evaluation.attention_maps import MAX_FRAMES, AttentionMap, attention_maps
+from reactface_jax.evaluation.known_split import know_split
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.report import Report
@@ -82,22 +84,25 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         arguments.faceverse,
     )
 
+    split = know_split(people.shards, people.split, clips, config.model.window, arguments.truth)
+
     # ---- Reactions
     model = build_model(config.model)
     generated = _generate(model, trained, config, people, console)
     prediction = generated.prediction
 
     # ---- Figures
-    training = people.shards.coefficients("train")[1]
-    count = len(evaluation.baseline_methods(clips, training)) + 1
-    baselines = evaluation.baselines(clips, training, config.eval.num_reactions, seed)
+    ready = evaluation.baseline_methods(clips, split.training_listeners, split.training_speakers)
+    baselines = evaluation.baselines(ready, split.inputs, config.eval.num_reactions, seed)
+    planted = _ceilings(arguments, people, config) if arguments.ceilings else []
     real = comparison and comparison.real_listeners(clips, console, people.listener_videos)
     rows = measure_methods(
-        itertools.chain(baselines, [(NAME, prediction)]),
-        count,
+        itertools.chain(baselines, planted, [(NAME, prediction)]),
+        len(ready) + len(planted) + 1,
         clips,
         console,
-        seed,
+        split.known,
+        own_only=("other-take",),
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
     )
@@ -159,6 +164,18 @@ def _generate(
         config.eval,
         people.shards.mean_face if trained.mean_face is None else trained.mean_face,
     )
+
+
+def _ceilings(
+    arguments: Arguments, people: SplitPeople, config: Config
+) -> list[tuple[str, Float[np.ndarray, "N K T C"]]]:
+    """Rows of what the rule of made conversations reaches on the clips' own scripts."""
+    rule = importlib.import_module("data_pipeline.dyads.ceilings")  # by name: as with shards, it lives on another floor
+    clips, reactions = people.clips, config.eval.num_reactions
+    made: list[tuple[str, np.ndarray]] = rule.ceiling_rows(
+        arguments.truth, people.split, reactions, clips.clip_ids, people.num_frames
+    )
+    return made
 
 
 def _attention(model: ReactFace, params: PyTree, config: Config, people: SplitPeople) -> Iterator[AttentionMap]:

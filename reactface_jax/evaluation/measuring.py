@@ -1,7 +1,7 @@
 """The rows of a table, measured one after the other, with a bar that shows the time left."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.rows import Row
 from reactface_jax.metrics import Mode
+from reactface_jax.metrics.reacting import Known
 from reactface_jax.metrics.video_distance import VideoDistance
 from reactface_jax.types import Clips
 
@@ -24,7 +25,8 @@ def measure_methods(
     count: int,
     clips: Clips,
     console: Console,
-    seed: int = 0,
+    known: Known | None = None,
+    own_only: Collection[str] = (),
     realism: Realism | None = None,
     num_videos: int = 0,
 ) -> list[Row]:
@@ -35,14 +37,18 @@ def measure_methods(
       count: number of methods.
       clips: the split.
       console: of the bar.
-      seed: of the random-neighbour control.
+      known: what else is known of it.
+      own_only: methods that are compared with the clips' own listeners, since their answers are among the neighbours.
       realism: measures FRRea; None leaves it out.
       num_videos: videos that `realism` compares for each method.
     """
     rows = []
     with progress_bar("measuring", count * (len(clips.speaker) + num_videos), console) as advance:
         for name, prediction in methods:
-            row = evaluation.evaluate(name, prediction, clips, seed, advance=advance)
+            compared = clips
+            if name in own_only:
+                compared = replace(clips, neighbours=np.eye(len(clips.neighbours), dtype=bool))
+            row = evaluation.evaluate(name, prediction, compared, known, advance=advance)
             rows.append(row if realism is None else replace(row, realism=realism(prediction, advance)))
     return rows
 

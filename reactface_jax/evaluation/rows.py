@@ -14,8 +14,20 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from reactface_jax import metrics
 from reactface_jax.config import EvalConfig
 from reactface_jax.errors import UserError
-from reactface_jax.methods import GroundTruth, Inputs, MeanFrame, MeanSequence, Method, Mirror, RandomDraws
+from reactface_jax.methods import (
+    DelayedMirror,
+    GroundTruth,
+    Inputs,
+    Linear,
+    MeanFrame,
+    MeanSequence,
+    Method,
+    Mirror,
+    RandomDraws,
+)
 from reactface_jax.metrics import bootstrap
+from reactface_jax.metrics.groups import sessions
+from reactface_jax.metrics.reacting import Known, Reacting, measure_reacting, reacting_draws, reacting_figures
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
 from reactface_jax.metrics.video_distance import VideoDistance
 from reactface_jax.models.reactface import ReactFace
@@ -52,6 +64,8 @@ class Row:
     """The figures of resampled clips, the same ones for all rows: intervals, and differences between rows."""
     measured: metrics.Measurements | None = None
     """Clip by clip."""
+    reacting: Reacting | None = None
+    """Likewise, of whether it reacts; its figures are among those of clean mode."""
 
 
 def generate_split(
@@ -121,43 +135,69 @@ def evaluate(
     name: str,
     prediction: Float[np.ndarray, "N K T C"],
     clips: Clips,
-    seed: int = 0,
+    known: Known | None = None,
     frames_per_second: float | None = None,
     advance: Callable[[], None] | None = None,
 ) -> Row:
-    """Measures one method. `advance` is called after every clip. Raises `UserError` as `metrics.compute` does."""
-    measured = metrics.measure(
-        prediction, clips.speaker, clips.listener, clips.neighbours, clips.clip_ids, advance=advance
-    )
+    """Measures one method.
+
+    Args:
+      name: in the table.
+      prediction: raw.
+      clips: the split.
+      known: what else is known of it; by default the channels' names, and who met whom.
+      frames_per_second: of its generation.
+      advance: called after every clip.
+
+    Raises:
+      UserError: as `metrics.compute` does.
+    """
+    known = known or Known(groups=sessions(clips.clip_ids), names=clips.coefficient_names)
+    people = (clips.speaker, clips.listener, clips.neighbours)
+    measured = metrics.measure(prediction, *people, clips.clip_ids, known.groups, advance)
+    reacting = measure_reacting(prediction, *people, known)
+    counts = bootstrap.resamplings(known.groups)
     smiles = [i for i, channel in enumerate(clips.coefficient_names) if _SMILE.search(channel)]
     return Row(
         name=name,
-        scores={mode: metrics.summarise(measured, mode) for mode in metrics.MODES},
+        scores={
+            "clean": metrics.summarise(measured, "clean") | reacting_figures(reacting),
+            "paper": metrics.summarise(measured, "paper"),
+        },
         smile=channel_lag(prediction, clips.speaker, smiles) if smiles else None,
         frames_per_second=frames_per_second,
-        draws={mode: bootstrap.draws(measured, mode) for mode in metrics.MODES},
+        draws={
+            "clean": bootstrap.draws(measured, "clean", counts) | reacting_draws(reacting, counts),
+            "paper": bootstrap.draws(measured, "paper", counts),
+        },
         measured=measured,
+        reacting=reacting,
     )
 
 
 def baselines(
-    clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, num_reactions: int, seed: int = 0
+    methods: Iterable[Method], inputs: Inputs, num_reactions: int, seed: int = 0
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
     """Names and reactions of `baseline_methods`; `num_reactions` is K, `seed` Random's."""
-    for method in baseline_methods(clips, training):
-        yield method.name, method.generate(Inputs(speaker=clips.speaker), num_reactions, key=jax.random.key(seed))
+    for method in methods:
+        yield method.name, method.generate(inputs, num_reactions, key=jax.random.key(seed))
 
 
-def baseline_methods(clips: Clips, training: Float[np.ndarray, "M T2 C"] | None) -> list[Method]:
-    """Methods that need no training to speak of, ready: GT, Mirror, Random, MeanSeq, MeanFr.
+def baseline_methods(
+    clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, speakers: Inputs | None = None
+) -> list[Method]:
+    """Methods that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr, delayed-mirror, linear. Ready.
 
     Args:
       clips: the split.
       training: the training split's listeners, raw; None leaves out those that learn from them.
+      speakers: whom these listen to; None leaves out those that learn from pairs.
     """
     methods: list[Method] = [GroundTruth(clips.listener), Mirror()]
     if training is not None:
         methods += [method.fit(training) for method in (RandomDraws(), MeanSequence(), MeanFrame())]
+    if training is not None and speakers is not None:
+        methods += [method.fit_to_pairs(speakers, training) for method in (DelayedMirror(), Linear())]
     return methods
 
 

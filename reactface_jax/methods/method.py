@@ -54,6 +54,15 @@ class FittedMethod(Method, Protocol):
 
 
 @runtime_checkable
+class PairFittedMethod(Method, Protocol):
+    """A method that learns at once from the conversations of the training split, without steps."""
+
+    def fit_to_pairs(self, speakers: Inputs, listener: Float[np.ndarray, "M T C"]) -> "Method":
+        """Of each training clip the speaker, with what the method needs of him, and his listener."""
+        ...
+
+
+@runtime_checkable
 class StreamingMethod(Method, Protocol):
     """A method that answers while the speaker goes on."""
 

@@ -115,13 +115,13 @@ def answered(
             course = direction * reaction[event.kind][:, window]
             rises = (course - np.minimum.accumulate(course, axis=1)).max(axis=1) >= sign.rise
             shares[event.kind].total[i] += rises.sum()
-            shares[event.kind].count[i] += reactions
+            shares[event.kind].weight[i] += reactions
             if sign.shown:
                 own_course = direction * shown[event.kind][event.start : event.start + event.length]
                 delays = window.start + course[rises].argmax(axis=1) - event.start - own_course.argmax()
                 for kept, values in ((delay, delays), (squared, delays**2)):
                     kept.total[i] += values.sum()
-                    kept.count[i] += len(values)
+                    kept.weight[i] += len(values)
         for kind in FACIAL:
             causes = [e for e in (*events[i], *own[i]) if e.kind in (kind, *SIGNS[kind].also)]
             first, last = (np.array([e.start + plus * (e.length + LAST) for e in causes]) for plus in (0, 1))

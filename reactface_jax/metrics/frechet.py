@@ -30,7 +30,7 @@ def frechet(first: Float[np.ndarray, "N D"], second: Float[np.ndarray, "M D"]) -
 
 def _short(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "n D"]:
     """A matrix of at most D rows with the same XᵀX."""
-    return x if len(x) <= x.shape[1] else np.linalg.qr(x, mode="r")
+    return x if len(x) <= x.shape[1] else np.asarray(np.linalg.qr(x, mode="r"))
 
 
 def standard_error(real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], seed: int = 0) -> float:

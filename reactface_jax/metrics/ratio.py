@@ -7,10 +7,10 @@ from jaxtyping import Float, Int
 
 
 class Ratio(NamedTuple):
-    """Σ total / Σ count. A clip that does not count has 0 in both."""
+    """Σ total / Σ weight. A clip that does not count has 0 in both."""
 
     total: Float[np.ndarray, " N"]
-    count: Float[np.ndarray, " N"]
+    weight: Float[np.ndarray, " N"]
 
     def value(self) -> float:
         """NaN where nothing counts."""
@@ -18,8 +18,8 @@ class Ratio(NamedTuple):
 
     def drawn(self, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The figure of R resamplings, which have each clip so many times."""
-        total, count = counts @ self.total, counts @ self.count
-        return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
+        total, weight = counts @ self.total, counts @ self.weight
+        return np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan)
 
 
 def mean_of(values: Float[np.ndarray, "N K"]) -> Ratio:

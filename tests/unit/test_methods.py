@@ -6,7 +6,16 @@ import pytest
 
 from reactface_jax import metrics
 from reactface_jax.errors import UserError
-from reactface_jax.methods import GroundTruth, Inputs, MeanFrame, MeanSequence, Mirror, RandomDraws
+from reactface_jax.methods import (
+    DelayedMirror,
+    GroundTruth,
+    Inputs,
+    Linear,
+    MeanFrame,
+    MeanSequence,
+    Mirror,
+    RandomDraws,
+)
 
 KEY = jax.random.key(0)
 CHANNELS = 4
@@ -80,3 +89,49 @@ def test_random_answers_a_clip_the_same_whatever_else_is_asked(training, speaker
 def test_untrained_methods_say_so(method, speaker):
     with pytest.raises(UserError, match=f"{method.name} has no training data"):
         method.generate(Inputs(speaker), 2, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Speakers, voices of which bursts are heard, and listeners: a 7 frames old speaker, and the last burst."""
+    generator = np.random.default_rng(3)
+    speaker = np.cumsum(generator.standard_normal((12, 90, 3)), axis=1).astype(np.float32)
+    loud = generator.random((12, 90)) < 0.2
+    audio = (generator.standard_normal((12, 90, 640)) * np.where(loud, 1, 0.01)[..., None]).reshape(12, -1)
+    listener = np.concatenate([speaker[:, :1].repeat(7, axis=1), speaker[:, :-7]], axis=1)
+    listener[..., 2] = np.roll(loud, 3, axis=1)
+    return speaker, audio.astype(np.float16), listener
+
+
+def test_delayed_mirror_finds_its_delay(pairs):
+    speaker, _, listener = pairs
+    method = DelayedMirror().fit_to_pairs(Inputs(speaker[:8]), listener[:8])
+    assert method.delay == 7
+    reactions = method.generate(Inputs(speaker[8:]), 2, key=KEY)
+    np.testing.assert_array_equal(reactions[:, 1, :, :2], listener[8:, :, :2])
+    with pytest.raises(UserError, match="fit_to_pairs"):
+        DelayedMirror().generate(Inputs(speaker), key=KEY)
+
+
+def test_linear_sees_and_hears_the_last_second(pairs):
+    speaker, audio, listener = pairs
+    method = Linear().fit_to_pairs(Inputs(speaker[:8], audio[:8]), listener[:8])
+    reactions = method.generate(Inputs(speaker[8:], audio[8:]), 2, key=KEY)
+    assert reactions.shape == (4, 2, 90, 3)
+    assert reactions.dtype == np.float32
+    np.testing.assert_array_equal(reactions[:, 0], reactions[:, 1])
+    for channel, least in ((0, 0.99), (2, 0.8)):
+        real, made = listener[8:, 30:, channel], reactions[:, 0, 30:, channel]
+        assert np.corrcoef(real.ravel(), made.ravel())[0, 1] > least
+    short = method.generate(Inputs(speaker[8:, :40], audio[8:, : 40 * 640]), key=KEY)
+    np.testing.assert_allclose(short, reactions[:, :1, :40], atol=1e-5)  # causal
+
+
+def test_linear_that_heard_needs_the_sound(pairs):
+    speaker, audio, listener = pairs
+    with pytest.raises(UserError, match="fit_to_pairs"):
+        Linear().generate(Inputs(speaker), key=KEY)
+    deaf = Linear().fit_to_pairs(Inputs(speaker), listener)
+    assert deaf.generate(Inputs(speaker), key=KEY).shape == (12, 1, 90, 3)
+    with pytest.raises(UserError, match="fitted to 27 features, but sees 3; give the sound"):
+        Linear().fit_to_pairs(Inputs(speaker, audio), listener).generate(Inputs(speaker), key=KEY)

@@ -127,7 +127,7 @@ def test_answers_are_counted_and_timed():
     reactions[0, 2, :, :2] = bump(frames, 60, 0.5)[:, None]
     found = answered(reactions, speaker, NAMES, events, [[]])
     assert found.shares.keys() == {"smile", "turn"}, "the data name no brows"
-    assert (found.shares["smile"].total[0], found.shares["smile"].count[0]) == (2, 6)
+    assert (found.shares["smile"].total[0], found.shares["smile"].weight[0]) == (2, 6)
     assert found.shares["turn"].value() == pytest.approx(1 / 3)
     assert found.delay.value() == 9
     assert found.delay_deviation() == 0

@@ -14,6 +14,7 @@ from reactface_jax.config import Config, EvalConfig
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
 from reactface_jax.evaluation import rows as evaluation
+from reactface_jax.methods import Inputs
 from reactface_jax.models import build_model
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -61,7 +62,8 @@ def generated(trained, batches) -> evaluation.Generated:
 
 @pytest.fixture(scope="module")
 def made(clips) -> report.Report:
-    rows = list(evaluation.evaluate_baselines(clips, clips.listener, num_reactions=3))
+    baselines = evaluation.baselines(evaluation.baseline_methods(clips, clips.listener), Inputs(clips.speaker), 3)
+    rows = [evaluation.evaluate(name, prediction, clips) for name, prediction in baselines]
     delayed = np.roll(clips.speaker, 10, axis=1)[:, None]
     rows.append(evaluation.evaluate("ReactFace", delayed, clips, frames_per_second=123.4))
     return report.Report(rows, CONFIG, "runs/x, step 7", {"data": "shards", "clips": NUM_CLIPS}, {"jax": "1.2"})
