@@ -1,9 +1,9 @@
 """Faces and sound of one speaker, as they arrive, cut into chunks of 25 frames a second.
 
-Time is what the timestamps say, in seconds on a clock that pictures and sound share; nothing here looks at the machine's
-clock. Frame i is the last picture at 40 ms x i after the first one; a face that is not found, or no picture for half a
-second, is a face that was lost (NaN). Sound that is missing is silence. A chunk is given once pictures and sound reach
-its end; if one of them is `patience` behind the other, without it.
+Time is what the timestamps say, in seconds on a clock that pictures and sound share; nothing here looks at the
+machine's clock. Frame i is the last picture at 40 ms x i after the first one; a face that is not found, or no picture
+for half a second, is a face that was lost (NaN). Sound that is missing is silence. A chunk is given once pictures and
+sound reach its end; if one of them is `patience` behind the other, without it.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ _EARLY = 2e-3
 _STALE = 0.5
 """Age at which a picture no longer says where the face is (s)."""
 LONGEST_JUMP = 5.0
-"""Of the time from one piece to the next (s). After a longer one, and when time runs back by as much, it begins anew."""
+"""Of the time from one piece to the next (s). After a longer one, and when time runs back so far, it begins anew."""
 
 
 class Chunk(NamedTuple):
@@ -51,7 +51,7 @@ class SpeakerClock:
         """Forgets what has not been given; numbers begin at 0 with the next picture."""
         self._begin: float | None = None
         self._given = 0
-        self._faces: deque[tuple[float, Float[np.ndarray, "58"] | None]] = deque(maxlen=10 * FRAME_RATE)
+        self._faces: deque[tuple[float, Float[np.ndarray, 58] | None]] = deque(maxlen=10 * FRAME_RATE)
         self._samples = np.zeros(0, np.float32)  # from the first sample that has not been given
         self._newest_face, self._newest_sound = -np.inf, -np.inf
 
@@ -75,7 +75,7 @@ class SpeakerClock:
         first = round((time - self._begin) * SAMPLE_RATE) - self._given * SAMPLES_PER_FRAME
         heard = round((self._newest_sound - self._begin) * SAMPLE_RATE) if np.isfinite(self._newest_sound) else -1
         start = first + self._given * SAMPLES_PER_FRAME
-        if 0 <= heard and abs(start - heard) <= 0.02 * SAMPLE_RATE:
+        if heard >= 0 and abs(start - heard) <= 0.02 * SAMPLE_RATE:
             first += heard - start  # clocks round: sound that follows goes on where it ended
         samples = np.clip(np.nan_to_num(samples.astype(np.float32)), -1, 1)[max(0, -first) :]
         first = max(0, first)

@@ -1,7 +1,7 @@
 """What a camera shows of one person, measured as it comes: 58 coefficients a picture.
 
-As for recordings (`extraction.people`), the face is measured in a steady square around it. Here nothing is known of what
-comes, so the square follows the boxes so far; where the face is lost for half a second, it is sought in the whole
+As for recordings (`extraction.people`), the face is measured in a steady square around it. Here nothing is known of
+what comes, so the square follows the boxes so far; where the face is lost for half a second, it is sought in the whole
 picture again.
 """
 

@@ -31,13 +31,19 @@ class Playout:
     Args:
       senders: to whom.
       names: of the channels.
+      real_time: by the machine's clock; otherwise each frame goes out as it comes.
       on_sent: called after each frame with its number, for measurements.
     """
 
     def __init__(
-        self, senders: Sequence[Sender], names: Sequence[str], on_sent: Callable[[int], None] = lambda number: None
+        self,
+        senders: Sequence[Sender],
+        names: Sequence[str],
+        *,
+        real_time: bool = True,
+        on_sent: Callable[[int], None] = lambda number: None,
     ) -> None:
-        self._senders, self._names, self._on_sent = senders, names, on_sent
+        self._senders, self._names, self._real_time, self._on_sent = senders, names, real_time, on_sent
         self._frames: deque[tuple[int, Float[np.ndarray, "K C"]]] = deque(maxlen=_STORED)
         self._wake = threading.Condition()
         self._ending = False
@@ -62,24 +68,23 @@ class Playout:
             self._wake.notify()
 
     def _run(self) -> None:
-        due: float | None = None
+        due = -np.inf
         while True:
             with self._wake:
-                while not self._frames and not self._ending:
-                    waited = True
-                    self._wake.wait()
-                    if waited and due is not None and time.monotonic() > due + 1 / FRAME_RATE:
-                        due = None  # it ran dry: begin again
+                ran_dry = not self._frames
+                self._wake.wait_for(lambda: self._frames or self._ending)
                 if not self._frames:
                     return
                 number, faces = self._frames.popleft()
                 hurried = len(self._frames) > _MOST
-            now = time.monotonic()
-            due = now + _AHEAD if due is None else max(due, now - 1 / FRAME_RATE)
-            if due > now:
-                time.sleep(due - now)
+            if self._real_time:
+                now = time.monotonic()
+                if ran_dry and now > due:
+                    due = now + _AHEAD
+                if due > now:
+                    time.sleep(due - now)
+                due = max(due, now - 1 / FRAME_RATE) + (0.5 if hurried else 1.0) / FRAME_RATE
             self._send(number, faces)
-            due += (0.5 if hurried else 1.0) / FRAME_RATE
 
     def _send(self, number: int, faces: Float[np.ndarray, "K C"]) -> None:
         poses = [pose_of(motion(face[None], self._names), 0, number) for face in faces]

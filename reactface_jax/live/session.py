@@ -18,7 +18,9 @@ from PIL import Image
 
 from reactface_jax.live.clock import Chunk, SpeakerClock
 from reactface_jax.live.eyes import Eyes
-from reactface_jax.live.listener import Control, LiveListener
+from reactface_jax.methods.listener.control import Control
+from reactface_jax.methods.listener.listener import Listener
+from reactface_jax.methods.method import Inputs, StreamingMethod
 from reactface_jax.types import FRAME_RATE
 
 _PICTURES = 3
@@ -71,7 +73,7 @@ class Session:
 
     def __init__(
         self,
-        listener: LiveListener,
+        listener: StreamingMethod,
         settings: Settings,
         on_answer: Callable[[Answer], None],
         on_status: Callable[[Status], None],
@@ -81,7 +83,7 @@ class Session:
         self._pictures: deque[tuple[float, bytes | UInt8[np.ndarray, "H W 3"]]] = deque(maxlen=_PICTURES)
         self._blocks: deque[tuple[float, Float[np.ndarray, " n"]]] = deque(maxlen=_BLOCKS)
         self._left_out = 0
-        self._ended = False
+        self._ended = self._busy = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self.error: Exception | None = None
@@ -94,7 +96,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         with self._wake:
             self._ended = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(timeout=10)
 
     def add_picture(self, picture: bytes | UInt8[np.ndarray, "H W 3"], time: float) -> None:
@@ -102,13 +104,13 @@ class Session:
         with self._wake:
             self._left_out += len(self._pictures) == _PICTURES
             self._pictures.append((time, picture))
-            self._wake.notify()
+            self._wake.notify_all()
 
     def add_sound(self, samples: Float[np.ndarray, " n"], time: float) -> None:
         """Takes sound: mono at 16 kHz in [-1, 1], whose first sample sounded at `time` (s)."""
         with self._wake:
             self._blocks.append((time, samples))
-            self._wake.notify()
+            self._wake.notify_all()
 
     def change(self, settings: Settings, *, reset: bool = False) -> None:
         """Other settings from now on; with `reset` a new conversation, as with another seed or number of reactions."""
@@ -118,12 +120,12 @@ class Session:
                 self._settings.seed,
             )
             self._settings = settings
-            self._wake.notify()
+            self._wake.notify_all()
 
-    def idle(self) -> bool:
-        """Whether everything that came has been looked at."""
+    def wait_until_idle(self) -> None:
+        """Returns when everything that came has been looked at and answered, or the thread has ended."""
         with self._wake:
-            return not self._pictures and not self._blocks
+            self._wake.wait_for(lambda: self._ended or not (self._pictures or self._blocks or self._busy))
 
     # ---- The thread
 
@@ -134,6 +136,10 @@ class Session:
         except Exception as error:
             self.error = error
             self._on_status(Status(False, self._left_out, str(error)))
+        finally:
+            with self._wake:
+                self._ended = True
+                self._wake.notify_all()
 
     def _answer_until_end(self, eyes: Eyes) -> None:
         clock = SpeakerClock(self._listener.chunk)
@@ -141,10 +147,12 @@ class Session:
         lost, said = 0, ""
         while True:
             with self._wake:
-                while not (self._ended or self._pictures or self._blocks or self._reset):
-                    self._wake.wait()
+                self._busy = False
+                self._wake.notify_all()
+                self._wake.wait_for(lambda: self._ended or self._pictures or self._blocks or self._reset)
                 if self._ended:
                     return
+                self._busy = True
                 settings, reset, self._reset = self._settings, self._reset, False
                 blocks = [*self._blocks]
                 self._blocks.clear()
@@ -163,13 +171,21 @@ class Session:
                 clock.add_sound(samples, time)
             while (chunk := clock.next_chunk(settings.hears)) is not None:
                 assert state is not None
-                state, reactions = self._listener.step(state, chunk.faces, chunk.sound, settings.control)
+                listener = _controlled(self._listener, settings.control)
+                sound = chunk.sound[None] if settings.hears else None
+                state, answered = listener.step(state, Inputs(speaker=chunk.faces[None], audio=sound))
+                reactions = np.asarray(answered[0])
                 lost = lost + len(chunk.faces) if np.isnan(chunk.faces).all() else 0
                 self._on_answer(Answer(chunk, chunk.faces, reactions))
                 says = "Your face is not seen; the listener goes on looking." if lost >= _AWAY else ""
                 if says != said:
                     said = says
                     self._on_status(Status(not says, self._left_out, says))
+
+
+def _controlled(listener: StreamingMethod, control: Control) -> StreamingMethod:
+    """The listener under these knobs; another method has none."""
+    return dataclasses.replace(listener, control=control) if isinstance(listener, Listener) else listener
 
 
 def _look(eyes: Eyes, picture: bytes | UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "58"] | None:
