@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.online.live_sound import LiveSound, check_sound
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 _EARLY = 2e-3
@@ -52,8 +53,8 @@ class SpeakerClock:
         self._begin: float | None = None
         self._given = 0
         self._faces: deque[tuple[float, Float[np.ndarray, 58] | None]] = deque(maxlen=10 * FRAME_RATE)
-        self._samples = np.zeros(0, np.float32)  # from the first sample that has not been given
-        self._newest_face, self._newest_sound = -np.inf, -np.inf
+        self._sound = LiveSound()
+        self._newest_face = self._newest_sound = -np.inf
 
     def add_face(self, face: Float[np.ndarray, "58"] | None, time: float) -> None:
         """Takes what a picture shows; None if there is no face. A picture older than the one before is left out."""
@@ -72,20 +73,9 @@ class SpeakerClock:
         """Takes sound at 16 kHz whose first sample sounded at `time`; from before the first picture it is dropped."""
         if self._begin is None or not np.isfinite(time) or self._jumps(time):
             return
-        first = round((time - self._begin) * SAMPLE_RATE) - self._given * SAMPLES_PER_FRAME
-        heard = round((self._newest_sound - self._begin) * SAMPLE_RATE) if np.isfinite(self._newest_sound) else -1
-        start = first + self._given * SAMPLES_PER_FRAME
-        if heard >= 0 and abs(start - heard) <= 0.02 * SAMPLE_RATE:
-            first += heard - start  # clocks round: sound that follows goes on where it ended
-        samples = np.clip(np.nan_to_num(samples.astype(np.float32)), -1, 1)[max(0, -first) :]
-        first = max(0, first)
-        end = first + len(samples)
-        if len(samples) == 0:
-            return
-        if end > len(self._samples):
-            self._samples = np.pad(self._samples, (0, end - len(self._samples)))
-        self._samples[first:end] = samples
-        self._newest_sound = max(self._newest_sound, self._begin + end / SAMPLE_RATE + self._given / FRAME_RATE)
+        channels, rate = check_sound(samples, SAMPLE_RATE)
+        self._sound.add(time - self._begin, channels, rate)
+        self._newest_sound = self._begin + self._sound.end / SAMPLE_RATE
 
     def next_chunk(self, hears: bool = True) -> Chunk | None:
         """The next frames, or None while they are awaited. Without `hears` no sound is awaited."""
@@ -100,11 +90,9 @@ class SpeakerClock:
         if not (seen and heard) and not (seen and late_sound) and not (heard and late_face):
             return None
         faces = np.stack([self._face_at(float(time)) for time in times])
-        length = self._chunk * SAMPLES_PER_FRAME
-        sound, self._samples = self._samples[:length], self._samples[length:]
         number, self._given = self._given, self._given + self._chunk
         newest = max(min(self._newest_face, end), min(self._newest_sound, end) if hears else -np.inf)
-        return Chunk(number, newest, faces, np.pad(sound, (0, length - len(sound))))
+        return Chunk(number, newest, faces, self._sound.take(self._given * SAMPLES_PER_FRAME))
 
     def _jumps(self, time: float) -> bool:
         newest = max(self._newest_face, self._newest_sound)

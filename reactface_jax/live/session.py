@@ -68,7 +68,7 @@ class Session:
       listener: who answers.
       settings: at the beginning.
       on_answer: called with each chunk's answer, from the session's thread.
-      on_status: called when what is to be said changes, from the same thread.
+      on_status: called once it is ready to look, and when what is to be said changes, from the same thread.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class Session:
     def _run(self) -> None:
         try:
             with Eyes() as eyes:
+                self._on_status(Status(True, 0, ""))
                 self._answer_until_end(eyes)
         except Exception as error:
             self.error = error

@@ -19,14 +19,18 @@ function connect() {
     const address = new URL(`ws${location.search}`, location.href.replace(/^http/, "ws"));
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => { state.socket = socket; opened(); };
+    socket.onopen = () => { state.socket = socket; };
     socket.onerror = () => failed(new Error("The program does not answer. Is `reactface live` still running?"));
     socket.onclose = ({ code, reason }) => {
       state.socket = null;
       if (state.capture) stop(reason || (code === 1000 ? "" : "The connection ended. Press Start to begin again."), code !== 1000);
       else failed(new Error(reason || "The connection was refused."));
     };
-    socket.onmessage = ({ data }) => (typeof data === "string" ? note(JSON.parse(data)) : take(data));
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== "string") return take(data);
+      opened(); // the first status says that it is ready to look
+      note(JSON.parse(data));
+    };
   });
 }
 
