@@ -1,19 +1,18 @@
 # Every target does its own set-up; a second call finds it done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-long lint clean
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+REACTFACE := $(VENV)/bin/reactface
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 
-help:
-	@echo "make demo   data, training, evaluation and an answered video, in $(DEMO)"
-	@echo "make test   all tests"
-	@echo "make lint   ruff and mypy"
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
-setup: $(STAMP)
+setup: $(STAMP) ## the environment in .venv, which every other target makes too
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -22,37 +21,40 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 # The whole road, command by command; each line is one that a user types for data of their own.
-demo: $(DEMO)/answer.mp4
+demo: $(DEMO)/answer.mp4 ## data, training, evaluation and an answered video, in runs/demo
 	@cat $(DEMO)/evaluation/report.md
 	@echo "Open $(DEMO)/answer.mp4 to see a real speaker answered."
 
 $(DEMO)/raw/dyads.json: | $(STAMP)
-	$(RUN) -m data_pipeline.dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
+	$(REACTFACE) dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
 
 $(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
-	$(RUN) -m data_pipeline.prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
+	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
-	JAX_NUM_CPU_DEVICES=2 $(RUN) train.py --config configs/demo.py --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
+	JAX_NUM_CPU_DEVICES=2 $(REACTFACE) train --config demo --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
 
 $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
-	$(RUN) eval.py --checkpoint $(DEMO)/run --out $(DEMO)/evaluation
+	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation
 
 $(DEMO)/speaker.mp4: | $(STAMP)
-	$(RUN) -m data_pipeline.sample_clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
+	$(REACTFACE) sample-clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
 
 $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
-	$(RUN) -m reactface_jax.react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@
+	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@ --overwrite
 
-test: $(STAMP)
+test: $(STAMP) ## the tests
 	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-lint: $(STAMP)
+test-long: $(STAMP) ## the tests that take minutes more, before a release
+	$(RUN) -m pytest -m long --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+lint: $(STAMP) ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-clean:
+clean: ## removes what was made, runs/ included
 	rm -rf runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,7 @@
 """Makes sure that OpenGL in software is there, which drawing and face finding need and no wheel brings, and a Chromium.
 
 Installs them when run as root, and otherwise prints the one line to run. Without Chromium the tests of the report's
-page are skipped, so that its absence is told but is no failure.
+page are skipped, so that its absence is reported but is no failure.
 """
 
 import ctypes

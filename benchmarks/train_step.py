@@ -3,10 +3,10 @@
 Cases: `comparison`, the work that the authors' step was timed on (one clip of 64 frames of 224x224, wav2vec2-base,
 windows of 16, float32); `full`, the reference's batch (8 clips of 256 frames, windows of 64) in bfloat16; `demo` and
 `tiny`, the configurations of these names.
-`--plan` compiles, tells XLA's plan of memory and ends; `--profile` adds where a step's time goes. Every field of the
+`--plan` compiles, prints XLA's plan of memory and ends; `--profile` adds where a step's time goes. Every field of the
 configuration is a flag too.
 
-Time on the wall means something on a machine with nothing beside it alone; CPU time is that of both cores together.
+Time on the wall is meaningful only on an otherwise idle machine; CPU time is that of both cores together.
 Arithmetic is counted from the program before XLA sees it, with every turn of a loop and nothing twice: what the model
 needs, not what a backend makes of it. Utilisation compares it with `--peak` (TFLOP/s), by default with what a matrix
 product reaches here.
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--steps", type=int, default=3, help="that are timed, after one that is not")
-    parser.add_argument("--plan", action="store_true", help="compile, tell the memory, and end")
+    parser.add_argument("--plan", action="store_true", help="compile, print the memory, and end")
     parser.add_argument("--profile", action="store_true", help="time by part of the model, from one more step")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device; default: a matrix product's, measured")
     parser.add_argument("--json", type=Path, help="where the figures go as JSON too")
@@ -74,7 +74,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
     state, batch = program.state, program.batch
     figures: dict[str, Any] = {"device": f"{mesh.size} x {device.device_kind}", "platform": device.platform}
 
-    def tell(name: str, value: Any, unit: str = "") -> None:
+    def report(name: str, value: Any, unit: str = "") -> None:
         figures[name] = value
         print(f"{name.replace('_', ' ')}: {value:.4g} {unit}" if isinstance(value, float) else f"{name}: {value}")
 
@@ -82,14 +82,14 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
     once = dataclasses.replace(config, model=dataclasses.replace(config.model, remat="none", video_chunk=0))
     counted = make_gradient(build_model(dataclasses.replace(once.model, window=config.train.window)), once)
     flops = count_flops(jax.make_jaxpr(counted)(state.params, batch, state.key, state.step).jaxpr)
-    tell("arithmetic_of_a_step", flops / 1e9, "GFLOP")
+    report("arithmetic_of_a_step", flops / 1e9, "GFLOP")
     start, cpu = time.perf_counter(), time.process_time()
     compiled = program.step.lower(state, batch).compile()
-    tell("compilation", time.perf_counter() - start, "s")
-    tell("compilation_CPU_time", time.process_time() - cpu, "s")
+    report("compilation", time.perf_counter() - start, "s")
+    report("compilation_CPU_time", time.process_time() - cpu, "s")
     memory = memory_of(compiled)
-    tell("planned_memory_of_a_device", memory.peak / 2**30, f"GiB, by XLA's analysis for {device.platform}")
-    tell("of_which_temporary", memory.temporaries / 2**30, "GiB")
+    report("planned_memory_of_a_device", memory.peak / 2**30, f"GiB, by XLA's analysis for {device.platform}")
+    report("of_which_temporary", memory.temporaries / 2**30, "GiB")
     if plan:
         return figures
 
@@ -111,21 +111,21 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
     assert math.isfinite(loss), "a benchmark of numbers that are not finite"
     seconds = float(np.median(times))
     frames = config.train.batch_size * config.data.clip_frames
-    tell("step", seconds, "s (median)")
-    tell("fastest_step", min(times), "s")
-    tell("CPU_time_of_a_step", float(np.median(cpu_times)), "s")
-    tell("clips_a_second", config.train.batch_size / seconds)
-    tell("frames_a_second", frames / seconds)
-    tell("speed", flops / seconds / 1e12, "TFLOP/s")
+    report("step", seconds, "s (median)")
+    report("fastest_step", min(times), "s")
+    report("CPU_time_of_a_step", float(np.median(cpu_times)), "s")
+    report("clips_a_second", config.train.batch_size / seconds)
+    report("frames_a_second", frames / seconds)
+    report("speed", flops / seconds / 1e12, "TFLOP/s")
     best = peak if peak is not None else mesh.size * matrix_product_speed(config.model.dtype) / 1e12
-    tell("peak_compared_with", best, "TFLOP/s" + ("" if peak else ", a matrix product's"))
-    tell("utilisation", flops / seconds / 1e12 / best)
+    report("peak_compared_with", best, "TFLOP/s" + ("" if peak else ", a matrix product's"))
+    report("utilisation", flops / seconds / 1e12 / best)
     if stats := device.memory_stats():
-        tell("peak_memory", stats["peak_bytes_in_use"] / 2**30, "GiB on the device")
+        report("peak_memory", stats["peak_bytes_in_use"] / 2**30, "GiB on the device")
     else:
-        tell("peak_memory", used / 2**30, "GiB, the whole process while it trains")
+        report("peak_memory", used / 2**30, "GiB, the whole process while it trains")
         whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        tell("peak_memory_with_compilation", whole, "GiB, the whole process")
+        report("peak_memory_with_compilation", whole, "GiB, the whole process")
     if profile:
         parts = time_by_part(compiled, lambda: compiled(values, clips))
         figures["seconds_by_part"] = dict(parts)

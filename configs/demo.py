@@ -1,6 +1,6 @@
 """A small model on made conversations, for two CPU cores: `make demo`.
 
-Command:   python train.py --config configs/demo.py --workdir runs/demo/run --data.dir runs/demo/shards
+Command:   reactface train --config demo --workdir runs/demo/run --data.dir runs/demo/shards
 Hardware:  2 CPU cores.
 Time:      7 minutes: 1.5 to compile, then 1.3 steps a second with JAX_NUM_CPU_DEVICES=2, one device a core.
 Expected:  the table in README.md: FRCorr 1.5, FRDiv .002, smiles 7 frames after the speaker's (10 are planted).
@@ -26,7 +26,7 @@ config = Config(
         feature_dim=32,
         num_heads=4,
         window=16,
-        period=16,  # answers come 10 frames after their cause: 8 would not tell 2 from 10
+        period=16,  # answers come 10 frames after their cause: with 8, delays of 2 and 10 would look the same
         dropout=0.0,
         video_grid=6,  # what frames of 48x48 come to after conv2
         video_gain=10.0,

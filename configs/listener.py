@@ -1,6 +1,6 @@
 """The listener that comes with the package, trained on made conversations without pictures.
 
-Command:   python train.py --config configs/listener.py --workdir runs/listener
+Command:   reactface train --config listener --workdir runs/listener
 Hardware:  2 CPU cores.
 Time:      docs/does_it_react.md has the log.
 Expected:  docs/does_it_react.md: above every other row in FRCorr while listening; weights of 4 MB.

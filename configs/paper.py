@@ -1,6 +1,6 @@
 """ReactFace as the paper's text describes it, where that differs from the authors' code (docs/model.md lists both).
 
-Command:   python train.py --config configs/paper.py --workdir runs/paper --data.dir SHARDS \
+Command:   reactface train --config paper --workdir runs/paper --data.dir SHARDS \
                --train.pretrained-audio CONVERTED_WAV2VEC2
 Data, hardware: as configs/reference.py.
 Time:      not measured.

@@ -1,6 +1,6 @@
 """An eighth of the portrait renderer's channels on pictures of 64x64, for two CPU cores.
 
-Command:   python train.py --config configs/pirender_small.py --workdir runs/portrait --data.dir SHARDS
+Command:   reactface train --config pirender_small --workdir runs/portrait --data.dir SHARDS
 Hardware:  2 CPU cores.
 Time:      15 minutes, with other work beside it.
 Expected:  docs/rendering.md: heads that turn as they should, in coarse and blurred pictures.

@@ -1,6 +1,6 @@
-"""ReactFace that keeps the promise of "online": every encoder sees the past alone, and streams in constant time.
+"""ReactFace that keeps the promise of "online": every encoder sees only the past, and streams in constant time.
 
-Command:   python train.py --config configs/react2023.py --workdir runs/react2023 --data.dir SHARDS \
+Command:   reactface train --config react2023 --workdir runs/react2023 --data.dir SHARDS \
                --train.pretrained-audio CONVERTED_WAV2VEC2
 Data, hardware: as configs/reference.py.
 Time:      not measured.

@@ -1,6 +1,6 @@
 """The whole model in miniature, for tests and for a first look at the commands: seconds on a CPU.
 
-Command:   python train.py --config configs/tiny.py --workdir runs/tiny --data.dir SHARDS
+Command:   reactface train --config tiny --workdir runs/tiny --data.dir SHARDS
 Hardware:  any.
 Time:      20 steps; most of it is compilation.
 Expected:  a falling loss; it is far too small and too short to learn reactions.

@@ -81,10 +81,10 @@ def _sound(pair: Pair, role: str, side: Side) -> Float[np.ndarray, " L"]:
 
 
 def _one_video(pair: Pair, sound: Float[np.ndarray, " L"], on_frame: OnFrame) -> dict[str, Measured]:
-    """Both in one picture; who speaks is told, or whoever's mouth moves with the sound."""
+    """Both in one picture; the speaker is who the csv says, or whose mouth moves with the sound."""
     video, faces = pair.speaker.video, (pair.speaker.face, pair.listener.face)
     if not any(faces) and not len(sound):
-        raise UserError(f"{pair.name}: without sound nothing tells who speaks; give speaker_face as left or right")
+        raise UserError(f"{pair.name}: without sound it can't be found who speaks; give speaker_face as left or right")
     tracks, num_frames = find_people(video, on_frame)
     first, second = measure(video, choose_two(tracks, *faces, video), num_frames, on_frame)
     if not any(faces):

@@ -14,7 +14,7 @@ _HUES = (210, 190, 165, 140, 95, 60, 42, 28, 14, 340, 275)
 def read_floors(page: str) -> dict[str, tuple[int, str]]:
     """Each room of the page's table with its floor and what it holds."""
     rows = re.findall(r"^\| (\d+) \| `([\w./]+)` \| (.+) \|$", page, re.MULTILINE)
-    return {room: (int(floor), holds) for floor, room, holds in rows}
+    return {room: (int(floor), holds.replace("`", "")) for floor, room, holds in rows}
 
 
 def draw(floors: dict[str, tuple[int, str]]) -> str:

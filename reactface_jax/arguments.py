@@ -63,13 +63,22 @@ def run(call: Callable[..., R], words: Sequence[str] | None, *, prog: str, descr
       SystemExit: with code 0, after `--help`.
     """
     words = sys.argv[1:] if words is None else list(words)
-    bound = call if isinstance(call, type) else _without_calling(call)
     if any(word in HELP for word in words):
-        tyro.cli(bound, prog=prog, description=description, args=["--help"])
+        shown = call if isinstance(call, type) else _without_calling(call)
+        tyro.cli(shown, prog=prog, description=description, args=["--help"])
+    return bind(call, words, prog=prog)()
+
+
+def bind(call: Callable[..., R], words: Sequence[str], *, prog: str) -> Callable[[], R]:
+    """A function with the arguments that a command line gives, ready to be called. As `run`, without `--help`."""
     parameters = parameters_of(call)
     check_flags(words, parameters, f"flag of `{prog}`")
-    parsed = _parsed(bound, words, parameters, f"`{prog} --help`")
-    return parsed if isinstance(call, type) else parsed()
+    see = f"`{prog} --help`"
+    if isinstance(call, type):
+        made = _parsed(call, words, parameters, see)
+        return lambda: made
+    bound: Callable[[], R] = _parsed(_without_calling(call), words, parameters, see)
+    return bound
 
 
 def choose(

@@ -13,9 +13,6 @@ not causal takes the clip as a whole, at the model's picture size.
 """
 
 import contextlib
-import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +25,7 @@ from jaxtyping import Float, UInt8
 from rich.progress import Progress, track
 
 from reactface_jax import arguments
+from reactface_jax.answer_files import check_out, is_one_video, save_coefficients, staged, written
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import measure
@@ -44,7 +42,7 @@ from reactface_jax.media.face import (
     steady_crops,
 )
 from reactface_jax.media.picture_grid import arrange, layout_size
-from reactface_jax.media.video import VideoWriter, check_output_folder, expected_frames, iterate_video
+from reactface_jax.media.video import VideoWriter, expected_frames, iterate_video
 from reactface_jax.methods.listener import Control
 from reactface_jax.methods.measured_speaker import listen, read_style
 from reactface_jax.models import build_model
@@ -53,7 +51,6 @@ from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.rendering import listener_drawers
 from reactface_jax.rendering.listener_drawers import ListenerDrawer, open_drawer
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from reactface_jax.weights.params_file import require_new
 from reactface_jax.weights.run import Run, load_run
 
 T = TypeVar("T")
@@ -62,6 +59,8 @@ Layout = Literal["grid", "listener", "authors"]
 
 _AS_TRAINED = Control()
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
+_MOST_REACTIONS = 1000
+_MOST_DRAWN = 63  # with the speaker 16 rows of 4 pictures, 4096 pixels high: the most that players show
 
 
 def react(
@@ -77,52 +76,69 @@ def react(
     renderer: Renderer = "head",
     portrait: Path | None = None,
     renderer_weights: Path | None = None,
-    portrait_size: int = 224,
+    portrait_size: int | None = None,
     faceverse: Path | None = None,
     layouts: tuple[Layout, ...] | None = None,
     step: int | Literal["best"] | None = None,
     average: bool = True,
     control: Control = _AS_TRAINED,
     style_clip: Path | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Answers a speaker's video with listener faces.
 
     Args:
       speaker: a video of any size, frame rate and length that shows a face; without a sound track it counts as silent.
-      out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy. Coefficients
-        are raw, [K, T, 58] at 25 fps.
+      out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy and their
+        names as .coefficient_names.json. Coefficients are raw, [K, T, 58] at 25 fps.
       checkpoint: the run directory of a training; the listener that comes with the package if not given.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
       protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
         stream do not; stream is for causal models.
-      seed: of the noise that makes reactions differ.
+      seed: of the noise that makes reactions differ, from 0 to 2^32 - 1.
       labels: write "speaker" and "reaction 1" … into the pictures.
       audio: a sound file that starts with the first frame, instead of the video's own sound.
-      renderer: who is drawn: the 3-D head, a portrait photo (pirender), FaceVerse, or nobody (coefficients alone).
+      renderer: who is drawn: the 3-D head, a portrait photo (pirender), FaceVerse, or nobody (only coefficients).
       portrait: the photo, for pirender.
       renderer_weights: the folder that `reactface_jax.convert pirender` or a training of the renderer wrote.
-      portrait_size: 224 for the retrained renderer, 256 for one trained so.
+      portrait_size: pixels; by default those of the renderer's training.
       faceverse: the .npz that `reactface_jax.convert faceverse` wrote.
-      layouts: grid (speaker and all reactions), listener (a file a reaction, the listener alone), authors (a file a
+      layouts: grid (speaker and all reactions), listener (a file a reaction, without the speaker), authors (a file a
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
       average: take the moving average of the parameters, if the run has one.
       control: knobs of the listener that comes with the package: amplitude, smiles, nods and others.
       style_clip: coefficients of someone whose way of listening it takes on, an array [T, 58] (.npy).
+      overwrite: replace an answer that is there.
 
     Returns:
-      The files: for an mp4 that and the .npy.
+      The files: videos, coefficients and names.
 
     Raises:
       UserError: the video, the checkpoint or an option is unusable. Nothing is written then.
     """
-    chosen = _check(speaker, out, num_reactions, face, renderer, portrait, renderer_weights, faceverse, layouts)
+    chosen = _check(out, num_reactions, seed, face, renderer, layouts)
+    inputs = {
+        "--speaker": speaker,
+        "--audio": audio,
+        "--portrait": portrait,
+        "--renderer-weights": renderer_weights,
+        "--faceverse": faceverse,
+        "--checkpoint": checkpoint,
+        "--style-clip": style_clip,
+    }
+    check_out(out, inputs, overwrite=overwrite)
+    listener_drawers.require_options(
+        renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
+    )
     if checkpoint is not None and (control != _AS_TRAINED or style_clip is not None):
         raise UserError("--control and --style-clip are for the listener that comes with the package; leave out one")
     if checkpoint is None and (protocol is not None or step is not None):
         raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
     run = None if checkpoint is None else load_run(checkpoint, step, average=average)
+    if run is not None:
+        check_protocol(build_model(run.config.model), protocol or protocol_of(run.config))
     names = COEFFICIENT_NAMES if run is None else run.coefficient_names
     style = None if style_clip is None else read_style(style_clip)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
@@ -141,7 +157,7 @@ def react(
             stack.callback(drawn[name].close)
         followed, num_frames = _follow_face(speaker, face)
         squares = steady_crops(followed, num_frames)
-        _tell_sound(speaker if audio is None else audio, sound, len(squares))
+        _report_sound(speaker if audio is None else audio, sound, len(squares))
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
         if run is None:
             with _bar("measuring the face", num_frames) as advance:
@@ -149,46 +165,40 @@ def react(
             coefficients = listen(person, sound, num_reactions, seed, control, style)
         else:
             coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
-        stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
-        stack.callback(shutil.rmtree, stage, ignore_errors=True)
-        stage.mkdir(parents=True)
-        _save(stage, coefficients, names)
-        if chosen:
-            _draw(stage, speaker, squares, sound, coefficients, drawn, renderer, chosen, labels)
-        return _publish(stage, out, coefficients)
+        with staged(out) as folder:
+            save_coefficients(folder, coefficients, names)
+            if chosen:
+                _draw(folder, speaker, squares, sound, coefficients, drawn, renderer, chosen, labels)
+    return _report_files(out, coefficients)
 
 
 def _check(
-    speaker: Path,
     out: Path,
     num_reactions: int,
+    seed: int,
     face: str,
     renderer: Renderer,
-    portrait: Path | None,
-    weights: Path | None,
-    faceverse: Path | None,
     layouts: tuple[Layout, ...] | None,
 ) -> tuple[Layout, ...]:
     """Refuses contradictions; returns the layouts to draw."""
     if num_reactions < 1:
         raise UserError(f"--num-reactions {num_reactions} must be at least 1")
+    most = _MOST_REACTIONS if renderer == "none" else _MOST_DRAWN
+    if num_reactions > most:
+        what = "" if renderer == "none" else " that are drawn; --renderer none writes more"
+        raise UserError(f"--num-reactions {num_reactions} is too many: give at most {most}{what}")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed {seed} is out of range; give a whole number from 0 to {2**32 - 1}")
     check_choice(face)
-    listener_drawers.require_options(renderer, portrait=portrait, renderer_weights=weights, faceverse=faceverse)
     if renderer != "pirender" and layouts and "authors" in layouts:
         raise UserError("--layouts authors shows a portrait; add --renderer pirender")
     if renderer == "none" and layouts:
         raise UserError("--renderer none draws nothing; leave --layouts out")
-    if out.suffix.lower() == ".mp4":
-        if out.resolve() == speaker.resolve():
-            raise UserError(f"--out {out} would overwrite the speaker's video; give another name")
-        check_output_folder(out)
+    if is_one_video(out):
         layouts = layouts or ("grid",)
         if renderer == "none" or len(layouts) > 1 or (layouts[0] != "grid" and num_reactions > 1):
             raise UserError(f"--out {out} is one video, but there is not one to write; give a folder")
         return layouts
-    if out.suffix[1:2].isalpha():
-        raise UserError(f"--out {out} must end in .mp4, or be a folder")
-    require_new(out)
     if renderer == "none":
         return ()
     return layouts or (("grid", "listener", "authors") if renderer == "pirender" else ("grid", "listener"))
@@ -213,7 +223,7 @@ def _follow_face(speaker: Path, which: str) -> tuple[FaceTrack, int]:
     return chosen, num_frames
 
 
-def _tell_sound(source: Path, audio: Float[np.ndarray, " L"] | None, num_frames: int) -> None:
+def _report_sound(source: Path, audio: Float[np.ndarray, " L"] | None, num_frames: int) -> None:
     if audio is None:
         print(f"{source} has no sound track: the speaker counts as silent")
         return
@@ -266,7 +276,6 @@ def _generate(
     frames = (model_frame(picture, config.data.image_size) for picture in crops)
     start = time.perf_counter()
     if protocol == "stream":
-        check_protocol(model, protocol)
         reactions = generate_online(
             model, run.params, frames, normalise(audio), len(squares), num_reactions=num_reactions, key=key
         )
@@ -290,13 +299,8 @@ def _generate(
     return coefficients
 
 
-def _save(stage: Path, coefficients: Float[np.ndarray, "K T 58"], names: tuple[str, ...]) -> None:
-    np.save(stage / "reactions.npy", coefficients)
-    (stage / "coefficient_names.json").write_text(json.dumps(list(names)) + "\n")
-
-
 def _draw(
-    stage: Path,
+    folder: Path,
     speaker: Path,
     squares: Float[np.ndarray, "T 3"],
     audio: Float[np.ndarray, " L"],
@@ -306,14 +310,14 @@ def _draw(
     layouts: tuple[Layout, ...],
     labels: bool,
 ) -> None:
-    """Writes all videos at once, frame by frame."""
+    """Writes all videos at once, frame by frame, into a folder."""
     num_reactions, num_frames, _ = coefficients.shape
     reactions = [f"reaction {k + 1}" for k in range(num_reactions)]
     pictures = {name: drawer.pictures(coefficients) for name, drawer in drawn.items()}
     with contextlib.ExitStack() as files:
 
         def writer(name: str, count: int) -> VideoWriter:
-            return files.enter_context(VideoWriter(stage / name, size=layout_size(count), audio=audio))
+            return files.enter_context(VideoWriter(folder / name, size=layout_size(count), audio=audio))
 
         def write(writer: VideoWriter, cells: list[np.ndarray], names: list[str]) -> None:
             writer.write(arrange(cells, names if labels else ()))
@@ -334,26 +338,17 @@ def _draw(
                 write(file, [picture, faces[solid][k], main[k]], ["speaker", "3-D", reactions[k]])
 
 
-def _publish(stage: Path, out: Path, coefficients: Float[np.ndarray, "K T 58"]) -> list[Path]:
-    """Moves what is complete to its place, and tells what there is."""
-    videos = sorted(path.name for path in stage.glob("*.mp4"))
-    if out.suffix.lower() == ".mp4":
-        arrays = out.with_suffix(".npy")
-        (stage / "reactions.npy").replace(arrays)
-        (stage / videos[0]).replace(out)
-        files = [out, arrays]
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        stage.rename(out)
-        files = [out / name for name in (*videos, "reactions.npy", "coefficient_names.json")]
+def _report_files(out: Path, coefficients: Float[np.ndarray, "K T 58"]) -> list[Path]:
+    """Prints what was written where; returns the files."""
+    files = written(out)
     num_reactions, num_frames, _ = coefficients.shape
     for path in files:
         what = {
             ".mp4": f"{num_frames / FRAME_RATE:.1f} s with sound",
             ".npy": f"raw coefficients {list(coefficients.shape)}",
-            ".json": "the coefficients' names, for reactface_jax.export",
+            ".json": "the coefficients' names, for `reactface export`",
         }[path.suffix.lower()]
-        if path in (out, out / "answer.mp4") and videos[0] == "answer.mp4":
+        if path == out / "answer.mp4":
             what = f"the speaker and {num_reactions} reaction(s), {what}"
         print(f"wrote {path}: {what}")
     return files

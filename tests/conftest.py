@@ -1,12 +1,19 @@
-"""What every test runs under: CPU, eight devices, strict ranks, checked shapes; and the goldens where they are."""
+"""What every test runs under: CPU, eight devices, strict ranks, checked shapes.
+
+REACTFACE_TEST_PLATFORM=cuda (or tpu) runs the tests on that accelerator; those that need more devices than it has are
+skipped.
+"""
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before jax is imported; subprocesses inherit it. What one test or an earlier run compiled serves the others.
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = ",".join(dict.fromkeys([os.environ.get("REACTFACE_TEST_PLATFORM", "cpu"), "cpu"]))
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax
 import jaxlib
@@ -15,14 +22,18 @@ import torch
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
-GOLDENS = TESTS.parents[1] / "shared" / "goldens"
 
-# Compiling is most of what the tests wait for. Plain code compiles several times faster; XLA reads this when it
-# starts, which is later, and stops at a flag that it does not know.
-flags = ["--xla_backend_optimization_level=0"]
-if jaxlib.__version__.startswith("0.10."):
-    flags.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    # Compiling is most of what the tests wait for. Plain code compiles several times faster; XLA reads this when it
+    # starts, which is later, and stops at a flag that it does not know. Flags that are set already stay.
+    flags = {"xla_backend_optimization_level": "0"}
+    if jaxlib.__version__.startswith("0.10."):
+        flags["xla_cpu_use_fusion_emitters"] = "false"
+    words = [f"--{name}={value}" for name, value in flags.items()]
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *words])
+else:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share the accelerator
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # the tests compare in float32, not in TF32 or bfloat16
 
 sys.path.insert(0, str(TESTS))  # `from oracle import ...`
 
@@ -36,7 +47,28 @@ install_import_hook("reactface_jax", "beartype.beartype")
 
 @pytest.fixture(scope="session")
 def goldens() -> Path:
-    """Folder of inputs and outputs of the authors' code; they are too large to live here."""
-    if not GOLDENS.is_dir():
-        pytest.skip("the goldens of the authors' code are not beside the repository")
-    return GOLDENS
+    """Folder of inputs and outputs of the authors' code."""
+    return TESTS / "goldens"
+
+
+@pytest.fixture(scope="session")
+def as_users_compile() -> dict[str, int | bool]:
+    """Options for `jax.jit` that give a program XLA's default optimisation: the flags above took it from the tests."""
+    options: dict[str, int | bool] = {"xla_backend_optimization_level": 3}
+    if jaxlib.__version__.startswith("0.10."):
+        options["xla_cpu_use_fusion_emitters"] = True
+    return options
+
+
+@pytest.fixture
+def accelerator_forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The operations take the form that GPUs and TPUs run, wherever the test runs."""
+    taken = []
+
+    def default_form(*operands: Any, default: Callable, **_: Callable) -> Any:
+        taken.append(default)
+        return default(*operands)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", default_form)
+    yield
+    assert taken, "no operation of this test has a form of its own on a CPU"

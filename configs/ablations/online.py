@@ -1,6 +1,6 @@
 """What it costs not to see the future: the reference's model, evaluated by prefixes, and the causal one, streamed.
 
-`reactface ablations --set online --config configs/demo.py --data SHARDS --out runs/online --train.seed 0`
+`reactface ablations --set online --config demo --data SHARDS --out runs/online --train.seed 0`
 """
 
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant

@@ -26,7 +26,7 @@ from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, add_silent_events, redraw, write_script
 from data_pipeline.dyads.voice import RATE, Loudness, listen, speak
 from reactface_jax.files import replacing
-from reactface_jax.methods.listener.sound import log_mel
+from reactface_jax.media.log_mel import log_mel
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE
 
 CONVERSING, LISTENING = 4, 2
@@ -44,7 +44,7 @@ class ListeningPairs(NamedTuple):
     speaker: Float16[np.ndarray, "N 2 T C"]
     """Conversing, and listening only."""
     sound: Float16[np.ndarray, "N T F"]
-    """Of the speaker: log-mel energies (listener/sound.py); both forms sound alike."""
+    """Of the speaker: log-mel energies (media/log_mel.py); both forms sound alike."""
     listener: Float16[np.ndarray, "N M T C"]
     """The conversing ones first."""
     person: Int[np.ndarray, "N M"]

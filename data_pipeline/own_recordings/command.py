@@ -72,6 +72,8 @@ def import_pairs(
 ) -> None:
     """Makes a raw tree of recorded conversations, or adds to one; what is there already is not made again.
 
+    Lines of the csv that can't be used are named, and the others go on; the exit code is 2 then.
+
     Args:
       pairs: a csv with the columns speaker and listener: videos; both in one where listener is empty. See
         docs/own_recordings.md for more columns.
@@ -83,31 +85,41 @@ def import_pairs(
       overwrite: make recordings again that are there with other settings.
     """
     settings = Settings(clip_seconds, min_seconds, previews)
-    listed = read_pairs(pairs)
+    listed, failed = read_pairs(pairs)
+    number = len(listed) + len(failed)
+    if number == 1 and failed:
+        raise next(iter(failed.values()))
     _claim(out)
     todo = [pair for pair in listed if not _is_there(out, pair, settings, overwrite)]
     if todo and previews:
         check_previews()
     if len(todo) < len(listed):
         print(f"{out}: {len(listed) - len(todo)} of {len(listed)} recordings are there already")
-    failed = {}
     try:
         for pair, result in _run(out, todo, settings, workers):
             if isinstance(result, UserError):
-                failed[pair.name] = result
+                failed[pair.line] = result
             else:
-                print(_told(pair, result))
+                print(_report(pair, result))
     finally:
         _write_tables(out)
     if failed:
-        for name, error in failed.items():
-            print(f"not imported: {name}: {error}")
-        name, error = next(iter(failed.items()))
-        if len(listed) == 1:
+        for line, error in sorted(failed.items()):
+            print(f"not imported: line {line} of {pairs}: {_without_place(error, pairs, line)}")
+        line, error = min(failed.items())
+        if number == 1:
             raise error
-        raise UserError(f"{len(failed)} of {len(listed)} recordings could not be imported, such as {name}: {error}")
+        raise UserError(
+            f"{len(failed)} of {number} recordings could not be imported, such as line {line} of {pairs}: "
+            f"{_without_place(error, pairs, line)}"
+        )
     clips = sum(len(record["clips"]) for record in _records(out))
     print(f"{out}: {len(_records(out))} recordings, {clips} clips; next: prepare check --raw {out}")
+
+
+def _without_place(error: UserError, pairs: Path, line: int) -> str:
+    """The sentence without the line of the csv, where it begins with that."""
+    return str(error).removeprefix(f"--pairs {pairs}, line {line}").lstrip(":, ")
 
 
 def _claim(out: Path) -> None:
@@ -224,7 +236,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
 
 
 def _write_tables(out: Path) -> None:
-    """The csvs are a function of the records alone."""
+    """Writes the csvs, which follow from the records."""
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     for record in _records(out):
         for number in range(1, len(record["clips"]) + 1):
@@ -240,7 +252,7 @@ def _write_tables(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _told(pair: Pair, record: dict[str, Any]) -> str:
+def _report(pair: Pair, record: dict[str, Any]) -> str:
     """A line about a recording that was imported."""
     std, sound = record["jaw_open_std"], record["jaw_open_follows_speaker_sound"]
     lost = record["frames_without_face"]

@@ -1,4 +1,4 @@
-"""Whether a mouth moves with a sound: tells who of two people speaks, and whether picture and sound belong together."""
+"""Whether a mouth moves with a sound: who of two people speaks, and whether picture and sound belong together."""
 
 import numpy as np
 from jaxtyping import Bool, Float

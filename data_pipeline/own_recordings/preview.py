@@ -11,7 +11,7 @@ from reactface_jax.media.picture_grid import arrange
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.types import FRAME_RATE
 
-# MediaPipe's numbers of landmarks along the lines that tell an expression.
+# MediaPipe's numbers of landmarks along the lines that make an expression.
 _LINES = {
     "lips": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61),
     "mouth": (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191, 78),

@@ -18,6 +18,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
 
 AnyPath: TypeAlias = Path | epath.Path
+LOCAL = "local"
 _SCHEMES = ("gs", "s3")
 
 
@@ -79,9 +80,16 @@ def send(local: Path, to: AnyPath) -> None:
 
 @contextlib.contextmanager
 def local_folder(beside: AnyPath) -> Iterator[Path]:
-    """A folder on this machine to write in, gone afterwards; on the disk of `beside`, if that is on this machine."""
-    with tempfile.TemporaryDirectory(dir=beside if isinstance(beside, Path) else None) as folder:
-        yield Path(folder)
+    """A folder on this machine to write in, gone afterwards; in `beside`/local, if that is on this machine.
+
+    What a killed process leaves there has no name that is known: whoever owns `beside` removes all of `local`.
+    """
+    folder = None
+    if isinstance(beside, Path):
+        folder = beside / LOCAL
+        make_folder(folder)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        yield Path(own)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from data_pipeline.shards.description import DESCRIPTION, files_of
-from data_pipeline.shards.remote import AnyPath
+from data_pipeline.shards.remote import LOCAL, AnyPath
 from reactface_jax.errors import UserError
 from reactface_jax.files import lie_apart, require_replaceable
 
-PARTS = ("clips", "shards", "set", "set.old", "moving", "lock")
+FOLDERS = ("clips", "shards", "set", "set.old", LOCAL)
+FILES = ("moving", "lock")
 """What the folder holds in which a set is being made."""
 
 
@@ -38,7 +39,7 @@ def check_out(raw: AnyPath, out: AnyPath, aside: AnyPath, overwrite: bool) -> No
             raise UserError(f"{out} {reason}, so it is not replaced; give another --out")
         if not overwrite:
             raise UserError(f"{out} exists already; choose another --out, or replace it with --overwrite")
-    if aside.exists() and (others := sorted({path.name for path in aside.iterdir()} - set(PARTS))):
+    if aside.exists() and (others := sorted({path.name for path in aside.iterdir()} - {*FOLDERS, *FILES})):
         raise UserError(f"{aside}, where shards are made, holds {others[0]}; move it away, or give another --out")
 
 

@@ -33,8 +33,8 @@ from pathlib import Path
 from data_pipeline.shards.assembly import write_set
 from data_pipeline.shards.description import DESCRIPTION, Description, files_of, read_description
 from data_pipeline.shards.encode_clips import encode
-from data_pipeline.shards.remote import AnyPath, any_path, make_any_folder, remove, write_bytes, writing
-from data_pipeline.shards.replacing import check_out
+from data_pipeline.shards.remote import LOCAL, AnyPath, any_path, make_any_folder, remove, write_bytes, writing
+from data_pipeline.shards.replacing import FILES, FOLDERS, check_out
 from data_pipeline.shards.runners import Processes, Runner
 from reactface_jax.errors import UserError
 from reactface_jax.files import take_place
@@ -86,6 +86,7 @@ def write_shards(
     make_any_folder(aside)
     with _only_writer(aside):
         is_made = (aside / "moving").is_file()  # unless another run has completed it meanwhile
+        remove(aside / LOCAL)  # of a run that was killed
         if not is_made:
             for name in ("clips", "shards", "set"):
                 make_any_folder(aside / name)
@@ -144,12 +145,12 @@ def _move_objects(folder: AnyPath, out: AnyPath) -> None:
 
 def _clear(aside: AnyPath) -> None:
     """Removes what the set was made of, and nothing else; last the mark that all is done."""
-    for name in ("clips", "shards", "set", "set.old"):
+    for name in FOLDERS:
         remove(aside / name)
     if not isinstance(aside, Path):
         remove(aside)
         return
-    for name in ("moving", "lock"):
+    for name in FILES:
         (aside / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         aside.rmdir()

@@ -1,4 +1,4 @@
-"""`reactface train`: trains a model that reacts, or the portrait renderer; the configuration says which.
+"""`reactface train`: trains a model that reacts, the portrait renderer or the listener; the configuration says which.
 
     reactface train --config reference --workdir runs/reference --data.dir SHARDS
 
@@ -14,10 +14,14 @@ from pathlib import Path
 import jax
 import tyro
 
-from reactface_jax.config import Config, load_config
+from reactface_jax.config import Config, apply_overrides
+from reactface_jax.config_files import read_config_file
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.rendering.pirender.config import RendererConfig, is_renderer_config, load_renderer_config
+from reactface_jax.methods.listener.config import ListenerConfig
+from reactface_jax.rendering.pirender.config import RendererConfig
+
+AnyConfig = Config | RendererConfig | ListenerConfig
 
 
 def _compilation_cache() -> str:
@@ -56,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
     # ---- Data and training, imported now that the command line is right
     from reactface_jax.commands.training_data import portrait_data, reaction_data
+    from reactface_jax.methods.listener.training_data import train_listener
     from reactface_jax.rendering.pirender.training import train_renderer
     from reactface_jax.training import hosts
     from reactface_jax.training.loop import check_workdir, train
@@ -63,6 +68,9 @@ def main(words: Sequence[str] | None = None) -> None:
     how = {"resume": arguments.resume, "overwrite": arguments.overwrite}
     if isinstance(config, RendererConfig):
         train_renderer(config, arguments.workdir or "", portrait_data(config), **how)
+        return
+    if isinstance(config, ListenerConfig):
+        train_listener(config, arguments.workdir or "", log=logging.getLogger("reactface_jax").info, **how)
         return
     hosts.join(config.hosts)  # the job's other processes, if any
     with hosts.ending_together():
@@ -73,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> None:
         train(config, arguments.workdir or "", reaction_data(config), dry_run=arguments.dry_run, **how)
 
 
-def parse(words: Sequence[str] | None) -> tuple[Arguments, Config | RendererConfig]:
+def parse(words: Sequence[str] | None) -> tuple[Arguments, AnyConfig]:
     """Reads the command line. Raises `UserError` for what it lacks, and for what contradicts itself."""
     arguments, fields = parse_with_fields(
         Arguments,
@@ -85,15 +93,20 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, Config | RendererConf
     if arguments.workdir is None and not arguments.dry_run:
         raise UserError("--workdir is missing; give a folder for checkpoints and TensorBoard files")
     config = _load(arguments.config, fields)
-    if isinstance(config, RendererConfig) and arguments.dry_run:
-        raise UserError("--dry-run is for trainings of ReactFace; leave it out to train the portrait renderer")
-    if not config.data.dir:
+    if not isinstance(config, Config) and arguments.dry_run:
+        raise UserError("--dry-run is for trainings of ReactFace; leave it out to train the renderer or the listener")
+    if not config.data.dir and not isinstance(config, ListenerConfig):  # which makes its conversations itself
         raise UserError("--data.dir is missing; give the shards that `reactface prepare shards` wrote")
     return arguments, config
 
 
-def _load(name: str, fields: Sequence[str] = ()) -> Config | RendererConfig:
-    return load_renderer_config(name, list(fields)) if is_renderer_config(name) else load_config(name, fields)
+def _load(name: str, fields: Sequence[str] = ()) -> AnyConfig:
+    config = read_config_file(name)
+    if not isinstance(config, Config | RendererConfig | ListenerConfig):
+        raise UserError(
+            f"configuration {name} must define `config` as a Config, a RendererConfig or a ListenerConfig; see configs/"
+        )
+    return apply_overrides(config, fields)
 
 
 if __name__ == "__main__":

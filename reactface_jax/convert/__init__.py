@@ -2,7 +2,7 @@
 
 Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --out DIR`, `wav2vec2 FOLDER --out DIR`, or
 `pirender cur_model_fold.pth --out DIR`.
-docs/conversion.md tells what is accepted and how names correspond.
+docs/conversion.md lists what is accepted and how names correspond.
 """
 
 import functools
@@ -104,8 +104,8 @@ def wav2vec2_with_report(state_dict: StateDict, config: AudioConfig) -> tuple[Pa
 def pirender(state_dict: StateDict) -> Params:
     """Parameters of the portrait renderer from the state dict of PIRender, for `rendering.pirender`.
 
-    Two forms are known: the one retrained for 58 coefficients, and the original, whose 73 coefficients enter as they
-    are. Other numbers of coefficients are taken from the shapes.
+    Two forms are known: the one retrained for 58 coefficients, which are mapped to 73 first, and the original, which
+    takes its 73 directly. The number of coefficients is read from the shapes.
 
     Raises:
       UserError: keys are missing or unknown, a shape does not fit, or values are not finite.
@@ -122,7 +122,7 @@ def pirender_with_report(state_dict: StateDict) -> tuple[Params, Report]:
 
 
 def to_pirender(params: Params) -> dict[str, np.ndarray]:
-    """The authors' names and layouts, the inverse of `pirender`; without the layers that have no effect."""
+    """The authors' names and layouts, the inverse of `pirender`, without the layers that have no effect."""
     return to_state_dict(params, pirender_table.table("pre" in params["mapping"]))
 
 

@@ -20,6 +20,7 @@ from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
 from reactface_jax.convert.mapping import Report, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.rendering.faceverse import convert_faceverse
+from reactface_jax.types import NUM_COEFFICIENTS
 from reactface_jax.weights.params_file import require_new, save_params
 
 
@@ -70,7 +71,8 @@ def pirender(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
         params, report = convert.pirender_with_report(state_dict)
     mapping = params["mapping"]
     channels = mapping["pre" if "pre" in mapping else "first"]["kernel"].shape[1]
-    save_params(out, params, {"pirender": {"coefficients": channels}})
+    size = 224 if channels == NUM_COEFFICIENTS else 256  # of the pictures that it was trained on
+    save_params(out, params, {"pirender": {"coefficients": channels, "image_size": size}})
     _print(params, report, f"{checkpoint} → {out}, {channels} coefficients")
 
 
@@ -82,7 +84,7 @@ def faceverse(
     Args:
       model: the pickled dictionary that the model's authors hand out.
       out: the .npz to write.
-      trust_pickle: say that the file may be unpickled; arrays alone are taken even so.
+      trust_pickle: say that the file may be unpickled; only arrays are read even so.
       identity: the authors' reference_full.npy: its first 150 numbers are the person; without it the mean face.
     """
     converted = convert_faceverse(model, out, trust_pickle=trust_pickle, identity=identity)
@@ -125,7 +127,7 @@ def _print(params: dict[str, Any], report: Report, title: str) -> None:
     for name in numbers:
         table.add_row(name, str(tensors[name]), f"{numbers[name]:,}")
     table.add_row("all", str(len(leaves)), f"{numbers.total():,}", style="bold")
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.print(table)
     for reason, keys in report.ignored.items():
         console.print(f"ignored {len(keys)}, {reason}: {shorten(keys)}")

@@ -1,4 +1,4 @@
-"""Reading checkpoints that others wrote: no code in them is run, and a wrong file gets one sentence."""
+"""Checkpoints that others wrote: no code in them is run, and a wrong file is refused in one sentence."""
 
 import json
 import pickle
@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -15,11 +16,11 @@ from reactface_jax.errors import UserError
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 _CONFIG_NAME = "config.json"
-# Where a checkpoint keeps its state dict; the original PIRender's has two, of which the average is for use.
+# Entries that hold a state dict; of the two in the original PIRender's checkpoint the moving average is for use.
 _ENTRIES = ("state_dict", "net_G_ema", "net_G")
 
 
-def read_state_dict(path: str | Path) -> dict[str, Any]:
+def read_state_dict(path: str | Path) -> dict[str, object]:
     """Names to tensors of a file of `torch.save` or safetensors.
 
     The state dict is the file's content, or its entry "state_dict" as in the authors' checkpoints, or "net_G_ema" as in
@@ -34,7 +35,7 @@ def read_state_dict(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist")
     _refuse_text(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    content: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a dictionary of tensors")
     state_dict = next((content[name] for name in _ENTRIES if name in content), content)
@@ -45,7 +46,7 @@ def read_state_dict(path: str | Path) -> dict[str, Any]:
     return state_dict
 
 
-def read_hugging_face(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_hugging_face(name: str) -> tuple[dict[str, object], dict[str, Any]]:
     """State dict and config.json of a folder of transformers, or of a hub id if there is no such folder.
 
     Raises:
@@ -83,7 +84,7 @@ def _download(name: str) -> Path:
             f"{name} is no folder here, and the hub does not give it ({_first_line(error)}); "
             "download the model and give its folder"
         ) from error
-    assert config is not None  # it would have raised
+    assert config is not None  # cached_file raises instead
     return Path(config).parent
 
 
@@ -99,29 +100,29 @@ def _refuse_text(path: Path) -> None:
         raise UserError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
 
 
-def _read_safetensors(path: Path) -> Any:
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
 
 
-def _read_pickle(path: Path) -> Any:
+def _read_pickle(path: Path) -> object:
     try:
         import torch
     except ImportError as error:
         raise _missing("torch") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles of a kind that is refused anyway
+            warnings.simplefilter("ignore")  # they are about pickles that are refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError) as error:
         raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
-    except Exception as error:  # whatever bytes that are no checkpoint make the unpickler stumble over
+    except Exception as error:  # bytes that are no checkpoint can raise anything
         if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error)):
             raise UserError(
                 f"{path} holds more than tensors, and reading it would run code, so it is not read; "
-                'save its state dict alone: torch.save(checkpoint["state_dict"], ...)'
+                'save only its state dict: torch.save(checkpoint["state_dict"], ...)'
             ) from error
         raise UserError(f"{path} is damaged or no checkpoint of PyTorch; nothing in it was run") from error
 

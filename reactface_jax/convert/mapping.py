@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array
 
 from reactface_jax.convert.tensor_layouts import Entry
 from reactface_jax.errors import UserError
@@ -17,7 +18,7 @@ from reactface_jax.errors import UserError
 Params = dict[str, Any]
 """Nested dictionaries of float32 arrays, as `model.init` gives under "params"."""
 
-StateDict = Mapping[str, Any]
+StateDict = Mapping[str, object]
 """PyTorch names to numpy arrays or torch tensors."""
 
 _SHOWN = 4  # names in an error
@@ -25,7 +26,7 @@ _SHOWN = 4  # names in an error
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion did."""
+    """What became of each key and parameter."""
 
     converted: Sequence[str]
     """Flax paths filled from the state dict, in the table's order."""
@@ -35,7 +36,7 @@ class Report:
     """Flax paths of optional parameters that the state dict lacks."""
 
 
-def normalise_names(state_dict: StateDict) -> dict[str, Any]:
+def normalise_names(state_dict: StateDict) -> dict[str, object]:
     """Names without DataParallel's `module.`, and with the older spelling of weight norm, weight_g and weight_v.
 
     Raises:
@@ -43,7 +44,7 @@ def normalise_names(state_dict: StateDict) -> dict[str, Any]:
     """
     if not state_dict:
         raise UserError("the state dict is empty")
-    names: dict[str, Any] = {}
+    names: dict[str, object] = {}
     for key, value in state_dict.items():
         name = key.removeprefix("module.")
         name = name.replace("parametrizations.weight.original0", "weight_g")
@@ -62,8 +63,8 @@ def to_params(
     Args:
       state_dict: arrays or tensors; any float type, converted to float32.
       table: where each PyTorch tensor goes.
-      template: the model's own parameters, of which shapes alone are read (`jax.eval_shape` of its init).
-      known_unused: patterns of whole names, to the reason why no parameter is made of them.
+      template: the model's own parameters, of which only shapes are read (`jax.eval_shape` of its init).
+      known_unused: patterns of whole names that no parameter comes from, to the reason.
 
     Raises:
       UserError: keys are missing or unknown, a shape does not fit, or a tensor has a NaN or infinity.
@@ -75,7 +76,7 @@ def to_params(
     _require_all(missing, unknown)
     _require_same_paths(table, shapes)
 
-    flat: dict[str, Any] = {}
+    flat: dict[str, Array] = {}
     zeroed: list[str] = []
     for entry in table:
         if entry.source not in state_dict:
@@ -105,7 +106,7 @@ def to_state_dict(params: Params, table: Sequence[Entry]) -> dict[str, np.ndarra
     return state_dict
 
 
-def as_numpy(name: str, value: Any) -> np.ndarray:
+def as_numpy(name: str, value: object) -> np.ndarray:
     """A float32 array of a numpy array or a torch tensor. Raises `UserError` for anything else and for NaN."""
     if hasattr(value, "detach"):
         value = value.detach().float().cpu().numpy()
@@ -164,7 +165,7 @@ def _require_all(missing: Sequence[str], unknown: Sequence[str]) -> None:
         raise UserError("the state dict " + " and ".join(faults))
 
 
-def _require_same_paths(table: Sequence[Entry], tree: Mapping[str, Any]) -> None:
+def _require_same_paths(table: Sequence[Entry], tree: Mapping[str, object]) -> None:
     """The table and the model's parameters name the same paths; ablated configurations have fewer parameters."""
     paths = {path for entry in table for path in entry.targets}
     unfilled, homeless = sorted(tree.keys() - paths), sorted(paths - tree.keys())

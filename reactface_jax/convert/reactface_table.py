@@ -55,7 +55,7 @@ def table(audio_layers: int, interaction_layers: int) -> list[Entry]:
 
 
 def infer_sizes(state_dict: StateDict) -> dict[str, Any]:
-    """Fields of `ModelConfig` that shapes tell; `audio` is a dictionary of its own. Heads leave no trace in them."""
+    """Fields of `ModelConfig` that follow from shapes, `audio` as a dictionary; the number of heads does not."""
     return {
         "feature_dim": shape_of(state_dict, f"{_SPEAKER}.audio_feature_map.weight", 2)[0],
         "interaction_layers": wav2vec2_table.count_layers(state_dict, _INTERACTION_LAYERS),

@@ -1,4 +1,4 @@
-"""How PyTorch lays out a module's tensors and how Flax does: the words that the conversion tables are written in.
+"""How PyTorch and Flax lay out a module's tensors: the vocabulary of the conversion tables.
 
 A table is a list of entries; a function here gives the entries of one kind of module. Layouts work both ways.
 """

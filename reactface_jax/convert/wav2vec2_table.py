@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reactface_jax.config import AudioConfig
+from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert.mapping import StateDict, shape_of
 from reactface_jax.convert.tensor_layouts import CONV_1D, SAME, TAP_GAIN, Entry, linear, norm
 from reactface_jax.errors import UserError
@@ -44,7 +44,7 @@ def _layer(source: str, target: str) -> list[Entry]:
 
 
 def infer_sizes(state_dict: StateDict, prefix: str = "") -> dict[str, int]:
-    """Fields of `AudioConfig` that shapes tell. Heads leave no trace in them."""
+    """Fields of `AudioConfig` that follow from shapes; the number of heads does not."""
 
     def shape(name: str, num_axes: int) -> tuple[int, ...]:
         return shape_of(state_dict, prefix + name, num_axes)
@@ -62,7 +62,7 @@ def infer_sizes(state_dict: StateDict, prefix: str = "") -> dict[str, int]:
     }
 
 
-def check_sizes(sizes: Mapping[str, int], config: Any, prefix: str) -> None:
+def check_sizes(sizes: Mapping[str, int], config: AudioConfig | ModelConfig, prefix: str) -> None:
     """Compares sizes with a dataclass's fields. Raises `UserError` for one that differs, with both values."""
     for name, found in sizes.items():
         configured = getattr(config, name)

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reactface_jax.config import read_config_file
+from reactface_jax.config_files import read_config_file, shipped_configs
 from reactface_jax.errors import UserError
-
-SETS = Path("configs/ablations")
 
 Published = tuple[float, float, float, float, float]
 """FRVar, FRDiv, FRRea, FRCorr and FRSyn, as Tables III to VII have them."""
@@ -18,7 +16,7 @@ class Variant:
 
     name: str
     overrides: tuple[str, ...]
-    """Words of train.py's command line."""
+    """Words that change fields of the configuration."""
     published: Published | None = None
     """The paper's row; None where it is not known which one it is."""
 
@@ -36,9 +34,10 @@ class Ablation:
 
 def load_ablation(name: str) -> Ablation:
     """Reads a set by its name or file. Raises `UserError` if there is none."""
-    path = Path(name) if name.endswith(".py") else SETS / f"{name}.py"
+    sets = shipped_configs() / "ablations"
+    path = Path(name) if Path(name).is_file() else sets / f"{name.removesuffix('.py')}.py"
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in SETS.glob("*.py"))) or f"none, since {SETS} is not here"
+        known = ", ".join(sorted(each.stem for each in sets.glob("*.py")))
         raise UserError(f"--set {name} is unknown; there are {known}")
     ablation = read_config_file(path)
     if not isinstance(ablation, Ablation):

@@ -1,21 +1,23 @@
 """Trains and evaluates what the paper's Tables III to VII compare, and prints their form.
 
-    reactface ablations --set table3 --config configs/demo.py --data SHARDS --out runs/ablations
+    reactface ablations --set table3 --config demo --data SHARDS --out runs/ablations
 
-Every variant is a run of train.py and one of eval.py; finished ones are not repeated, a killed one is resumed. Fields
-of the configuration can be changed for all of them, such as `--train.steps 200`. docs/ablations.md tells the rest.
+Every variant is a run of `reactface train` and one of `reactface eval`; finished ones are not repeated, a killed one is
+resumed. Fields of the configuration can be changed for all of them, such as `--train.steps 200`. docs/ablations.md
+explains the rest.
 """
 
-import argparse
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reactface_jax.config import load_config
+from reactface_jax.config import Config, load_config
+from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
 from reactface_jax.files import make_folder, replacing
@@ -27,23 +29,42 @@ FULL = "full model"
 PUBLISHED_FULL = (0.0159, 0.0395, 424.46, 0.197, 43.94)
 
 Run = Callable[[Sequence[str]], None]
+"""Starts a command of `reactface`."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Trains and compares the variants of the paper's ablations. Fields of the configuration are flags for all."""
+
+    set: tuple[str, ...]
+    """Tables, such as table3, or files like configs/ablations/*.py."""
+    config: str
+    """The full model: a configuration's name, such as demo, or a file."""
+    data: str
+    """The shards."""
+    out: Path
+    """Folder of the runs and of the tables."""
+    i3d: str | None = None
+    """A converted I3D, for FRRea of drawn reactions."""
 
 
 @reports_user_errors
-def main(words: list[str] | None = None, run: Run | None = None) -> None:
-    """Runs the command line `words`; `run` starts a program, a process of its own by default."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--set", nargs="+", required=True, help="such as table3, or a file like configs/ablations/*.py")
-    parser.add_argument("--config", required=True, help="the full model, such as configs/demo.py")
-    parser.add_argument("--data", required=True, help="shards")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of the tables")
-    parser.add_argument("--i3d", help="converted I3D, for FRRea of drawn reactions")
-    arguments, overrides = parser.parse_known_args(words)
+def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
+    """Runs the command line `words`; `run` starts a command, in a process of its own by default."""
+    arguments, overrides = parse_with_fields(
+        Arguments,
+        words,
+        prog="reactface ablations",
+        fields_of=lambda _: Config,
+        shown=lambda given: Config() if given is None else load_config(given.config),
+    )
+    if not arguments.set:
+        raise UserError("--set is empty; give a table such as table3")
     sets = {name: load_ablation(name) for name in arguments.set}
-    for ablation in sets.values():  # mistakes are told before hours of training
+    for ablation in sets.values():  # mistakes are found before hours of training
         for variant in (Variant(FULL, ()), *ablation.variants):
             load_config(arguments.config, [*overrides, *variant.overrides])
-    run = run or _run_program
+    run = run or _run_command
     for name, ablation in sets.items():
         folders = {}
         for variant in (Variant(FULL, ()), *ablation.variants):
@@ -78,20 +99,20 @@ def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> 
         file.write(json.dumps(list(words)).encode())
     if not (folder / "evaluation" / "report.json").is_file():
         resume = ["--resume"] if (folder / FOLDER).is_dir() else []
-        run(["train.py", *words, "--workdir", str(folder), *resume])
-        run(["eval.py", "--checkpoint", str(folder), "--out", str(folder / "evaluation"), "--page-clips", "0"])
+        run(["train", *words, "--workdir", str(folder), *resume])
+        run(["eval", "--checkpoint", str(folder), "--out", str(folder / "evaluation"), "--page-clips", "0"])
     return folder
 
 
 def compare(folders: Mapping[str, Path], out: Path, i3d: str | None, data: str, run: Run) -> dict[str, Any]:
     """One table of all variants, compared with the full model clip by clip; the report's JSON."""
     people = folders[FULL] / "evaluation"
-    words = ["eval.py", "--predictions"]
+    words = ["eval", "--predictions"]
     words += [f"{name}={folder / 'evaluation' / 'prediction.npy'}" for name, folder in folders.items()]
     for name in ("speaker", "listener", "neighbours"):
         words += [f"--{name}", str(people / f"{name}.npy")]
     make_folder(out)
-    names = out / "coefficient_names.json"
+    names = folders[FULL] / "coefficient_names.json"
     with replacing(names) as file:
         file.write(json.dumps(json.loads((Path(data) / "description.json").read_text())["coefficient_names"]).encode())
     words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
@@ -104,11 +125,10 @@ def form(ablation: Ablation, compared: Mapping[str, Any], config: str, overrides
     """The table as Markdown: ours in clean mode, the paper's rows, and whose changes have the paper's sign."""
     rows = {row["method"]: row for row in compared["rows"]}
     size = f"{compared['data']['clips']} clips of {compared['data']['frames']} frames"
-    told = " ".join([config, *overrides])
     lines = [
         f"## {ablation.title}",
         "",
-        f"{size}; {told}. Clean mode; ≈: no significant difference from the full model.",
+        f"{size}; {' '.join([config, *overrides])}. Clean mode; ≈: no significant difference from the full model.",
         "",
     ]
     lines += [*_row("", COLUMNS), "|---|" + "---:|" * len(COLUMNS)]
@@ -145,7 +165,7 @@ def _figure(row: Mapping[str, Any], column: str) -> str:
 
 def _signs(ablation: Ablation, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence a variant: which figures change as in the paper, which the other way, which not significantly."""
-    told = []
+    sentences = []
     for variant in ablation.variants:
         if variant.published is None:
             continue
@@ -159,17 +179,15 @@ def _signs(ablation: Ablation, rows: Mapping[str, Mapping[str, Any]]) -> list[st
             else:
                 found["as in the paper" if (ours > before) == (theirs > full) else "the other way"].append(column)
         parts = [f"{how}: {', '.join(columns)}" for how, columns in found.items() if columns]
-        told.append(f"- {variant.name}: " + ("; ".join(parts) or "nothing to compare"))
-    return ["Against the full model, figures change", "", *told] if told else []
+        sentences.append(f"- {variant.name}: " + ("; ".join(parts) or "nothing to compare"))
+    return ["Against the full model, figures change", "", *sentences] if sentences else []
 
 
-def _run_program(words: Sequence[str]) -> None:
-    if not Path(words[0]).is_file():
-        raise UserError(f"{words[0]} is not here; start this command in the project's folder")
-    print("$ python " + " ".join(words), flush=True)
-    code = subprocess.run([sys.executable, *words], check=False).returncode
+def _run_command(words: Sequence[str]) -> None:
+    print("$ reactface " + " ".join(words), flush=True)
+    code = subprocess.run([sys.executable, "-m", "reactface_jax", *words], check=False).returncode
     if code:
-        raise UserError(f"{words[0]} ended with code {code}; mend what it says above and start this command again")
+        raise UserError(f"`reactface {words[0]}` ended with code {code}; mend what it says above and start this again")
 
 
 if __name__ == "__main__":

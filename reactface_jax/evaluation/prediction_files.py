@@ -1,43 +1,27 @@
 """Anyone's reactions as arrays: the .npy files of a command line, checked and described."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
+from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import Clips
+
+_SAVE_AGAIN = "save it with np.save"
 
 
 def read_array(path: str | Path, flag: str) -> Shaped[np.ndarray, "..."]:
     """One array, mapped and not read, so that several predictions need not fit the memory at once.
 
     Raises:
-      UserError: the file is missing, is no .npy, or would run code when it is read.
+      UserError: the file is missing, is no .npy of numbers, or would run code when it is read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{flag} {path} does not exist; give a .npy file")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise UserError(
-                f"{flag} {path} is a pickle or no .npy, and is not read since that could run code; "
-                "save a plain array: np.save(path, array)"
-            ) from error
-        raise UserError(f"{flag} {path} is damaged or no .npy ({error}); save it again with np.save") from error
-    except (OSError, EOFError) as error:
-        raise UserError(f"{flag} {path} is damaged or no .npy ({error}); save it again with np.save") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise UserError(f"{flag} {path} holds several arrays (.npz); save the one as .npy")
-    if array.dtype.kind not in "fiub":
-        raise UserError(f"{flag} {path} holds {array.dtype}, not numbers; save floats")
-    return array
+    return read_npy(path, name=f"{flag} {path}", advice=_SAVE_AGAIN, mapped=True)
 
 
 def read_clips(
@@ -71,9 +55,8 @@ def read_clips(
         raise UserError(f"--neighbours {neighbours} has values besides 0 and 1; give the appropriateness matrix")
     names = [f"clip {i}" for i in range(count)]
     if clip_ids is not None:
-        if not Path(clip_ids).is_file():
-            raise UserError(f"--clip-ids {clip_ids} does not exist; give a text file with a name a line")
-        names = Path(clip_ids).read_text(encoding="utf-8").splitlines()
+        flag, advice = f"--clip-ids {clip_ids}", "give a text file with a name a line"
+        names = read_text(clip_ids, name=flag, advice=advice).splitlines()
     if len(names) != count:
         raise UserError(f"--clip-ids {clip_ids} has {len(names)} names for {count} clips; give one a line")
     channels = () if coefficient_names is None else read_names(coefficient_names, people[0].shape[-1])
@@ -82,15 +65,11 @@ def read_clips(
 
 def read_names(path: str | Path, count: int) -> tuple[str, ...]:
     """Names of the channels. Raises `UserError` unless the file is a JSON list of that many."""
-    if not Path(path).is_file():
-        raise UserError(f"--coefficient-names {path} does not exist; give a JSON list such as coefficient_names.json")
-    try:
-        names = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"--coefficient-names {path} is no JSON; give a list of names") from error
+    flag, advice = f"--coefficient-names {path}", "give a JSON list such as coefficient_names.json"
+    names = json_from_text(read_text(path, name=flag, advice=advice), name=flag, advice=advice)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != count:
-        raise UserError(f"--coefficient-names {path} must be a JSON list of {count} names, one a channel")
-    return tuple(names)
+        raise UserError(f"{flag} must be a JSON list of {count} names, one a channel")
+    return tuple(str(name) for name in names)
 
 
 def read_training(path: str | Path, clips: Clips) -> Shaped[np.ndarray, "M T2 C"]:
@@ -102,22 +81,30 @@ def read_training(path: str | Path, clips: Clips) -> Shaped[np.ndarray, "M T2 C"
     return array
 
 
-def read_predictions(words: Sequence[str], clips: Clips) -> dict[str, np.ndarray]:
-    """Methods by name, [N, K, T, C] each and mapped; a word is PATH or NAME=PATH. [N, T, C] counts as one reaction.
-
-    Raises:
-      UserError: a file can't be used, its shape does not fit the clips, or two methods have one name.
-    """
-    methods: dict[str, np.ndarray] = {}
+def prediction_paths(words: Sequence[str]) -> dict[str, Path]:
+    """Files by the methods' names; a word is PATH or NAME=PATH. Raises `UserError` if two methods have one name."""
+    paths: dict[str, Path] = {}
     for word in words:
         name, _, path = word.rpartition("=") if not Path(word).is_file() else ("", "", word)
         name = name or Path(path).stem
-        if name in methods:
+        if name in paths:
             raise UserError(f"--predictions has two methods called {name}; give them names: NAME=PATH")
+        paths[name] = Path(path)
+    return paths
+
+
+def read_predictions(paths: Mapping[str, Path], clips: Clips) -> dict[str, np.ndarray]:
+    """Methods by name, [N, K, T, C] each and mapped; [N, T, C] counts as one reaction.
+
+    Raises:
+      UserError: a file can't be used, or its shape does not fit the clips.
+    """
+    methods: dict[str, np.ndarray] = {}
+    for name, path in paths.items():
         array = read_array(path, "--predictions")
         array = array[:, None] if array.ndim == 3 else array
         expected = clips.speaker.shape
-        if array.ndim != 4 or (array.shape[0], *array.shape[2:]) != expected:
+        if array.ndim != 4 or (array.shape[0], *array.shape[2:]) != expected or array.shape[1] == 0:
             raise UserError(
                 f"--predictions {path} has shape {array.shape}; with these speakers [N, K, T, C] = "
                 f"({expected[0]}, K, {expected[1]}, {expected[2]}) is needed"

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from reactface_jax.config import Config
 from reactface_jax.evaluation import published_table as published
+from reactface_jax.evaluation.escaping import latex, markdown
 from reactface_jax.evaluation.rows import Row
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.metrics import MODES, Mode
@@ -192,28 +193,30 @@ def tables(report: Report) -> list[Table]:
 def mode_differences(row: Row) -> list[str]:
     """What of a method's figures depends on the mode, and why: a sentence a figure."""
     clean, paper = row.scores["clean"], row.scores["paper"]
-    told = []
+    sentences = []
     if abs(clean["FRCorr"] - paper["FRCorr"]) > 5e-4:
-        told.append(
+        sentences.append(
             f"FRCorr is {clean['FRCorr']:.3f}, {paper['FRCorr']:.3f} in paper mode, which counts channels in which the "
             "real listener is constant as 0"
         )
     if clean["FRSyn_NaN_share"] > 0:
-        told.append(
+        sentences.append(
             f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode, which answers 49 for the "
             f"{clean['FRSyn_NaN_share']:.0%} of reactions that have a constant channel"
         )
     elif abs(clean["FRSyn"] - paper["FRSyn"]) > 5e-3:
-        told.append(f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode: clips shorter than 4 s")
+        sentences.append(f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode: clips shorter than 4 s")
     if abs(clean["FRDist"] - paper["FRDist"]) > 5e-3:
-        told.append(f"FRDist is {clean['FRDist']:.2f}, {paper['FRDist']:.2f} in paper mode, which sums over reactions")
+        sentences.append(
+            f"FRDist is {clean['FRDist']:.2f}, {paper['FRDist']:.2f} in paper mode, which sums over reactions"
+        )
     if abs(paper["FRCorr_multiprocess"] - paper["FRCorr"]) > 5e-4:
-        told.append(
+        sentences.append(
             f"the released evaluate.py in several processes prints FRCorr {paper['FRCorr_multiprocess']:.3f}, FRDist "
             f"{paper['FRDist_multiprocess']:.2f} and FRSyn {paper['FRSyn_multiprocess']:.2f}: sums over reactions, and "
-            "the first reaction alone"
+            "the first reaction only"
         )
-    return told
+    return sentences
 
 
 def is_published_split(report: Report) -> bool:
@@ -226,8 +229,7 @@ def to_latex(report: Report) -> str:
     """Rows of a table with Table II's columns: clean, then paper mode; and published rows where the data is theirs."""
 
     def line(name: str, cells: Sequence[str]) -> str:
-        escaped = name.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
-        return " & ".join([escaped, *(cell.replace(SAME, r"$^{\approx}$") for cell in cells)]) + r" \\"
+        return " & ".join([latex(name), *(cell.replace(SAME, r"$^{\approx}$") for cell in cells)]) + r" \\"
 
     columns = {column.heading: column for column in _SCORES}
     lines = ["% method & " + " & ".join(published.COLUMNS) + r" \\"]
@@ -282,7 +284,7 @@ def to_markdown(report: Report) -> str:
     facts = {"source": report.source, **report.data}
     if report.config is not None:
         facts["protocol"] = report.config.eval.protocol
-    lines = ["# Evaluation", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
+    lines = ["# Evaluation", "", *(f"- {name}: {markdown(value)}" for name, value in facts.items()), ""]
     made = figures(report)
     for title, headings, rows in made:
         lines += [
@@ -300,11 +302,11 @@ def to_markdown(report: Report) -> str:
             (name, ["-" if v is None else f"{v:g}" for v in row]) for name, row in published.TABLE_II.items()
         ]
         lines += _markdown(published.COLUMNS, rows_of_paper)
-    told = [f"- {row.name}: {sentence}." for row in report.rows for sentence in mode_differences(row)]
-    if told:
-        lines += ["## What depends on the mode", "", *told, ""]
+    sentences = [f"- {markdown(row.name)}: {each}." for row in report.rows for each in mode_differences(row)]
+    if sentences:
+        lines += ["## What depends on the mode", "", *sentences, ""]
     lines += [
-        legend(report),
+        _LEGEND.format(reference=markdown(report.reference.name)),
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     ]
@@ -313,7 +315,7 @@ def to_markdown(report: Report) -> str:
 
 def _markdown(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     lines = ["| method | " + " | ".join(headings) + " |", "|---|" + "---:|" * len(headings)]
-    return [*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows), ""]
+    return [*lines, *(f"| {markdown(name)} | " + " | ".join(cells) + " |" for name, cells in rows), ""]
 
 
 def legend(report: Report) -> str:

@@ -127,7 +127,7 @@ def evaluate(
 ) -> Row:
     """Measures one method. `advance` is called after every clip. Raises `UserError` as `metrics.compute` does."""
     measured = metrics.measure(
-        prediction, clips.speaker, clips.listener, clips.neighbours, seed, clips.clip_ids, advance
+        prediction, clips.speaker, clips.listener, clips.neighbours, clips.clip_ids, advance=advance
     )
     smiles = [i for i, channel in enumerate(clips.coefficient_names) if _SMILE.search(channel)]
     return Row(
@@ -135,7 +135,7 @@ def evaluate(
         scores={mode: metrics.summarise(measured, mode) for mode in metrics.MODES},
         smile=channel_lag(prediction, clips.speaker, smiles) if smiles else None,
         frames_per_second=frames_per_second,
-        draws={mode: bootstrap.draws(measured, mode, seed) for mode in metrics.MODES},
+        draws={mode: bootstrap.draws(measured, mode) for mode in metrics.MODES},
         measured=measured,
     )
 

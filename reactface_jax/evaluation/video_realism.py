@@ -21,7 +21,7 @@ RealVideos = Callable[[Sequence[int]], Iterator[UInt8[np.ndarray, "T H W 3"]]]
 
 
 @dataclass(frozen=True)
-class Watching:
+class VideoComparison:
     """What FRRea needs: I3D, who draws the reactions, and which clips are compared."""
 
     params: PyTree
@@ -29,38 +29,38 @@ class Watching:
     chosen: Sequence[int]
     seed: int
 
-    def see(self, clips: Clips, console: Console, real_videos: RealVideos | None = None) -> "RealListeners":
-        """Looks at the real listeners; where there are no videos of them, they are drawn as the reactions are."""
+    def real_listeners(self, clips: Clips, console: Console, real_videos: RealVideos | None = None) -> "RealListeners":
+        """I3D's activations of the real listeners; without videos of them, they are drawn as the reactions are."""
         drawn = (draw(self.drawer, clips.listener[clip]) for clip in self.chosen)
         videos = drawn if real_videos is None else real_videos(self.chosen)
-        watched = track(videos, "watching", total=len(self.chosen), console=console, transient=True)
-        return RealListeners(self, _seen(self.params, watched))
+        shown = track(videos, "comparing videos", total=len(self.chosen), console=console, transient=True)
+        return RealListeners(self, _activations_of(self.params, shown))
 
 
 @dataclass(frozen=True)
 class RealListeners:
-    """Real listeners in I3D's eyes, ready for comparison with any method's reactions to the same clips."""
+    """I3D's activations of real listeners, to compare any method's reactions to the same clips with."""
 
-    watching: Watching
+    comparison: VideoComparison
     real: Mapping[Mode, Float[np.ndarray, "P _"]]
 
     def distance(
         self, prediction: Float[np.ndarray, "N K T C"], advance: Callable[[], None] | None = None
     ) -> dict[Mode, VideoDistance]:
         """FRRea of every clip's first reaction, in both modes. `advance` is called after every video."""
-        drawn = _seen(self.watching.params, self._drawn(prediction, advance))
-        return {mode: distance_between(self.real[mode], drawn[mode], mode, self.watching.seed) for mode in MODES}
+        drawn = _activations_of(self.comparison.params, self._drawn(prediction, advance))
+        return {mode: distance_between(self.real[mode], drawn[mode], mode, self.comparison.seed) for mode in MODES}
 
     def _drawn(
         self, prediction: Float[np.ndarray, "N K T C"], advance: Callable[[], None] | None
     ) -> Iterator[UInt8[np.ndarray, "T H W 3"]]:
-        for clip in self.watching.chosen:
-            yield draw(self.watching.drawer, prediction[clip, 0])
+        for clip in self.comparison.chosen:
+            yield draw(self.comparison.drawer, prediction[clip, 0])
             if advance is not None:
                 advance()
 
 
-def open_watching(
+def open_comparison(
     clips: Clips,
     i3d: Path,
     pairs: int,
@@ -69,7 +69,7 @@ def open_watching(
     renderer_weights: Path | None = None,
     portrait: Path | None = None,
     faceverse: Path | None = None,
-) -> Watching:
+) -> VideoComparison:
     """Reads and checks everything before anything is generated or measured.
 
     Args:
@@ -87,7 +87,7 @@ def open_watching(
     """
     params, about = load_params(i3d)
     if "i3d" not in about:
-        raise UserError(f"--i3d {i3d} holds no I3D; convert one with `python -m reactface_jax.convert i3d`")
+        raise UserError(f"--i3d {i3d} holds no I3D; convert one with `reactface convert i3d`")
     num_clips, num_frames, _ = clips.speaker.shape
     if num_frames < MIN_FRAMES:
         raise UserError(f"FRRea needs clips of at least {MIN_FRAMES} frames, these have {num_frames}; leave --i3d out")
@@ -96,7 +96,7 @@ def open_watching(
     chosen = sorted(np.random.default_rng(seed).permutation(num_clips)[:pairs].tolist())
     names = clips.coefficient_names or [f"expression_{i:02}" for i in range(NUM_COEFFICIENTS)]
     drawer = open_drawer(renderer, names, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
-    return Watching(params, drawer, chosen, seed)
+    return VideoComparison(params, drawer, chosen, seed)
 
 
 def draw(drawer: ListenerDrawer, coefficients: Float[np.ndarray, "T C"]) -> UInt8[np.ndarray, "T H W 3"]:
@@ -104,7 +104,9 @@ def draw(drawer: ListenerDrawer, coefficients: Float[np.ndarray, "T C"]) -> UInt
     return np.stack([pictures[0] for pictures in drawer.pictures(coefficients[None])])
 
 
-def _seen(params: PyTree, videos: Iterable[UInt8[np.ndarray, "T H W 3"]]) -> dict[Mode, Float[np.ndarray, "P _"]]:
+def _activations_of(
+    params: PyTree, videos: Iterable[UInt8[np.ndarray, "T H W 3"]]
+) -> dict[Mode, Float[np.ndarray, "P _"]]:
     """Both modes' activations."""
     found: dict[Mode, list[np.ndarray]] = {mode: [] for mode in MODES}
     for video in videos:

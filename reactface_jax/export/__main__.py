@@ -12,6 +12,7 @@ from reactface_jax.export.gltf import glb
 from reactface_jax.export.motion import Motion, motion, read_names, read_reactions
 from reactface_jax.export.text_formats import arkit_json, bvh, live_link_csv
 from reactface_jax.files import replacing
+from reactface_jax.output_files import check_folder_of, check_outputs
 
 Format = Literal["livelink-csv", "json", "glb", "bvh-head"]
 
@@ -29,38 +30,38 @@ def export(
     out: Path | None = None,
     names: Path | None = None,
     reaction: int | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Writes one file a reaction.
 
     Args:
-      reactions: the .npy that `python -m reactface_jax.react` wrote, [K, T, 58] or [T, 58].
+      reactions: the .npy that `reactface react` wrote, [K, T, 58] or [T, 58].
       format: livelink-csv, json, glb or bvh-head.
       out: the file to write; with several reactions, _1, _2 … come before its ending. Beside the .npy by default.
       names: the data's coefficient_names.json; by default the one beside the .npy.
-      reaction: write this one alone, counted from 1.
+      reaction: write only this one, counted from 1.
+      overwrite: replace files that are there.
 
     Returns:
       The files.
 
     Raises:
-      UserError: an input is unusable; nothing is written then.
+      UserError: an input is unusable, or a file is there already; nothing is written then.
     """
     suffix, encode = _FORMATS[format]
     out = out or reactions.with_suffix(suffix)
     if out.suffix.lower() != suffix:
         raise UserError(f"--out {out} must end in {suffix} for --format {format}")
-    if not out.parent.is_dir():
-        raise UserError(f"folder {out.parent} does not exist; create it, or choose another place for {out.name}")
+    check_folder_of(out)
     coefficients = read_reactions(reactions)
     if reaction is not None and not 1 <= reaction <= len(coefficients):
         raise UserError(f"--reaction {reaction}: {reactions} holds {len(coefficients)}; give a number from 1 to that")
     channel_names = read_names(names, reactions)
     chosen = range(1, len(coefficients) + 1) if reaction is None else [reaction]
     several = len(chosen) > 1
-    contents = {
-        out.with_stem(f"{out.stem}_{k}") if several else out: encode(motion(coefficients[k - 1], channel_names))
-        for k in chosen
-    }
+    places = {k: out.with_stem(f"{out.stem}_{k}") if several else out for k in chosen}
+    check_outputs(list(places.values()), {"REACTIONS": reactions, "--names": names}, overwrite=overwrite)
+    contents = {path: encode(motion(coefficients[k - 1], channel_names)) for k, path in places.items()}
     for path, content in contents.items():
         with replacing(path) as file:
             file.write(content.encode() if isinstance(content, str) else content)

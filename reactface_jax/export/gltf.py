@@ -1,7 +1,8 @@
 """glTF 2.0 of the 3-D head: its 52 shapes as morph targets, the head as a joint, and a reaction as their animation.
 
 One binary file (.glb) with the picture on the skin inside; Blender and three.js open it. The neck bends as in the drawn
-head: each vertex follows the head's joint by its weight.
+head: each vertex follows the head's joint by its weight. The format is a JSON header and one buffer, written here:
+pygltflib would add five packages and leave the buffer views and accessors to us.
 """
 
 import io

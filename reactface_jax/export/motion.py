@@ -5,7 +5,6 @@ rotation of pi about x. An avatar's frame has x to the person's left, y up and z
 Rz(-c) Ry(-b) Rx(a - pi) of the rotations a, b, c.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.answer_files import NAMES_FILE, names_file_of
+from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
-NAMES_FILE = "coefficient_names.json"
 REST_DEPTH = 1.84
 """Translation z of a face at the usual distance."""
 
@@ -64,14 +65,9 @@ def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
     Raises:
       UserError: the file is missing, is no array, or holds something else.
     """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give the .npy that `python -m reactface_jax.react` wrote")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path} is no array of numbers; give the .npy that `react` wrote") from error
-    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or array.shape[-1] != NUM_COEFFICIENTS:
-        shape = list(getattr(array, "shape", []))
+    array = read_npy(path, advice="give the .npy that `reactface react` wrote")
+    if array.ndim not in (2, 3) or array.shape[-1] != NUM_COEFFICIENTS:
+        shape = list(array.shape)
         raise UserError(f"{path} has shape {shape}, not [K, T, {NUM_COEFFICIENTS}] or [T, {NUM_COEFFICIENTS}]")
     if not array.size:
         raise UserError(f"{path} holds no frame; generate the reaction again")
@@ -81,23 +77,24 @@ def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
 
 
 def read_names(path: Path | None, reactions: Path) -> list[str]:
-    """Names of the channels: of `path`, or of the coefficient_names.json beside the reactions.
+    """Names of the channels: of `path`, or of the file that `react` wrote beside the reactions.
 
     Raises:
       UserError: there is no such file, or no list of names in it.
     """
-    source = path or reactions.with_name(NAMES_FILE)
-    if not source.is_file():
-        if path is not None:
-            raise UserError(f"--names {path} does not exist; give the {NAMES_FILE} of the data")
-        raise UserError(f"there is no {NAMES_FILE} beside {reactions}; give the data's with --names")
-    try:
-        names = json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{source} is not JSON; write a list of {NUM_EXPRESSION} names") from error
+    if path is None:
+        beside = [names_file_of(reactions), reactions.with_name(NAMES_FILE)]
+        source = next((each for each in beside if each.is_file()), None)
+        if source is None:
+            raise UserError(f"there is no {NAMES_FILE} beside {reactions}; give the data's with --names")
+        name = str(source)
+    else:
+        source, name = path, f"--names {path}"
+    advice = f"give the {NAMES_FILE} of the data, a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} names"
+    names = json_from_text(read_text(source, name=name, advice=advice), name=name, advice=advice)
     if not isinstance(names, list) or len(names) not in (NUM_EXPRESSION, NUM_COEFFICIENTS):
-        raise UserError(f"{source} must be a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} names")
-    return [str(name) for name in names]
+        raise UserError(f"{name} must be a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} names; {advice}")
+    return [str(each) for each in names]
 
 
 def _wrap(angle: np.ndarray) -> np.ndarray:

@@ -25,22 +25,29 @@ LIVE_LINK_WEIGHTS = (
 LIVE_LINK_ANGLES = tuple(
     f"{part}{angle}" for part in ("Head", "LeftEye", "RightEye") for angle in ("Yaw", "Pitch", "Roll")
 )
+_LIVE_LINK_SIGNS = (-1, 1, 1)
+"""Of yaw, pitch and roll, where ours are to the person's left, down, and to the right shoulder.
+
+In public takes of the app the eyes' pitch is positive down and their yaw to the person's right. The head's columns were
+0 in all of them, so that it follows the same signs is a guess."""
+_TIMECODE_RATE = 60
+"""Unreal's importer takes the frame field for sixtieths of a second, whatever the take's rate."""
 _CENTIMETRES = 10.0  # the head's unit of length is about a decimetre
 
 
 def live_link_csv(motion: Motion) -> str:
     """The CSV of Epic's Live Link Face app: timecode, number of columns, 61 columns.
 
-    Angles are in rad, with the signs of Unreal's rotators: yaw to the person's right, pitch up, roll to the right. The
-    eyes' angles are 0, since the look weights move the eyes.
+    Angles are in rad: yaw to the person's right, pitch down, roll to the right shoulder. The eyes' angles are 0, since
+    the look weights move the eyes.
     """
     columns = [_arkit_name(name) for name in LIVE_LINK_WEIGHTS]
     weights = motion.weights[:, [ARKIT_NAMES.index(name) for name in columns]]
-    head = motion.turn[:, [1, 0, 2]] * [-1, -1, 1]
+    head = motion.turn[:, [1, 0, 2]] * _LIVE_LINK_SIGNS
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     count = len(LIVE_LINK_WEIGHTS) + len(LIVE_LINK_ANGLES)
-    writer.writerow(["Timecode", "BlendshapeCount", *LIVE_LINK_WEIGHTS, *LIVE_LINK_ANGLES])
+    writer.writerow(["Timecode", "BlendShapeCount", *LIVE_LINK_WEIGHTS, *LIVE_LINK_ANGLES])
     for i, row in enumerate(np.concatenate([weights, head, np.zeros((len(head), 6))], 1)):
         writer.writerow([_timecode(i, motion.frame_rate), count, *(f"{value:.8f}" for value in row)])
     return out.getvalue()
@@ -66,7 +73,7 @@ def arkit_json(motion: Motion) -> str:
 
 
 def bvh(motion: Motion) -> str:
-    """The head alone as a BVH skeleton of one joint: place in centimetres, angles in degrees."""
+    """The head as a BVH skeleton of one joint: place in centimetres, angles in degrees."""
     lines = [
         "HIERARCHY",
         "ROOT Head",
@@ -93,6 +100,7 @@ def _arkit_name(column: str) -> str:
 
 
 def _timecode(frame: int, frame_rate: int) -> str:
-    """Hours, minutes, seconds, frames and thousandths of a frame."""
+    """Hours, minutes, seconds, and the part of a second in sixtieths with thousandths, such as `12:24:24:19.960`."""
     seconds, part = divmod(frame, frame_rate)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{part:02}.000"
+    sixtieths = f"{part * _TIMECODE_RATE / frame_rate:06.3f}"
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{sixtieths}"

@@ -102,10 +102,12 @@ def _read(path: str | Path, timeline: Timeline, rate: int) -> Float[np.ndarray, 
 def _runs(container: InputContainer, stream: AudioStream, timeline: Timeline) -> list[_Run]:
     """Decodes a sound track to stretches of mono samples that do not overlap."""
     runs: list[_Run] = []
-    mono = Mono(stream.rate or SAMPLE_RATE)
+    mono = Mono()
     follows = False  # whether the block before was taken
     frames: Iterator[AudioFrame] = decode(container, stream, timeline)
     for frame in frames:
+        if not runs:
+            mono = Mono(frame.sample_rate)
         expected = runs[-1].end if runs else 0.0
         time = expected if frame.time is None else frame.time
         block = mono.mix(_channels(frame))

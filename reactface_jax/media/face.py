@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
-from types import TracebackType
-from typing import Any
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,6 +21,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
+
+if TYPE_CHECKING:
+    from mediapipe.tasks.python.vision import FaceLandmarker as MediaPipeLandmarker
+    from mediapipe.tasks.python.vision import FaceLandmarkerResult
 
 CROP_SIZE = 256
 """Side of a crop in pixels, as in the data sets."""
@@ -86,7 +90,7 @@ class FaceLandmarker:
         matrices = [np.asarray(matrix, np.float32) for matrix in found.facial_transformation_matrixes]
         return [MeasuredFace(*face) for face in zip(_in_pixels(found, frame), scores, matrices, strict=True)]
 
-    def _detect(self, frame: UInt8[np.ndarray, "H W 3"]) -> Any:
+    def _detect(self, frame: UInt8[np.ndarray, "H W 3"]) -> "FaceLandmarkerResult":
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
         self._time += 1000 // FRAME_RATE
         return self._landmarker.detect_for_video(image, self._time)
@@ -252,14 +256,14 @@ def _area_weights(source: int, target: int) -> Float[np.ndarray, "target source"
     return (np.maximum(overlap, 0) * target / source).astype(np.float32)
 
 
-def _in_pixels(found: Any, frame: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
+def _in_pixels(found: "FaceLandmarkerResult", frame: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "478 3"]]:
     height, width = frame.shape[:2]
     scale = np.array([width, height, width], np.float32)
     return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found.face_landmarks]
 
 
-def _start_mediapipe(measures: bool) -> tuple[Any, Any]:
-    # MediaPipe imports TensorFlow, if it is there, for a decorator of its documentation alone: seconds for nothing, and
+def _start_mediapipe(measures: bool) -> tuple[ModuleType, "MediaPipeLandmarker"]:
+    # MediaPipe imports TensorFlow, if it is there, only for a decorator of its documentation: seconds for nothing, and
     # a crash when the 3-D head is drawn later (see data_pipeline/host_tensorflow.py).
     hide_tensorflow = "tensorflow" not in sys.modules
     if hide_tensorflow:

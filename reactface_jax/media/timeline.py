@@ -111,7 +111,13 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
     """Decodes a track; frames have their times on the timeline.
 
     Packets before the first that can be decoded are passed over: a recording may begin between keyframes.
+
+    Raises:
+      UserError: FFmpeg has no decoder for the track.
     """
+    if stream.codec_context is None:
+        what = "picture" if stream.type == "video" else "sound"
+        raise UserError(f"the {what} of {container.name} is in no form that FFmpeg knows; convert it")
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False

@@ -50,7 +50,8 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
         start = end = Fraction(0)
         frames: Iterator[VideoFrame] = decode(container, stream, timeline)
         decoded = 0
-        for decoded, frame in enumerate(frames, 1):
+        for frame in frames:
+            decoded += 1
             time = time_of(frame, end)
             if shown is None:
                 start = time

@@ -3,15 +3,18 @@
 `compute` is what most callers want; docs/metrics.md defines every figure in both modes.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reactface_jax.metrics.scores import MODES, Measurements, Mode, compute, measure, summarise
+
+if TYPE_CHECKING:
+    from reactface_jax.metrics.video_distance import i3d
 
 __all__ = ["MODES", "Measurements", "Mode", "compute", "i3d", "measure", "summarise"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "i3d":  # a network: it waits until it is asked for
+def __getattr__(name: str) -> object:
+    if name == "i3d":  # imports a network, so only on demand
         from reactface_jax.metrics.video_distance import i3d
 
         return i3d

@@ -1,14 +1,17 @@
-"""How sure a figure is: 95 % intervals by resampling the clips, and differences between methods on the same clips.
+"""How certain a figure is: 95 % intervals by resampling, and differences between methods on the same clips.
 
-Clips are drawn with replacement (Efron & Tibshirani, "An introduction to the bootstrap", 1993, percentile intervals).
-All methods of a table are given the same draws, so that the draws of two methods can be subtracted.
+Conversations or scripts are drawn with replacement, each with all its clips, since clips of one are no independent
+witnesses (Efron & Tibshirani, "An introduction to the bootstrap", 1993, percentile intervals; Field & Welsh,
+"Bootstrapping clustered data", 2007). Of six groups such an interval still holds the truth less often than it says.
+All methods of a table share the same draws, so that the draws of two methods can be subtracted. Draws are counts of
+clips, with which every figure is one matrix product: scipy.stats.bootstrap would compute all figures 1000 times.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from reactface_jax.metrics.scores import Measurements, Mode
 
@@ -17,16 +20,27 @@ LEVEL = 95.0
 
 
 class Interval(NamedTuple):
-    """In which a figure lies with a confidence of 95 %; both ends NaN where it is undefined."""
+    """The 95 % confidence interval of a figure; both ends are NaN where it is undefined."""
 
     low: float
     high: float
 
 
+def resamplings(groups: Int[np.ndarray, " N"], seed: int = 0, num_draws: int = NUM_DRAWS) -> Int[np.ndarray, "R N"]:
+    """How often each clip is in each of R draws of as many groups as there are, with replacement.
+
+    The same seed gives methods on the same clips the same draws.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    count = len(names)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), num_draws)
+    return drawn[:, group]
+
+
 def draws(
-    measured: Measurements, mode: Mode, seed: int = 0, num_draws: int = NUM_DRAWS
+    measured: Measurements, mode: Mode, counts: Int[np.ndarray, "R N"] | None = None
 ) -> dict[str, Float[np.ndarray, " R"]]:
-    """The figures of `summarise`, but those of the multi-process code, for each of R resamplings of the clips.
+    """The figures of `summarise`, except those of the multi-process code, for each of R resamplings.
 
     FRDvs compares clips with each other, and a clip drawn twice would be compared with itself: its draws are those of
     the statistic linearised in the clips (Hájek's projection), θ + 2 (mean of the drawn clips' shares - θ).
@@ -34,14 +48,13 @@ def draws(
     Args:
       measured: of one method.
       mode: as in `summarise`.
-      seed: the same seed gives methods with as many clips the same resamplings.
-      num_draws: R.
+      counts: from `resamplings`; None draws the clips, each by itself.
     """
     num_clips = len(measured.variance)
-    counts = np.random.default_rng(seed).multinomial(num_clips, np.full(num_clips, 1 / num_clips), num_draws)
+    counts = resamplings(np.arange(num_clips)) if counts is None else counts
 
     def mean(values: np.ndarray) -> Float[np.ndarray, " R"]:
-        """Over clips and reactions, of what is defined."""
+        """Mean over clips and reactions whose value is defined."""
         values = values.reshape(num_clips, -1)
         defined = ~np.isnan(values)
         total, number = counts @ np.where(defined, values, 0).sum(1), counts @ defined.sum(1)
@@ -68,7 +81,7 @@ def draws(
         "FRSyn_NaN_share": mean(sync.reference_nan.astype(np.float64)),
         "peak_correlation": mean(sync.peak),
         "conditioning_share": np.where(between > 0, 1 - within / np.where(between > 0, between, 1), np.nan),
-        "FRCorr_random_neighbours": 10 * mean(measured.random_concordance.varying_channels),
+        "FRCorr_random_neighbours": 10 * mean(measured.by_chance),
     }
 
 

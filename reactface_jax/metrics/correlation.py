@@ -78,30 +78,3 @@ def best_concordance(
         chosen = np.take_along_axis(ccc, nearest[None, :, None], -1)[..., 0]  # C K
         best.by_channel[i] = np.where(appropriate.varies[:, nearest], chosen, np.nan).T
     return best
-
-
-def random_neighbours(
-    neighbours: Bool[np.ndarray, "N N"], barred: Bool[np.ndarray, "N N"], seed: int
-) -> Bool[np.ndarray, "N N"]:
-    """As many neighbours a clip, drawn at random: what the best of many gives for free.
-
-    Args:
-      neighbours: whose row sums are kept.
-      barred: clips that are drawn only when a row has no others left.
-      seed: of the draw.
-    """
-    priority = np.random.default_rng(seed).random(neighbours.shape) + barred
-    return priority.argsort(1).argsort(1) < neighbours.sum(1, keepdims=True)
-
-
-def never_random(speaker: Float[np.ndarray, "N T C"], listener: Float[np.ndarray, "N T C"]) -> Bool[np.ndarray, "N N"]:
-    """Clips whose listener is no random reaction to a speaker: its own, surely appropriate, and the speaker himself.
-
-    A split holds every conversation with roles swapped too, so that each speaker is a listener elsewhere in it.
-    """
-    barred = np.eye(len(speaker), dtype=bool)
-    rows = {person.tobytes(): j for j, person in enumerate(listener)}
-    for i, person in enumerate(speaker):
-        if (j := rows.get(person.tobytes())) is not None:
-            barred[i, j] = True
-    return barred

@@ -1,4 +1,4 @@
-"""How much reactions move (FRVar), differ for one speaker (FRDiv) and differ between speakers (FRDvs). float64."""
+"""How much reactions move (FRVar), differ for one speaker (FRDiv) and between speakers (FRDvs), in float64."""
 
 import numpy as np
 from jaxtyping import Float
@@ -55,3 +55,14 @@ def _mean_squared_difference(sequences: Float[np.ndarray, "A T C"]) -> float:
         total += difference
     pairs = 2 * (count * squares - float(np.vdot(total, total)))
     return pairs / (count * (count - 1) * origin.size)
+
+
+def offset_within_clips(prediction: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, " N"]:
+    """The part of `within_clips` that is constant over a clip: the same of the reactions' means over time.
+
+    Reactions that differ by a constant are one reaction: the share of this in FRDiv says how much.
+    """
+    means = (
+        np.asarray(prediction, np.float64).mean(axis=2, keepdims=True) if prediction.strides[1] else prediction[:, :1]
+    )
+    return within_clips(means)

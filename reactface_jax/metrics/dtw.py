@@ -6,14 +6,14 @@ definition). The recursion
     cost[i, j] = |x_i - y_j|² + min(cost[i-1, j], cost[i, j-1], cost[i-1, j-1])
 
 is swept row by row, many neighbours side by side in the inner loop, which the compiler turns into vector instructions
-(numba; NumPy's wavefront along anti-diagonals takes seven times as long, XLA's longer). Squared distances are one
-matrix product a strip of rows.
+(numba; NumPy's wavefront along anti-diagonals takes seven times as long, XLA's loop longer). Squared distances are one
+matrix product for each strip of rows.
 
-The nearest neighbour is sought in float32. Faces move along few directions, so a lower bound comes first: DTW in the
-listeners' leading principal components, with the length of what they leave out as one more channel. It is never above
-the distance, since |x - y|² >= |Px - Py|² + (|x - Px| - |y - Py|)², and costs a third of it. Only neighbours whose
-bound is below the best distance so far are measured, the most promising first. All those that rounding can have put
-behind the best one are then measured again in float64, so that the minimum is the exact one.
+The nearest neighbour is sought in float32. Faces move along few directions, so a lower bound is computed first: DTW in
+the listeners' leading principal components, with the length of the remainder as one more channel. It never exceeds the
+distance, since |x - y|² >= |Px - Py|² + (|x - Px| - |y - Py|)², and costs a third of it. Neighbours are measured in the
+order of their bounds, as long as the bound is below the best distance so far. Those within rounding of the best are
+then measured again in float64, so that the minimum is exact.
 """
 
 import math
@@ -51,7 +51,7 @@ def is_challenge(num_channels: int) -> bool:
 
 
 class Pool:
-    """Real reactions, made ready for many searches of the nearest one."""
+    """Real reactions, prepared for many nearest-neighbour searches."""
 
     def __init__(self, listener: Float[np.ndarray, "A S C"]):
         self.listener = listener
@@ -80,7 +80,7 @@ def nearest_distance(
       prediction: K reactions to each of N clips.
       listener: real reactions.
       neighbours: row i marks those that are appropriate to speaker i; no row is empty.
-      prune: use lower bounds; changes nothing but the time it takes.
+      prune: use lower bounds; changes only the time it takes.
     """
     pool = listener if isinstance(listener, Pool) else Pool(listener)
     nearest = np.empty(prediction.shape[:2])

@@ -1,13 +1,13 @@
-"""Which of many sequences are closest to each other by dynamic time warping: all pairs, as far as they matter.
+"""The closest pairs among many sequences by dynamic time warping.
 
 The distance of two sequences is a weighted sum, over terms (groups of channels that are warped together), of the square
 root of the warping's cost divided by the longer one's length: where lengths are equal it is DTW's distance (see `dtw`)
 up to a factor.
 
-Only the closest pairs are wanted. A sample of pairs tells about where they end; then terms are warped one after the
-other, and a pair goes on to the next term only while its sum is below that limit; within a term, the sweep of the pairs
-side by side ends when none of them can stay below. If too few are found, those that were given up are tried again with
-a higher limit. So the result is the one of measuring all, to float32's rounding.
+Only the closest pairs are wanted. The distances of a sample of pairs give a first limit. Terms are then warped one
+after the other; a pair is dropped once its sum exceeds the limit, and within a term a sweep stops when all its pairs
+do. If too few pairs are left, the dropped ones are measured again with a higher limit. The result is that of measuring
+all pairs, to float32's rounding.
 """
 
 from collections.abc import Callable, Sequence

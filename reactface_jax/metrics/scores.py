@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from reactface_jax.errors import UserError
 from reactface_jax.metrics import correlation, diversity, dtw
+from reactface_jax.metrics.chance import by_chance, inappropriate
 from reactface_jax.metrics.correlation import Concordance
 from reactface_jax.metrics.synchrony import Synchrony, synchrony
 from reactface_jax.types import AnyArray
@@ -26,8 +27,8 @@ class Measurements:
     """What was measured, clip by clip; both modes summarise the same numbers."""
 
     concordance: Concordance
-    random_concordance: Concordance
-    """The same with as many random neighbours."""
+    by_chance: Float[np.ndarray, "N K"]
+    """The same with as many inappropriate reactions, drawn in all ways; NaN where a clip has none."""
     distance: Float[np.ndarray, "N K"]
     variance: Float[np.ndarray, " N"]
     diversity: Float[np.ndarray, " N"]
@@ -46,8 +47,8 @@ def compute(
     listener: AnyArray,
     neighbours: AnyArray,
     mode: Mode = "clean",
-    seed: int = 0,
     clip_ids: Sequence[str] | None = None,
+    groups: AnyArray | None = None,
 ) -> dict[str, float]:
     """All measures of K reactions to each of N clips.
 
@@ -58,8 +59,9 @@ def compute(
       neighbours: [N, N] of 0 and 1 or booleans; row i marks the clips whose listener is an appropriate reaction to
         speaker i.
       mode: `clean`, the one to quote, or `paper`, the released code with its flaws.
-      seed: of the random-neighbour control.
       clip_ids: names for error messages.
+      groups: [N], the same number for clips that have to do with each other, as one script's; FRCorr by chance leaves
+        them out. Each clip is by itself if None.
 
     Returns:
       FRCorr, FRDist, FRDvs, FRVar, FRDiv and FRSyn. `clean` adds FRSyn_NaN_share, peak_correlation, conditioning_share
@@ -69,7 +71,7 @@ def compute(
     Raises:
       UserError: shapes disagree, a value is not finite, or a clip has no appropriate reaction; clips are named.
     """
-    return summarise(measure(prediction, speaker, listener, neighbours, seed, clip_ids), mode)
+    return summarise(measure(prediction, speaker, listener, neighbours, clip_ids, groups), mode)
 
 
 def measure(
@@ -77,14 +79,26 @@ def measure(
     speaker: AnyArray,
     listener: AnyArray,
     neighbours: AnyArray,
-    seed: int = 0,
     clip_ids: Sequence[str] | None = None,
+    groups: AnyArray | None = None,
     advance: Callable[[], None] | None = None,
 ) -> Measurements:
-    """Everything that `summarise` needs, for both modes at once. Arguments and errors are those of `compute`.
+    """Everything that `summarise` needs, for both modes at once.
 
-    Clips are measured side by side, a thread a core. A prediction that repeats one reaction by `np.broadcast_to` is
-    measured once, in a K-th of the time. `advance` is called after every clip, for a progress bar.
+    Clips are measured in parallel, a thread for each core. A prediction that repeats one reaction by `np.broadcast_to`
+    is measured once, in a K-th of the time.
+
+    Args:
+      prediction: as in `compute`.
+      speaker: as in `compute`.
+      listener: as in `compute`.
+      neighbours: as in `compute`.
+      seed: of the random-neighbour control.
+      clip_ids: names for error messages.
+      advance: called after every clip, for a progress bar.
+
+    Raises:
+      UserError: as `compute`.
     """
     prediction, speaker, listener = np.asarray(prediction), np.asarray(speaker), np.asarray(listener)
     mask = _checked(prediction, speaker, listener, np.asarray(neighbours), clip_ids)
@@ -92,13 +106,14 @@ def measure(
     if prediction.strides[1] == 0:
         prediction = prediction[:, :1]
     moments, pool = correlation.moments(listener), dtw.Pool(listener)
-    random = correlation.random_neighbours(mask, correlation.never_random(speaker, listener), seed)
+    groups = np.arange(len(prediction)) if groups is None else np.asarray(groups)
+    allowed = inappropriate(speaker, listener, mask, groups)
 
     def measure_clip(i: int) -> _Clip:
         one = slice(i, i + 1)
         clip = _Clip(
             correlation.best_concordance(prediction[one], moments, mask[one]),
-            correlation.best_concordance(prediction[one], moments, random[one]),
+            by_chance(prediction[i], moments, allowed[i], int(mask[i].sum()))[None],
             dtw.nearest_distance(prediction[one], pool, mask[one]),
             diversity.variance_over_time(prediction[one]),
             diversity.within_clips(prediction[one]),
@@ -113,7 +128,7 @@ def measure(
         clips = list(threads.map(measure_clip, range(len(prediction))))
     return Measurements(
         concordance=Concordance(*map(np.concatenate, zip(*(clip.concordance for clip in clips), strict=True))),
-        random_concordance=Concordance(*map(np.concatenate, zip(*(clip.random for clip in clips), strict=True))),
+        by_chance=np.concatenate([clip.by_chance for clip in clips]),
         distance=np.concatenate([clip.distance for clip in clips]),
         variance=np.concatenate([clip.variance for clip in clips]),
         diversity=np.concatenate([clip.diversity for clip in clips]),
@@ -129,7 +144,7 @@ class _Clip(NamedTuple):
     """One clip's rows of `Measurements`."""
 
     concordance: Concordance
-    random: Concordance
+    by_chance: Float[np.ndarray, "1 K"]
     distance: Float[np.ndarray, "1 K"]
     variance: Float[np.ndarray, " 1"]
     diversity: Float[np.ndarray, " 1"]
@@ -158,7 +173,7 @@ def _clean(measured: Measurements, diversities: Mapping[str, float]) -> dict[str
         "FRSyn_NaN_share": float(sync.reference_nan.mean()),
         "peak_correlation": _mean_of_defined(sync.peak),
         "conditioning_share": 1 - diversities["FRDiv"] / between if between > 0 else math.nan,
-        "FRCorr_random_neighbours": 10 * float(measured.random_concordance.varying_channels.mean()),
+        "FRCorr_random_neighbours": 10 * _mean_of_defined(measured.by_chance),
     }
 
 

@@ -15,10 +15,10 @@ MAX_LAG = 49
 
 
 class Synchrony(NamedTuple):
-    """Lag at the highest correlation with the speaker, which may be of either sign: offsets are absolute."""
+    """Lag at the highest correlation with the speaker; an offset is its absolute value."""
 
     reference_offset: Float[np.ndarray, "N K"]
-    """Frames. Where one channel is constant, every correlation is NaN and argmax answers the first lag: 49."""
+    """Frames. A constant channel makes every correlation NaN, of which argmax returns the first lag: 49."""
     reference_nan: Bool[np.ndarray, "N K"]
     """Where that happened."""
     offset: Float[np.ndarray, "N K"]
@@ -26,13 +26,13 @@ class Synchrony(NamedTuple):
     peak: Float[np.ndarray, "N K"]
     """The correlation at that offset."""
     lag: Float[np.ndarray, "N K"]
-    """The offset with its sign: positive where the reaction follows."""
+    """The offset with its sign: positive if the reaction follows."""
 
 
 def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarray, "N T C"]) -> Synchrony:
-    """The offset between every reaction and its speaker, as the reference has it and as one would expect it.
+    """The offset between every reaction and its speaker, as the reference computes it and without its flaws.
 
-    The latter looks no further than half the clip, so that a few overlapping frames don't make the peak.
+    The latter is sought within half the clip's length, so that a peak never rests on a few overlapping frames.
     """
     found = Synchrony(*np.empty((5, *prediction.shape[:2])))
     reach = min(MAX_LAG, prediction.shape[2] // 2)
@@ -50,7 +50,7 @@ def synchrony(prediction: Float[np.ndarray, "N K T C"], speaker: Float[np.ndarra
 
 
 class ChannelLag(NamedTuple):
-    """How long some channels of the reactions follow the same channels of the speaker."""
+    """By how much some channels of the reactions follow the same channels of the speaker."""
 
     lag: float
     """Frames; NaN if no channel ever varies in both."""
@@ -66,8 +66,14 @@ def channel_lag(
 ) -> ChannelLag:
     """The lag, 0 to `max_lag`, at the peak of the correlation averaged over clips, reactions and the given channels.
 
-    The curve is averaged before its peak is sought: a single clip holds too few events to place one. Negative lags are
-    left out, since in a split with both roles real people give a symmetric curve: either follows the other.
+    The curve is averaged before its peak is sought, since a single clip holds too few events. Negative lags are left
+    out: a split with both roles gives a symmetric curve for real people, each of whom follows the other.
+
+    Args:
+      prediction: K reactions to each of N clips.
+      speaker: the speaker of each clip.
+      channels: which ones, of both.
+      max_lag: frames.
     """
     total, count = np.zeros(max_lag + 1), np.zeros(max_lag + 1)
     columns = list(channels)
@@ -96,7 +102,7 @@ def lagged_correlation(
     x = np.asarray(prediction, np.float64) - prediction.mean(1, keepdims=True, dtype=np.float64)
     y = np.asarray(speaker, np.float64) - speaker.mean(0, keepdims=True, dtype=np.float64)
 
-    size = 1 << (num_frames + max_lag - 1).bit_length()  # no lag wraps around into another
+    size = 1 << (num_frames + max_lag - 1).bit_length()  # so that no lag wraps around
     spectrum = np.fft.rfft(x, size, axis=1) * np.conj(np.fft.rfft(y, size, axis=0))
     products = np.fft.irfft(spectrum, size, axis=1)[:, reached]  # Σ_t x[t + lag] y[t]; K L C
 
@@ -111,7 +117,7 @@ def lagged_correlation(
 
 
 def _overlap_sums(x: Float[np.ndarray, "*A T C"], lags: Int[np.ndarray, " L"]) -> Float[np.ndarray, "*A L C"]:
-    """Sums of x[lag:] where lag >= 0, of x[:lag] where it is negative, each added up by itself: no cancellation."""
+    """Sums of x[lag:] where lag >= 0 and of x[:lag] where it is negative: sums, not differences, so nothing cancels."""
     zero = np.zeros_like(x[..., :1, :])
     up_to = np.concatenate([zero, x.cumsum(-2)], -2)
     since = np.concatenate([zero, x[..., ::-1, :].cumsum(-2)], -2)[..., ::-1, :]
@@ -120,7 +126,7 @@ def _overlap_sums(x: Float[np.ndarray, "*A T C"], lags: Int[np.ndarray, " L"]) -
 
 
 def _varies(x: Float[np.ndarray, "*A T C"], lags: Int[np.ndarray, " L"]) -> Bool[np.ndarray, "*A L C"]:
-    """Whether x is not constant in each overlap, told by the values themselves."""
+    """Whether x changes within each overlap, decided by the values and not by a rounded variance."""
     # A change lies between two frames: an overlap of n frames has n - 1 of them, from its first or up to its last.
     changes = (np.diff(x, axis=-2) != 0).astype(np.float64)
     steps = np.sign(lags) * np.minimum(np.abs(lags), changes.shape[-2])
@@ -128,6 +134,6 @@ def _varies(x: Float[np.ndarray, "*A T C"], lags: Int[np.ndarray, " L"]) -> Bool
 
 
 def _mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
-    """Mean of what is not NaN; NaN where nothing is."""
+    """Mean of the values that are not NaN; NaN if all are."""
     count = (~np.isnan(x)).sum(axis)
     return np.where(count > 0, np.nansum(x, axis=axis) / np.maximum(count, 1), np.nan)

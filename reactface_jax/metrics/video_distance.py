@@ -6,29 +6,34 @@ Unterthiner et al., "Towards accurate generative models of video", 2018. Videos 
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, Float, PyTree, Shaped, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.metrics.bootstrap import LEVEL, Interval
+from reactface_jax.metrics.bootstrap import Interval
+from reactface_jax.metrics.frechet import frechet, standard_error, without_bias
 from reactface_jax.models.i3d import I3D, SIZE, I3DOutput
 from reactface_jax.types import AnyArray
 
 Layer = Literal["logits", "pooled"]
 MIN_FRAMES = 16
+_DEVIATIONS = 1.96
+"""Of a normal distribution, that 95 % lie within."""
 _SUFFIXES = (".mp4", ".avi")
 
 
 class VideoDistance(NamedTuple):
-    """A distance and how it was taken."""
+    """A distance and how it was measured."""
 
     distance: float
     interval: Interval
-    """95 %, from resampled pairs of videos."""
+    """95 %, of the distance at this number of pairs: 1.96 standard errors to either side."""
+    without_bias: float | None
+    """The distance at infinitely many pairs, extrapolated; may be below 0. None for fewer than 8 pairs."""
     pairs: int
     layer: str
     colours: str
@@ -43,8 +48,7 @@ def i3d(params: PyTree, video: Shaped[AnyArray, "B T H W 3"]) -> Float[Array, "B
 def _activations(params: PyTree, video: Shaped[Array, "B T H W 3"]) -> I3DOutput:
     batch, frames = video.shape[:2]
     resized = jax.image.resize(video.astype(jnp.float32), (batch, frames, SIZE, SIZE, 3), "bilinear", antialias=False)
-    output: Any = I3D().apply({"params": params}, 2 * resized / 255 - 1)
-    return output
+    return cast(I3DOutput, I3D().apply({"params": params}, 2 * resized / 255 - 1))
 
 
 def activations(
@@ -54,7 +58,7 @@ def activations(
 
     Args:
       params: from `convert.i3d`.
-      videos: RGB in 0..255, of one length and size, or each is compiled for.
+      videos: RGB in 0..255; each new length or size is compiled once.
       layer: logits, as in the paper, or the 1024 numbers in front of them.
       bgr: swap red and blue, as the released code reads its frames.
     """
@@ -63,36 +67,6 @@ def activations(
         output = _activations(params, jnp.asarray(video[..., ::-1] if bgr else video)[None])
         found.append(np.asarray(getattr(output, layer)[0].mean(-1), np.float64))
     return np.stack(found)
-
-
-def frechet(first: Float[np.ndarray, "N D"], second: Float[np.ndarray, "M D"]) -> float:
-    """|m1 - m2|² + trace(C1 + C2 - 2 sqrtm(C1 C2)), covariances with ddof 1.
-
-    trace sqrtm(C1 C2) is the sum of the singular values of X1 X2ᵀ, X the centred activations over sqrt(n - 1): no root
-    of a singular matrix is taken, so that fewer videos than dimensions are no problem and nothing complex appears.
-
-    Raises:
-      UserError: a set has fewer than two videos.
-    """
-    if min(len(first), len(second)) < 2:
-        raise UserError("a video distance needs at least 2 videos on either side; give more")
-    means = [np.asarray(x, np.float64).mean(0) for x in (first, second)]
-    x, y = ((a - m) / np.sqrt(len(a) - 1) for a, m in zip((first, second), means, strict=True))
-    overlap = np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    distance = np.square(means[0] - means[1]).sum() + np.square(x).sum() + np.square(y).sum() - 2 * overlap
-    return max(float(distance), 0.0)
-
-
-def resampled_interval(
-    real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, "N D"], seed: int = 0, num_draws: int = 200
-) -> Interval:
-    """The basic bootstrap's 95 % interval over pairs: 2 θ - quantiles, so that repeated videos bias it less."""
-    generator, count = np.random.default_rng(seed), len(real)
-    distance = frechet(real, generated)
-    drawn = [frechet(real[rows], generated[rows]) for rows in generator.integers(0, count, (num_draws, count))]
-    tail = (100 - LEVEL) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Interval(max(2 * distance - float(high), 0.0), max(2 * distance - float(low), 0.0))
 
 
 def compare_folders(
@@ -142,8 +116,10 @@ def distance_between(
 ) -> VideoDistance:
     """The distance of two sets of activations of a mode, pair by pair."""
     layer, bgr = layer_of(mode)
-    interval = resampled_interval(real, generated, seed)
-    return VideoDistance(frechet(real, generated), interval, len(real), layer, "BGR" if bgr else "RGB")
+    distance, error = frechet(real, generated), _DEVIATIONS * standard_error(real, generated, seed)
+    interval = Interval(max(distance - error, 0.0), distance + error)
+    unbiased = without_bias(real, generated, seed)
+    return VideoDistance(distance, interval, unbiased, len(real), layer, "BGR" if bgr else "RGB")
 
 
 def _videos(folder: Path) -> dict[str, Path]:
@@ -152,7 +128,7 @@ def _videos(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
 
 
-def _read(path: Path, num_frames: int) -> Any:
+def _read(path: Path, num_frames: int) -> UInt8[np.ndarray, "T H W 3"]:
     from reactface_jax.media.video import iterate_video
 
     frames = []

@@ -236,7 +236,7 @@ def _react_to_clip(
     return reactions
 
 
-_PROTOCOLS: dict[str, Callable[..., Any]] = {
+_PROTOCOLS: dict[str, Callable[..., tuple[Array, Array, Array]]] = {
     "clip": _react_to_clip,
     "prefix": lambda model, *clip: model.react_to_prefixes(*clip),
     "window": lambda model, *clip: model.react_to_windows(*clip),

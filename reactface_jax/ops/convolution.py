@@ -102,7 +102,15 @@ def _tile(x: Array, kernel: Array, margin: int | None, most: int) -> int:
 
 
 def tiled(x: Array, kernel: Array, stride: int, margin: int | None = None, tile: int = 4) -> Array:
-    """A sum of 2-D convolutions over the time taps, by Winograd's filtering if `tile` is 2 or 4; as `conv3d`."""
+    """A sum of 2-D convolutions over the time taps, by Winograd's filtering if `tile` is 2 or 4.
+
+    Args:
+      x: clips.
+      kernel: as in `conv3d`.
+      stride: as in `conv3d`.
+      margin: as in `conv3d`.
+      tile: as in `conv3d`.
+    """
     convolve = functools.partial(_conv_frames, stride=stride, padding=kernel.shape[1] // 2)
     return filtered(_padded(x, kernel, margin), kernel, tile, convolve)
 

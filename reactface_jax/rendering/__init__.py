@@ -3,7 +3,7 @@
 The portrait's names are imported when they are first used: drawing the 3-D head needs no JAX.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ARKIT_NAMES", "HeadRenderer", "Look", "PortraitRenderer", "pirender"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in ("PortraitRenderer", "pirender"):
         from reactface_jax.rendering.pirender import portrait
 

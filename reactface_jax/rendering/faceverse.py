@@ -1,8 +1,8 @@
 """The FaceVerse v2 face model for those who hold its file: converted once to .npz, drawn as in the authors' script.
 
-The file, `faceverse_simple_v2.npy`, is a pickled dictionary under a licence of its own; none of it is here. Everything
-that the listener's pictures need is taken over: the simplified mesh, 150 identity and 52 expression directions, and the
-expressions' names.
+The file, `faceverse_simple_v2.npy`, is a pickled dictionary under a licence of its own and does not ship here. The
+conversion keeps what the listener's pictures need: the simplified mesh, 150 identity and 52 expression directions, and
+the expressions' names.
 """
 
 import pickle
@@ -24,7 +24,7 @@ from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 NUM_IDENTITY = 150
 FOCAL_PIXELS = 1315.0
-"""For every size of the picture: a larger picture shows more, not more closely."""
+"""For every size of the picture: a larger picture shows more of the scene at the same scale."""
 GREY = 200
 _FORMAT = "faceverse 1"
 
@@ -165,7 +165,7 @@ def load_faceverse(path: Path) -> FaceVerse:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Refuses whatever is not numpy's own way of making an array."""
+    """Unpickles NumPy's arrays and refuses everything else."""
 
     _ALLOWED = frozenset(
         (f"numpy{core}{module}", name)
@@ -179,7 +179,7 @@ class _ArraysOnly(pickle.Unpickler):
         )
     )
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if (module, name) in self._ALLOWED or (module, name) == ("_codecs", "encode"):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name}")

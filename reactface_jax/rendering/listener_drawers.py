@@ -18,6 +18,7 @@ from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 from reactface_jax.weights.params_file import load_params
 
 Renderer = Literal["head", "pirender", "faceverse"]
+_PORTRAIT_SIZE = 224  # of the authors' retrained renderer, whose config.json may be older than this field
 
 
 @runtime_checkable
@@ -29,7 +30,7 @@ class ListenerDrawer(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what drawing holds."""
+        """Frees the window that it draws in, if any."""
         ...
 
 
@@ -71,8 +72,7 @@ class PortraitDrawer:
       UserError: the photo or the renderer's folder is unusable, or was made for other coefficients.
     """
 
-    def __init__(self, photo: Path, weights: Path, size: int):
-        picture = cut_portrait(read_photo(photo), size, str(photo))
+    def __init__(self, photo: Path, weights: Path, size: int | None):
         params, about = load_params(weights)
         if "pirender" not in about:
             raise UserError(f"{weights} is no portrait renderer; convert one with `reactface_jax.convert pirender`")
@@ -81,6 +81,8 @@ class PortraitDrawer:
                 f"{weights} was trained on {about['pirender']['coefficients']} coefficients, reactions have "
                 f"{NUM_COEFFICIENTS}; give the retrained one"
             )
+        size = size or about["pirender"].get("image_size", _PORTRAIT_SIZE)
+        picture = cut_portrait(read_photo(photo), size, str(photo))
         self._renderer = PortraitRenderer(params, to_unit_range_on_host(picture))
 
     def pictures(self, coefficients: Float[np.ndarray, "K T C"]) -> Iterator[list[UInt8[np.ndarray, "H W 3"]]]:
@@ -108,7 +110,7 @@ def open_drawer(
     *,
     portrait: Path | None = None,
     renderer_weights: Path | None = None,
-    portrait_size: int = 224,
+    portrait_size: int | None = None,
     faceverse: Path | None = None,
 ) -> ListenerDrawer:
     """Opens the drawer of a renderer's name.
@@ -118,7 +120,7 @@ def open_drawer(
       names: what the data calls its coefficients; the first 52 are expressions.
       portrait: the photo, of `pirender`.
       renderer_weights: the folder of a converted or trained renderer, of `pirender`.
-      portrait_size: height and width of the portrait, of `pirender`.
+      portrait_size: height and width of the portrait, of `pirender`; by default those of its training.
       faceverse: the converted model, of `faceverse`.
 
     Raises:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
+import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,15 +20,19 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder
 from reactface_jax.training import hosts
 from reactface_jax.training.state import TrainState
+from reactface_jax.weights.checksums import DamagedError, verify, write_checksums
 from reactface_jax.weights.run import (
     FOLDER,
     NO_SCORE,
     About,
-    DamagedError,
+    best_step,
+    checkpoint_folder,
     damage_reported,
-    open_manager,
     read_about,
-    score_of,
+    read_arrays,
+    read_scores,
+    save_small_arrays_whole,
+    steps_of,
 )
 
 DAMAGED_FOLDER = "damaged_checkpoints"  # beside it: what a resumed run could not read
@@ -61,16 +66,23 @@ class Checkpoints:
 
     def __init__(self, run_dir: Path, keep: int):
         self._run_dir = run_dir
-        kept = preservation_policy.AnyPreservationPolicy(
-            [
-                preservation_policy.LatestN(n=keep),
-                preservation_policy.BestN(n=1, get_metric_fn=score_of),
-            ]
-        )
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=kept, best_fn=score_of, best_mode="max", create=True, cleanup_tmp_directories=True
-        )
-        self._manager = open_manager(run_dir, options)
+        save_small_arrays_whole()
+        self._scores = read_scores(run_dir)
+        self._set_scores_aside()
+        kept = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(n=keep), _Best(self._scores)])
+        options = ocp.CheckpointManagerOptions(preservation_policy=kept, create=True, cleanup_tmp_directories=True)
+        folder = (run_dir / FOLDER).absolute()
+        self._manager = ocp.CheckpointManager(folder, options=options, handler_registry=_handlers())
+
+    def _set_scores_aside(self) -> None:
+        """Orbax reads all scores when it starts, and ends with one that is damaged."""
+        for step in set(steps_of(self._run_dir)) - self._scores.keys():
+            if hosts.is_first():
+                make_folder(self._run_dir / DAMAGED_FOLDER)
+                goal = self._run_dir / DAMAGED_FOLDER / f"{step}-metrics"
+                shutil.rmtree(goal, ignore_errors=True)
+                (checkpoint_folder(self._run_dir, step) / "metrics").rename(goal)
+        hosts.wait_for_all("damaged scores are aside")
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -87,9 +99,8 @@ class Checkpoints:
     @property
     def best(self) -> tuple[int, float] | None:
         """Step and score of the checkpoint with the highest score; None if none has one."""
-        step = self._manager.best_step()
-        score = NO_SCORE if step is None else score_of(self._manager.metrics(step))
-        return None if step is None or score == NO_SCORE else (step, score)
+        step = best_step(self._scores)
+        return None if step is None else (step, self._scores[step])
 
     def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
         """Writes in the background; the state's buffers may be donated as soon as this returns.
@@ -100,6 +111,7 @@ class Checkpoints:
           about: what it belongs to.
           score: of a validation, the more the better: the checkpoint with the highest one is kept.
         """
+        self._scores[step] = NO_SCORE if score is None else float(score)
         average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
         self._manager.save(
             step,
@@ -107,14 +119,14 @@ class Checkpoints:
                 params=ocp.args.StandardSave(state.params),
                 progress=ocp.args.StandardSave(_progress(state)),
                 about=ocp.args.JsonSave(_to_json(about)),
+                metrics=ocp.args.JsonSave({"score": self._scores[step]}),
                 **average,
             ),
-            metrics={"score": NO_SCORE if score is None else float(score)},
         )
 
     def about(self, step: int) -> About:
         """Raises `UserError` if the checkpoint is damaged."""
-        return read_about(self._manager, self._run_dir, step)
+        return read_about(self._run_dir, step)
 
     def restore(self, step: int, abstract: TrainState) -> TrainState:
         """Reads a checkpoint into the shapes, types and shardings of `abstract`, on whichever devices these are.
@@ -122,18 +134,24 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is damaged.
         """
-        with damage_reported(self._run_dir, step):
-            restored = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    params=ocp.args.StandardRestore(abstract.params),
-                    progress=ocp.args.StandardRestore(_progress(abstract)),
-                    **({} if abstract.average is None else {"average": ocp.args.StandardRestore(abstract.average)}),
-                ),
-            )
-        progress = restored["progress"]
-        progress["key"] = jax.random.wrap_key_data(progress["key"])
-        return dataclasses.replace(abstract, params=restored["params"], average=restored.get("average"), **progress)
+        self._manager.wait_until_finished()
+        self._verify(step, self.about(step))
+        return self._read(step, abstract)
+
+    def _verify(self, step: int, about: About) -> None:
+        folder = checkpoint_folder(self._run_dir, step)
+        with damage_reported(folder):
+            for item in ("params", "progress", *(("average",) if about.config.train.ema > 0 else ())):
+                verify(folder / item, required=about.has_checksums)
+
+    def _read(self, step: int, abstract: TrainState) -> TrainState:
+        folder = checkpoint_folder(self._run_dir, step)
+        with damage_reported(folder):
+            params = read_arrays(folder / "params", abstract.params)
+            progress = read_arrays(folder / "progress", _progress(abstract))
+            average = None if abstract.average is None else read_arrays(folder / "average", abstract.average)
+            progress["key"] = jax.random.wrap_key_data(progress["key"])
+            return dataclasses.replace(abstract, params=params, average=average, **progress)
 
     def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
         """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
@@ -148,13 +166,20 @@ class Checkpoints:
           UserError: what `check` raises, or no checkpoint can be read; then all stay where they are.
         """
         damaged: dict[int, DamagedError] = {}
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        for step in reversed(steps_of(self._run_dir)):
             state = None
             try:
-                check(self.about(step))
-                state = self.restore(step, abstract)
+                about = self.about(step)
+                check(about)
+                if hosts.is_first():  # reading all files once is enough
+                    self._verify(step, about)
             except DamagedError as error:
                 damaged[step] = error
+            if _everywhere(step not in damaged):
+                try:
+                    state = self._read(step, abstract)
+                except DamagedError as error:
+                    damaged[step] = error
             if _everywhere(state is not None):
                 assert state is not None
                 self._set_aside(damaged, step)
@@ -170,6 +195,7 @@ class Checkpoints:
 
     def _set_aside(self, damaged: Mapping[int, DamagedError], instead: int) -> None:
         for step in damaged:
+            self._scores.pop(step, None)
             log.warning(
                 "going on from step %d instead; what is left of step %d is now in %s",
                 instead,
@@ -180,10 +206,46 @@ class Checkpoints:
                 make_folder(self._run_dir / DAMAGED_FOLDER)
                 goal = self._run_dir / DAMAGED_FOLDER / str(step)
                 shutil.rmtree(goal, ignore_errors=True)
-                (self._run_dir / FOLDER / str(step)).rename(goal)
+                checkpoint_folder(self._run_dir, step).rename(goal)
         if damaged:
             hosts.wait_for_all("damaged checkpoints are aside")
             self._manager.reload()
+
+
+class _CheckedArrays(ocp.StandardCheckpointHandler):
+    """Arrays whose files get checksums once all processes have written theirs."""
+
+    def finalize(self, directory: os.PathLike[str]) -> None:
+        super().finalize(directory)
+        write_checksums(directory)
+
+
+class _CheckedJson(ocp.JsonCheckpointHandler):
+    def finalize(self, directory: os.PathLike[str]) -> None:
+        super().finalize(directory)
+        write_checksums(directory)
+
+
+def _handlers() -> ocp.handlers.DefaultCheckpointHandlerRegistry:
+    registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    for item in ("params", "average", "progress"):
+        registry.add(item, ocp.args.StandardSave, _CheckedArrays())
+    registry.add("about", ocp.args.JsonSave, _CheckedJson())
+    registry.add("metrics", ocp.args.JsonSave, _CheckedJson(filename="metrics"))
+    return registry
+
+
+class _Best(preservation_policy.PreservationPolicy):
+    """Keeps the checkpoint with the highest score."""
+
+    def __init__(self, scores: Mapping[int, float]):
+        self._scores = scores
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: preservation_policy.PreservationContext
+    ) -> Sequence[bool]:
+        best = best_step({each.step: self._scores.get(each.step, NO_SCORE) for each in checkpoints})
+        return [each.step == best for each in checkpoints]
 
 
 def check_resumable(saved: About, current: About) -> None:

@@ -41,9 +41,9 @@ class Termination:
 
 @contextlib.contextmanager
 def listening() -> Iterator[Termination]:
-    """Takes SIGTERM while inside. Threads can't, so there it never comes.
+    """Catches SIGTERM inside the block. Only the main thread can set a handler: in another thread nothing is caught.
 
-    Where several processes run, `jax.distributed` listens: whichever gets the signal tells the others.
+    With several processes, `jax.distributed` catches it: the one that gets the signal informs the others.
     """
     termination = Termination()
     if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import json
 import logging
 import math
 import sys
@@ -19,6 +20,9 @@ from jaxtyping import Float
 
 from reactface_jax.config import Config, config_from_json
 from reactface_jax.errors import UserError
+from reactface_jax.weights.checksums import DamagedError, verify
+
+log = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"  # inside a run's directory
 PACKAGES = ("reactface-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -38,6 +42,8 @@ class About:
     data_step: int = 0
     """Batches that training has taken; the loader starts again behind them."""
     versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: versions())
+    has_checksums: bool = True
+    """Of every item; a checkpoint of an older version of this package has none."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,6 @@ class Run:
     mean_face: Float[np.ndarray, " C"]
     coefficient_names: tuple[str, ...]
     versions: Mapping[str, str]
-
-
-class DamagedError(UserError):
-    """A checkpoint that can't be read."""
 
 
 def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, average: bool = True) -> Run:
@@ -72,28 +74,39 @@ def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, 
         raise UserError(f"run {run_dir} does not exist; give the --workdir of a training run")
     if not (run_dir / FOLDER).is_dir():
         raise UserError(f"{run_dir} holds no checkpoints; give the --workdir of a training run")
-    options = ocp.CheckpointManagerOptions(best_fn=score_of, create=False, enable_async_checkpointing=False)
-    with open_manager(run_dir, options) as manager:
-        steps = sorted(manager.all_steps())
-        if not steps:
-            raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
-        if step == "best":
-            best = manager.best_step()
-            if best is None or not manager.metrics(best):
-                raise UserError(f"{run_dir} has no validation score yet, so no best checkpoint; give a step or none")
-            step = int(best)
-        if step is not None and step not in steps:
-            raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
-        step = steps[-1] if step is None else step
-        about = read_about(manager, run_dir, step)
-        with damage_reported(run_dir, step):
-            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            item = "average" if average and about.config.train.ema > 0 else "params"
-            abstract = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), manager.item_metadata(step)[item]
-            )
-            restored = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}))
-    return Run(about.config, restored[item], step, about.mean_face, about.coefficient_names, about.versions)
+    steps = steps_of(run_dir)
+    if not steps:
+        raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
+    if step is None:
+        for newest in reversed(steps):
+            try:
+                return _load(run_dir, newest, average)
+            except DamagedError as error:
+                if newest == steps[0]:
+                    raise
+                log.warning("%s; the one before is taken", error)
+    if step == "best":
+        step = best_step(read_scores(run_dir))
+        if step is None:
+            raise UserError(f"{run_dir} has no validation score yet, so no best checkpoint; give a step or none")
+    if step not in steps:
+        raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+    return _load(run_dir, step, average)
+
+
+def _load(run_dir: Path, step: int, average: bool) -> Run:
+    about = read_about(run_dir, step)
+    item = "average" if average and about.config.train.ema > 0 else "params"
+    folder = checkpoint_folder(run_dir, step)
+    with damage_reported(folder):
+        verify(folder / item, required=about.has_checksums)
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        handler = ocp.StandardCheckpointHandler()
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), handler.metadata(folder / item)
+        )
+        params = read_arrays(folder / item, abstract)
+    return Run(about.config, params, step, about.mean_face, about.coefficient_names, about.versions)
 
 
 def versions() -> dict[str, str]:
@@ -101,37 +114,67 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def open_manager(run_dir: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
-    """Orbax's manager of a run's checkpoints, with the handlers of their items."""
-    _save_small_arrays_whole()
-    handlers = {
-        "params": ocp.StandardCheckpointHandler(),
-        "average": ocp.StandardCheckpointHandler(),
-        "progress": ocp.StandardCheckpointHandler(),
-        "about": ocp.JsonCheckpointHandler(),
-    }
-    return ocp.CheckpointManager((run_dir / FOLDER).absolute(), options=options, item_handlers=handlers)
+def checkpoint_folder(run_dir: Path, step: int) -> Path:
+    """Where a run's checkpoint of a step lies, absolute."""
+    return (run_dir / FOLDER / str(step)).absolute()
 
 
-def read_about(manager: ocp.CheckpointManager, run_dir: Path, step: int) -> About:
+def steps_of(run_dir: Path) -> list[int]:
+    """The steps of a run's complete checkpoints, in order. Nothing of them is read."""
+    return sorted(ocp.utils.checkpoint_steps((run_dir / FOLDER).absolute()))
+
+
+def read_about(run_dir: Path, step: int) -> About:
     """What a checkpoint's arrays belong to. Raises `UserError` if it is damaged or of another version."""
-    with damage_reported(run_dir, step):
-        values = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+    folder = checkpoint_folder(run_dir, step)
+    with damage_reported(folder):
+        verify(folder / "about", required=False)
+        values = json.loads((folder / "about" / "metadata").read_text())
+        verify(folder / "about", required=values.get("has_checksums", False))
         return About(
             config=config_from_json(values["config"]),
             mean_face=np.asarray(values["mean_face"], np.float32),
             coefficient_names=tuple(values["coefficient_names"]),
             data_step=values["data_step"],
             versions=values["versions"],
+            has_checksums=values.get("has_checksums", False),
         )
 
 
+def read_arrays(folder: Path, abstract: Any) -> Any:
+    """An item's arrays, in the shapes, types and shardings of `abstract`."""
+    save_small_arrays_whole()
+    return ocp.StandardCheckpointHandler().restore(folder, args=ocp.args.StandardRestore(abstract))
+
+
+def read_scores(run_dir: Path) -> dict[int, float]:
+    """Steps and validation scores, `NO_SCORE` where there was none; a damaged one is left out, with a warning."""
+    scores: dict[int, float] = {}
+    for step in steps_of(run_dir):
+        folder = checkpoint_folder(run_dir, step) / "metrics"
+        try:
+            verify(folder, required=False)
+            scores[step] = float(json.loads((folder / "metrics").read_text())["score"])
+        except FileNotFoundError:
+            scores[step] = NO_SCORE
+        except (DamagedError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            log.warning("the validation score of checkpoint %s is damaged; it counts as none", folder.parent)
+    return scores
+
+
+def best_step(scores: Mapping[int, float]) -> int | None:
+    """Step to score: the step of the highest score, the later one of equals; None if there is no score."""
+    scored = [(score, step) for step, score in scores.items() if score != NO_SCORE]
+    return max(scored)[1] if scored else None
+
+
 @contextlib.contextmanager
-def damage_reported(run_dir: Path, step: int) -> Iterator[None]:
+def damage_reported(folder: Path) -> Iterator[None]:
     """Turns whatever reading a checkpoint raises into one sentence; the cause stays chained."""
-    folder = run_dir / FOLDER / str(step)
     try:
         yield
+    except DamagedError as error:
+        raise DamagedError(f"checkpoint {error}; remove {folder} to use the one before") from error
     except UserError as error:
         raise UserError(f"checkpoint {folder}: {error}") from error
     except Exception as error:
@@ -140,13 +183,8 @@ def damage_reported(run_dir: Path, step: int) -> Iterator[None]:
         ) from error
 
 
-def score_of(metrics: Mapping[str, float] | None) -> float:
-    """A checkpoint's validation score; the worst of all if it has none."""
-    return metrics["score"] if metrics else NO_SCORE  # an older run has none
-
-
 @functools.cache
-def _save_small_arrays_whole() -> None:
+def save_small_arrays_whole() -> None:
     """Orbax has each replica write a slice of every array, and compiles a program for each shape to cut it.
 
     For arrays of some kilobytes that costs a quarter of a minute and gains nothing.

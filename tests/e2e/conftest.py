@@ -6,7 +6,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from training_run import StandIn
 
 from reactface_jax.training import loop as training
-from reactface_jax.training import sharding
+from reactface_jax.training import program, sharding
 
 
 @pytest.fixture(scope="module")
@@ -33,4 +33,5 @@ def one_device(monkeypatch):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr(training, "build_model", StandIn)
+    for module in (training, program):
+        monkeypatch.setattr(module, "build_model", StandIn)

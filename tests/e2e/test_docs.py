@@ -1,24 +1,28 @@
-"""The documentation's commands and snippets: the programs exist, know every flag shown, and the names used are there.
+"""The documentation's commands and snippets: commands parse with their flags and values, snippets name what is there.
 
 What the commands do is run by the other tests here, on data of their own.
 """
 
 import ast
-import contextlib
+import dataclasses
 import functools
 import importlib
-import io
 import re
-import runpy
 import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
+from typing import Any
 
 import pytest
 
+from reactface_jax import arguments
+from reactface_jax.commands.table import COMMANDS
+from reactface_jax.config import Config, apply_overrides
+from reactface_jax.config_files import find_config, read_config_file
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_IN_THE_TABLE = ("completion", "--help", "--version")
 
 
 def blocks(*languages: str) -> list[tuple[str, str]]:
@@ -28,55 +32,100 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
     return [(page.name, match[2]) for page, match in found if match[1] in languages]
 
 
-def commands() -> list[tuple[str, tuple[str, ...]]]:
-    """(page, words) of every command that runs Python."""
-    lines = [(page, line) for page, text in blocks("sh", "") for line in text.replace("\\\n", " ").splitlines()]
-    words = [(page, tuple(shlex.split(line, comments=True))) for page, line in lines if "python " in line]
-    # NAME=VALUE may stand before the program.
-    stripped = [(page, tuple(w[next((i for i, x in enumerate(w) if "=" not in x), 0) :])) for page, w in words if w]
-    return sorted({(page, each) for page, each in stripped if each and each[0] == "python"})
+def lines_of(prefix: str) -> list[tuple[str, tuple[str, ...]]]:
+    """(page, words) of every command in a block that begins so, perhaps behind NAME=VALUE."""
+    found = set()
+    for page, text in blocks("sh", ""):
+        for line in text.replace("\\\n", " ").splitlines():
+            if match := re.match(rf"\s*(?:\w+=\S+ )*({prefix} .*)", line):
+                found.add((page, tuple(shlex.split(match[1], comments=True))))
+    return sorted(found)
 
 
-@functools.cache
-def help_of(program: tuple[str, ...]) -> str:
-    """What a program prints for --help."""
-    out = io.StringIO()
-    run = (
-        functools.partial(runpy.run_module, program[1], run_name="__main__", alter_sys=True)
-        if program[0] == "-m"
-        else functools.partial(runpy.run_path, str(ROOT / program[0]), run_name="__main__")
-    )
-    rest = program[2:] if program[0] == "-m" else program[1:]
-    with (
-        mock.patch.object(sys, "argv", [program[1] if program[0] == "-m" else program[0], *rest, "--help"]),
-        mock.patch.object(sys, "path", [str((ROOT / program[0]).parent), str(ROOT), *sys.path]),
-        mock.patch.object(sys, "dont_write_bytecode", True),  # runpy would keep what the import hook made of a module
-        mock.patch.dict("os.environ", {"COLUMNS": "200"}),
-        contextlib.redirect_stdout(out),
-        pytest.raises(SystemExit) as stop,
-    ):
-        run()
-    assert not stop.value.code, f"{program} --help failed"
-    return out.getvalue()
+def spans() -> list[tuple[str, tuple[str, ...]]]:
+    """(page, words) of every command within a sentence."""
+    found = set()
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for span in re.findall(r"`(reactface [^`]+)`", text):
+            found.add((page.name, tuple(span.split())))
+    return sorted(found)
+
+
+def resolve(words: tuple[str, ...]) -> tuple[Callable[..., Any], list[str], str]:
+    """The function or dataclass of a command, the other words, and the command's name."""
+    command = COMMANDS[words[1]]
+    call = getattr(importlib.import_module(command.module), command.call)
+    if isinstance(call, dict):
+        return call[words[2]], list(words[3:]), " ".join(words[:3])
+    return call, list(words[2:]), " ".join(words[:2])
+
+
+def fields_of(words: list[str]) -> Any:
+    """The configuration whose fields may stand on the command line."""
+    if "--config" in words and (name := words[words.index("--config") + 1]).islower():
+        return read_config_file(name)
+    return Config()
+
+
+def is_usage(words: tuple[str, ...]) -> bool:
+    """Whether a line shows what may be given instead of being a command."""
+    return any(sign in word for word in words for sign in "[]…|") or "..." in words
 
 
 def test_there_are_commands_and_snippets() -> None:
-    assert len(commands()) > 20
+    assert len(lines_of("reactface")) > 20
+    assert len(spans()) > 10
     assert len(blocks("python")) > 5
 
 
-@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # runpy, of modules that tests import
-@pytest.mark.parametrize(("page", "words"), commands(), ids=lambda value: value if isinstance(value, str) else None)
-def test_a_command_knows_its_flags(page: str, words: tuple[str, ...]) -> None:
-    program = words[1:3] if words[1] == "-m" else words[1:2]
-    rest = words[len(program) + 1 :]
-    if rest and re.fullmatch(r"[a-z][a-z0-9]+", rest[0]) and rest[0] in help_of(program):
-        program = (*program, rest[0])
-    text = help_of(program)
-    for flag in (word.split("=")[0] for word in rest if word.startswith("--")):
-        assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text), f"{page}: {' '.join(program)} has no {flag}"
-    for name in (word for word in rest if word.startswith("configs/")):
-        assert (ROOT / name).is_file(), f"{page}: there is no {name}"
+@pytest.mark.parametrize(("page", "words"), lines_of("reactface"), ids=lambda x: x if isinstance(x, str) else x[1])
+def test_a_command_parses(page: str, words: tuple[str, ...]) -> None:
+    if words[1] in NOT_IN_THE_TABLE:
+        return
+    call, rest, prog = resolve(words)
+    if is_usage(words):
+        return check_flags(call, [word.strip("[]") for word in rest], prog)
+    if words[1] in ("train", "eval", "ablations"):
+        own, fields = arguments.split(rest, arguments.parameters_of(call))
+        arguments.bind(call, own, prog=prog)
+        if "RUN" not in rest:
+            apply_overrides(fields_of(rest), fields)
+    else:
+        arguments.bind(call, rest, prog=prog)
+
+
+@pytest.mark.parametrize(("page", "words"), spans(), ids=lambda x: x if isinstance(x, str) else x[1])
+def test_a_command_in_a_sentence_is_there(page: str, words: tuple[str, ...]) -> None:
+    if words[1] in NOT_IN_THE_TABLE or not words[1].isidentifier():
+        return
+    if len(words) == 2:
+        importlib.import_module(COMMANDS[words[1]].module)
+        return
+    call, rest, prog = resolve(words)
+    check_flags(call, [word.strip("[]") for word in rest], prog)
+
+
+def check_flags(call: Callable[..., Any], rest: list[str], prog: str) -> None:
+    parameters = arguments.parameters_of(call)
+    if dataclasses.is_dataclass(call):  # beside a configuration's fields
+        parameters += arguments.parameters_of(type(fields_of(rest)))
+    arguments.check_flags(rest, parameters, f"flag of `{prog}`")
+
+
+def test_configurations_that_are_named_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"--config ([a-z_][\w./-]*)|`(configs/\w+\.py)`", page.read_text(encoding="utf-8")):
+            find_config(name[0] or name[1])
+
+
+@pytest.mark.parametrize(("page", "words"), lines_of("python"), ids=lambda x: x if isinstance(x, str) else x[1])
+def test_a_script_is_there(page: str, words: tuple[str, ...]) -> None:
+    script = words[1] if words[1] != "-m" else words[2].replace(".", "/") + ".py"
+    assert (ROOT / script).is_file(), f"{page}: there is no {script}"
+    source = (ROOT / script).read_text(encoding="utf-8")
+    for flag in (word.split("=")[0] for word in words if word.startswith("--")):
+        assert flag in source or flag[2:].replace("-", "_") in source, f"{page}: {script} has no {flag}"
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("python"))

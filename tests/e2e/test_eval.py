@@ -167,9 +167,20 @@ def test_anyones_arrays(tmp_path, capsys):
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "Ours"]
     assert content["rows"][1]["smile"]["lag"] == 0
+    assert not (tmp_path / "out" / "report.html").exists()  # the old page belongs to the old figures
 
     out = tmp_path / "none"
+    rest[-1] = tmp_path
+    assert f"--out {tmp_path} would replace --speaker" in message(capsys, *words(str(tmp_path / "ours.npy")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    rest[-1] = tmp_path / "mine"
+    assert "holds files but is not an evaluation" in message(capsys, *words(str(tmp_path / "ours.npy")))
     rest[-1] = out
+    (tmp_path / "latin.txt").write_bytes("a\nb\nc\né\n".encode("latin1"))
+    assert "latin.txt is no text in UTF-8" in message(
+        capsys, *words(str(tmp_path / "ours.npy")), "--clip-ids", tmp_path / "latin.txt"
+    )
     assert "has shape (4, 3, 61, 6)" in message(capsys, *words(str(tmp_path / "longer.npy")))
     assert "clip 0 (a) has values that are not finite" in message(capsys, *words(str(tmp_path / "broken.npy")))
     assert "could run code" in message(capsys, *words(str(tmp_path / "objects.npy")))

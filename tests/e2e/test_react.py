@@ -113,7 +113,8 @@ def test_a_conversation_is_answered(
     out = tmp_path / "answer.mp4"
     words = ["--speaker", conversation, "--checkpoint", run, "--num-reactions", 4]
     call(monkeypatch, *words, "--out", out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["answer.mp4", "answer.npy"]
+    files = ["answer.coefficient_names.json", "answer.mp4", "answer.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
     printed = capfd.readouterr()
     assert f"wrote {out}" in printed.out
     assert f"wrote {tmp_path / 'answer.npy'}" in printed.out
@@ -143,8 +144,16 @@ def test_a_conversation_is_answered(
     loud = [np.flatnonzero(np.abs(samples) > 0.4)[0] for samples in (sound, original)]
     assert loud[0] == pytest.approx(loud[1], abs=160)  # 10 ms
 
-    call(monkeypatch, *words, "--out", tmp_path / "again.mp4", "--no-labels")
+    monkeypatch.setattr("sys.argv", ["export", str(tmp_path / "answer.npy"), "--format", "bvh-head"])
+    export()
+    assert len(list(tmp_path.glob("answer_*.bvh"))) == 4
+
+    again = tmp_path / "again.mp4"
+    for name in ("again.mp4", "again.npy", "again.coefficient_names.json"):
+        (tmp_path / name).write_text("old")
+    call(monkeypatch, *words, "--out", again, "--no-labels", "--overwrite")
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), coefficients)
+    assert read_video(again).shape == video.shape
     call(monkeypatch, *words, "--out", tmp_path / "left.mp4", "--face", "left", "--seed", 1)
     assert abs(np.load(tmp_path / "left.npy") - coefficients).max() > 1e-3
 
@@ -269,7 +278,16 @@ def test_a_portrait_is_drawn(
         ({"--speaker": "missing.mp4"}, "missing.mp4 does not exist"),
         ({"--speaker": "text.mp4"}, "text.mp4 is not a video or sound file"),
         ({"--speaker": "noise.mp4"}, "no face was found in"),
-        ({"--speaker": "out.mp4", "--out": "out.mp4"}, "would overwrite the speaker's video"),
+        ({"--speaker": "out.mp4", "--out": "out.mp4"}, "out.mp4 is --speaker, and would be overwritten"),
+        ({"--audio": "voice.mp4", "--out": "voice.mp4"}, "voice.mp4 is --audio, and would be overwritten"),
+        ({"--out": "old.mp4"}, "old.npy already exists; give --overwrite"),
+        ({"--out": "text.mp4/out.mp4"}, "lies below the file text.mp4"),
+        ({"--out": "text.mp4/out"}, "lies below the file"),
+        ({"--out": "."}, ". already exists"),
+        ({"--out": "link.mp4"}, "link.mp4 already exists"),
+        ({"--seed": str(2**70)}, "is out of range; give a whole number from 0 to"),
+        ({"--num-reactions": "1000"}, "--num-reactions 1000 is too many: give at most 63 that are drawn"),
+        ({"--protocol": "stream"}, "protocol 'stream' is none of clip, prefix, window"),
         ({"--checkpoint": "nowhere"}, "nowhere does not exist"),
         ({"--checkpoint": "nameless"}, "the 3-D head needs the 52 ARKit names"),
         ({"--out": "nowhere/out.mp4"}, "nowhere does not exist"),
@@ -301,6 +319,8 @@ def test_bad_input_gets_a_sentence_and_writes_nothing(
     Path("text.mp4").write_text("I am a text file.\n" * 50)
     Path("taken").mkdir()
     Path("taken", "mine").touch()
+    Path("old.npy").touch()
+    Path("link.mp4").symlink_to("nowhere.mp4")
     with VideoWriter("noise.mp4", size=(96, 96)) as writer:
         for frame in np.random.default_rng(0).integers(0, 255, (5, 96, 96, 3), np.uint8):
             writer.write(frame)

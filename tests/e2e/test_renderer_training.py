@@ -124,7 +124,7 @@ def test_samples_are_frames_with_their_windows() -> None:
     [
         (["--data.image-size", "50"], "must be a multiple of 32"),
         (["--data.clip-frames", "20"], "must be at least 27"),
-        (["--train.warp-steps", "200000"], "between 0 and train.steps"),
+        (["--train.warp-steps", "200000"], "must be at most train.steps"),
         (["--train.narrower", "3"], "must be 1, 2, 4, 8 or 16"),
         (["--train.step", "3"], "did you mean --train.steps"),
     ],

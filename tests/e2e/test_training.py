@@ -77,7 +77,7 @@ def test_the_log_says_what_runs_and_the_loss_falls(tmp_path, caplog, stand_in):
     config = configure("--train.steps", "100", "--train.eval-every", "50", "--optimizer.learning-rate", "1e-2")
     train(config, tmp_path, make_data(lambda step: make_batch(0)))
     log = "\n".join(record.getMessage() for record in caplog.records)
-    for words in ("devices: 1 x cpu", "jax 0.", "made-up arrays", "2 clips of 16 frames at 32x32", "3 reactions"):
+    for words in ("devices: 1 x ", "jax 0.", "made-up arrays", "2 clips of 16 frames at 32x32", "3 reactions"):
         assert words in log
     assert "parameters: 1,058 (72 frozen)" in log
     assert "  speaker_encoder/audio_encoder: 72" in log
@@ -171,6 +171,6 @@ def test_a_dry_run_tells_shapes_and_memory_and_writes_nothing(tmp_path, caplog, 
     shapes = train(configure(), tmp_path / "run", make_data(), dry_run=True)
     assert shapes.params["listener"]["reaction_decoder"]["map"]["kernel"].shape == (16, 58)
     assert "batch.video: uint8 [2, 16, 32, 32, 3]" in caplog.text
-    assert re.search(r"memory a device by XLA's analysis for cpu: \d+\.\d [MG]iB = ", caplog.text)
-    assert "devices: 1 x cpu" in caplog.text
+    assert re.search(r"memory a device by XLA's analysis for \w+: \d+\.\d [MG]iB = ", caplog.text)
+    assert "devices: 1 x " in caplog.text
     assert not (tmp_path / "run").exists()

@@ -56,7 +56,7 @@ def total(
     neighbours: Tensor,  # B M T 58; those that only fill up the array hold 1e5
     weights: LossConfig,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum and its parts. All but diversity look at the first reaction alone."""
+    """The weighted sum and its parts. All but diversity look only at the first reaction."""
     parts = {
         "reconstruction": reconstruction(listener[:, 0], neighbours, weights.pose),
         "kl": kl(mean[:, 0], std[:, 0]),

@@ -256,7 +256,7 @@ class ReactFace(nn.Module):
         return self.interaction_VAE(x)
 
     def blend(self, z: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Momentum, then the memory tokens: z alone in the first window, else w steps from the previous z to z."""
+        """Momentum, then the memory tokens: only z in the first window, else w steps from the previous z to z."""
         if previous is None:
             return z, z[:, None]
         z = self.config.momentum * previous + (1 - self.config.momentum) * z
@@ -307,7 +307,7 @@ class ReactFace(nn.Module):
         return self.generate(windows, eps, online=True)
 
     def protocol_window(self, video: Tensor, audio: Tensor, eps: Tensor) -> Outputs:
-        """Custom videos: every window encodes itself alone."""
+        """Custom videos: every window is encoded by itself."""
         w, windows = self.config.window, []
         for frames, samples in zip(video.split(w, dim=1), audio.split(640 * w, dim=1), strict=True):
             speaker = self.encode_speaker(frames, samples)

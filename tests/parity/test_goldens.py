@@ -1,9 +1,6 @@
-"""Our model, and the oracle that other tests trust, against inputs and outputs of the authors' code.
+"""Our model, and the oracle that other tests trust, against inputs and outputs of the authors' code."""
 
-These lie beside the repository; without them the tests are skipped.
-"""
-
-import importlib.util
+import functools
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +9,9 @@ import jax
 import numpy as np
 import pytest
 import torch
+from goldens.fill import fill
 from oracle import losses_torch, reactface_torch
+from oracle.kinks import float64
 from oracle.weights import older_spelling
 
 import reactface_jax as rf
@@ -55,12 +54,9 @@ def load(goldens: Path, name: str, input_seed: int) -> Case:
 
 
 def weights(goldens: Path, seed: int) -> dict[str, np.ndarray]:
-    """The weights that the authors' model had: a recipe in the goldens' folder turns names into values."""
-    spec = importlib.util.spec_from_file_location("fill", goldens / "fill.py")
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
+    """The weights that the authors' model had: a recipe turns names into values."""
     shapes = json.loads((goldens / "reactface_spec_d64.json").read_text())
-    return {name: recipe.fill(name, tuple(shape), seed) for name, shape in shapes.items()}
+    return {name: fill(name, tuple(shape), seed) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +77,9 @@ def assert_close(values: dict[str, jax.Array | torch.Tensor], golden: dict[str, 
         np.testing.assert_allclose(np.asarray(value), golden[name], rtol=0, atol=tolerance, err_msg=name)
 
 
-def assert_gradient_norms_close(gradients: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> None:
+def assert_gradient_norms_close(
+    gradients: dict[str, np.ndarray], golden: dict[str, np.ndarray], tolerance: float
+) -> None:
     for name, norm in json.loads(str(golden["grad_norms"])).items():
         ours = np.linalg.norm(gradients.get(older_spelling(name), 0))
         if norm is None:  # unused or frozen
@@ -89,13 +87,14 @@ def assert_gradient_norms_close(gradients: dict[str, np.ndarray], golden: dict[s
         elif name.endswith("k_proj.bias"):  # zero but for rounding: softmax forgets what all keys share
             assert ours < 1e-5, name
         else:
-            assert ours == pytest.approx(norm, rel=1e-4), name
+            assert ours == pytest.approx(norm, rel=tolerance), name
 
 
-def test_clip_protocol_stage_by_stage(reactface_a: Case):
+def test_clip_protocol_stage_by_stage(reactface_a: Case, as_users_compile: dict):
+    """Compiled as users compile it."""
     model, params = reactface_a.model()
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=as_users_compile)
     def react(params, video, audio, noise):
         return model.apply(
             {"params": params},
@@ -131,7 +130,11 @@ def test_online_protocols(reactface_a: Case, protocol: str):
     assert_close({f"online_{protocol}_3dmm": reactions[:, 0]}, reactface_a.golden)
 
 
-def test_losses_and_gradient_norms(losses_a: Case):
+@pytest.mark.parametrize("forms", ["accelerator_forms", pytest.param(None, marks=pytest.mark.long)])
+def test_losses_and_gradient_norms(losses_a: Case, forms: str | None, request: pytest.FixtureRequest):
+    """In the operations' form for GPUs and TPUs; test_reactface_oracle.py compares every gradient, number by number."""
+    if forms is not None:
+        request.getfixturevalue(forms)
     (model, params), golden = losses_a.model(), losses_a.golden
 
     def loss(params, video, audio, noise):
@@ -149,7 +152,9 @@ def test_losses_and_gradient_norms(losses_a: Case):
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (_, values), gradients = step(params, losses_a.video, losses_a.audio, golden["eps"])
     assert_close(values, golden)
-    assert_gradient_norms_close(convert.to_reactface(gradients), golden)
+    # Here 13 of the arguments of ReLU are nearer to zero than 1e-5: what lets their gradients pass or stops them is
+    # rounding. All of them turned, norms change by up to 0.42 %.
+    assert_gradient_norms_close(convert.to_reactface(gradients), golden, 5e-3)
 
 
 def test_oracle_is_the_authors_model(reactface_a: Case):
@@ -179,18 +184,17 @@ def test_oracle_is_the_authors_model(reactface_a: Case):
 
 
 def test_oracle_has_the_authors_losses_and_gradients(losses_a: Case):
-    oracle, video, audio = losses_a.oracle()
+    """In float64, so that no ReLU turns from one machine to another."""
+    oracle, *inputs = losses_a.oracle()
     golden = losses_a.golden
-    out, features = oracle.protocol_clip(video, audio, torch.tensor(golden["eps"]))
-    total, parts = losses_torch.total(
-        *out[:3],
-        oracle.reconstruct_speaker(features),
-        torch.tensor(golden["speaker_3dmm"]),
-        torch.tensor(golden["neighbours"]),
-        LossConfig(),
-    )
+    with float64():
+        inputs += [torch.tensor(golden[name]) for name in ("eps", "speaker_3dmm", "neighbours")]
+        video, audio, eps, speaker, neighbours = (x.double() for x in inputs)
+        out, features = oracle.double().protocol_clip(video, audio, eps)
+        reconstructed = oracle.reconstruct_speaker(features)
+        total, parts = losses_torch.total(*out[:3], reconstructed, speaker, neighbours, LossConfig())
     total.backward()
     values = {LOSSES[name]: part for name, part in parts.items()} | {"listener": out.listener, "total": total}
     assert_close({name: value.detach() for name, value in values.items()}, golden)
     gradients = {name: p.grad.numpy() for name, p in oracle.named_parameters() if p.grad is not None}
-    assert_gradient_norms_close({older_spelling(name): gradient for name, gradient in gradients.items()}, golden)
+    assert_gradient_norms_close({older_spelling(name): gradient for name, gradient in gradients.items()}, golden, 1e-4)

@@ -1,10 +1,10 @@
 """I3D and the Fréchet distance, on the inputs and outputs of the released code."""
 
-import importlib.util
 import json
 
 import numpy as np
 import pytest
+from goldens.fill import fill
 
 from reactface_jax import convert, metrics
 from reactface_jax.errors import UserError
@@ -13,12 +13,9 @@ from reactface_jax.metrics.video_distance import frechet
 
 @pytest.fixture(scope="module")
 def state_dict(goldens) -> dict[str, np.ndarray]:
-    spec = importlib.util.spec_from_file_location("fill", goldens / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     values = {}
     for name, shape in json.loads((goldens / "i3d_spec.json").read_text()).items():
-        value = np.zeros(shape) if name.endswith("num_batches_tracked") else module.fill(name, tuple(shape), 0)
+        value = np.zeros(shape) if name.endswith("num_batches_tracked") else fill(name, tuple(shape), 0)
         values[name] = np.abs(value) + 0.5 if name.endswith("running_var") else value
     return values
 

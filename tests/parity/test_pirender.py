@@ -1,7 +1,6 @@
 """The portrait renderer: every block against PyTorch's layers, the whole against the authors' code, and conversion."""
 
 import functools
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from goldens.fill import fill
 from oracle.weights import randomise
 from torch import nn
 from torch.nn import functional as F
@@ -237,13 +237,8 @@ def _golden(goldens: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", name="golden_state")
 def _golden_state(goldens: Path) -> dict[str, np.ndarray]:
-    spec = importlib.util.spec_from_file_location("fill", goldens / "fill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     shapes = json.loads((goldens / "pirender_spec.json").read_text())
-    return {name: module.fill(name, tuple(shape), 0) for name, shape in shapes.items()}
+    return {name: fill(name, tuple(shape), 0) for name, shape in shapes.items()}
 
 
 def test_the_authors_outputs(golden: dict[str, np.ndarray], golden_state: dict[str, np.ndarray]) -> None:
@@ -328,7 +323,8 @@ def test_command(
     channels = 58 if form == "retrained" else 73
     assert f"{channels} coefficients" in capsys.readouterr().out
     params, config = load_params(tmp_path / "out")
-    assert config == {"pirender": {"coefficients": channels}}
+    size = 224 if form == "retrained" else 256
+    assert config == {"pirender": {"coefficients": channels, "image_size": size}}
     chex.assert_trees_all_equal(params, convert.pirender(state if form == "retrained" else original(state)))
 
 

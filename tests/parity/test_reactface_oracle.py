@@ -136,6 +136,7 @@ def test_all_gradients(steps: tuple[Step, Step]):
         np.testing.assert_allclose(ours[name], gradient, rtol=0, atol=1e-4 * scale, err_msg=name)
 
 
+@pytest.mark.long  # the default configuration's are goldens
 @pytest.mark.parametrize("protocol", ["prefix", "window"])
 def test_online_protocols(protocol: str):
     oracle, model, params = pair(VARIED)

@@ -152,9 +152,9 @@ def test_lengths_give_what_the_cut_sound_gives(params: dict) -> None:
         num_frames = 0
         if length >= 400:
             with torch.no_grad():
-                alone = model(torch.from_numpy(audio[row : row + 1, :length])).last_hidden_state[0].numpy()
-            num_frames = len(alone)
-            assert_close(ours[row, :num_frames], alone)
+                cut = model(torch.from_numpy(audio[row : row + 1, :length])).last_hidden_state[0].numpy()
+            num_frames = len(cut)
+            assert_close(ours[row, :num_frames], cut)
         assert not np.any(ours[row, num_frames:])
 
 

@@ -74,6 +74,7 @@ def local_shapes(state) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(k, simple=True, separator="/"): x.sharding.shard_shape(x.shape) for k, x in leaves}
 
 
+@pytest.mark.long
 def test_parameters_alone_are_gathered_each_once(compiled):
     found, state = compiled
     assert {one.kind for one in found} == {"all-gather", "all-reduce"}
@@ -87,6 +88,7 @@ def test_parameters_alone_are_gathered_each_once(compiled):
     assert all(one.group == 2 and one.times == 1 for one in found if one.kind == "all-gather")
 
 
+@pytest.mark.long
 def test_activations_are_summed_over_the_model_axis_alone(compiled):
     """Twice forward and four times backward a layer: the inputs of query, key and value are summed one by one."""
     found, _ = compiled
@@ -96,6 +98,7 @@ def test_activations_are_summed_over_the_model_axis_alone(compiled):
     assert all(one.group == 2 and one.times == 1 for one in sums)
 
 
+@pytest.mark.long
 def test_gradients_are_summed_over_the_batch_once(compiled):
     """Those of the listener once a window, in the loop over windows."""
     found, state = compiled

@@ -1,7 +1,7 @@
 """One device and eight fake ones compute the same, whatever the mesh.
 
 What the table splits are the encoders: their loss and gradients are compared on every mesh. The whole step, which takes
-much longer to compile, is compared on two.
+much longer to compile, is compared on one that splits everything.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from reactface_jax.config import MeshConfig, load_config
@@ -29,7 +30,7 @@ FLAGS = (
     "--model.dropout 0"
 )
 CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", FLAGS.split())
-# Without dropout, so that what differs is the order of sums alone; sampling stays.
+# Without dropout, so that only the order of sums differs; sampling stays.
 NO_DROPOUT = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
 AUDIO = dataclasses.replace(CONFIG.model.audio, **dict.fromkeys(NO_DROPOUT, 0.0))
 CONFIG = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, audio=AUDIO))
@@ -63,7 +64,7 @@ def one_step(start: TrainState, devices, config: MeshConfig) -> tuple[TrainState
 
 
 @pytest.fixture(scope="module")
-def alone(start) -> tuple[TrainState, dict[str, jax.Array]]:
+def one_device(start) -> tuple[TrainState, dict[str, jax.Array]]:
     return jax.device_get(one_step(start, jax.devices()[:1], MeshConfig()))
 
 
@@ -114,7 +115,8 @@ def encoded_alone():
     return jax.device_get(loss_and_gradients(jax.devices()[:1], MeshConfig()))
 
 
-SHAPES = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (4, 2, 1), (2, 4, 1), (4, 1, 2), (2, 1, 4), (1, 4, 2), (1, 2, 4), (2, 2, 2)]
+# Each axis by itself, and all of them.
+SHAPES = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -126,23 +128,46 @@ def test_on_every_mesh_eight_devices_encode_as_one_does(shape):
     np.testing.assert_allclose(loss, loss_alone, rtol=1e-5)
     for path, x in jax.tree_util.tree_leaves_with_path(gradients):
         y = functools.reduce(lambda tree, key: tree[key.key], path, gradients_alone)
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4 * np.abs(y).max() + 1e-8, err_msg=str(path))
+        # A ReLU whose argument is zero but for rounding may let a gradient pass on one mesh only.
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3 * np.abs(y).max() + 1e-8, err_msg=str(path))
     # Parts are parts: of the hidden layer a device holds as much as the mesh says.
     kernel = gradients["audio_encoder"]["layer_0"]["linear1"]["kernel"]
     assert kernel.addressable_shards[0].data.shape == (32 // shape[1], 32 // shape[2])
 
 
-@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2)], ids=str)
-def test_eight_devices_compute_what_one_does(start, alone, shape):
-    (one, metrics_one), (eight, metrics_eight) = alone, one_step(start, jax.devices(), MeshConfig(*shape))
+@pytest.mark.parametrize("shape", [(2, 2, 2), pytest.param((8, 1, 1), marks=pytest.mark.long)], ids=str)
+def test_eight_devices_compute_what_one_does(start, one_device, shape):
+    (one, metrics_one), (eight, metrics_eight) = one_device, one_step(start, jax.devices(), MeshConfig(*shape))
     for name, value in metrics_one.items():
         np.testing.assert_allclose(metrics_eight[name], value, rtol=2e-5, err_msg=name)
-    # The first moments are 0.1 times the gradients.
-    for x, y in zip(jax.tree.leaves(one.opt_state), jax.tree.leaves(eight.opt_state), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5 * max(np.abs(x).max(), 1.0))
-    for x, y in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params), strict=True):
+    # The moments are 0.1 times the gradients, and 0.001 times their squares. A ReLU may let a single gradient pass on
+    # one side only, where its argument is zero but for rounding; keys' biases have no gradient but rounding.
+    (adam,), (other,) = (
+        [part for part in jax.tree.leaves(state.opt_state, is_leaf=is_adam) if is_adam(part)] for state in (one, eight)
+    )
+    for moments, others in ((adam.mu, other.mu), (adam.nu, other.nu)):
+        largest = max(np.abs(x).max() for x in jax.tree.leaves(moments))
+        for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(moments), jax.tree.leaves(others), strict=True):
+            tolerance = 2e-3 * np.abs(x).max() + 1e-7 * largest
+            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance, err_msg=jax.tree_util.keystr(path))
+    # AdamW's first step is as long as the learning rate, in the direction of the gradient's sign: where that is no
+    # matter of rounding, both take the same step.
+    gradients = dict(jax.tree_util.tree_leaves_with_path(adam.mu))
+    largest, compared = max(np.abs(x).max() for x in gradients.values()), 0
+    for (path, x), y in zip(
+        jax.tree_util.tree_leaves_with_path(one.params), jax.tree.leaves(eight.params), strict=True
+    ):
         assert len(y.devices()) == 8
-        np.testing.assert_allclose(x, y, atol=2.1 * CONFIG.optimizer.learning_rate)
+        gradient = gradients.get(path, np.zeros_like(x))  # frozen parameters have none, and stay
+        certain = (np.abs(gradient) > max(0.01 * np.abs(gradient).max(), 1e-5 * largest)) | (not gradient.any())
+        steps = np.abs(np.asarray(x) - np.asarray(y)) / CONFIG.optimizer.learning_rate
+        assert steps[certain].max(initial=0) < 0.02, jax.tree_util.keystr(path)
+        compared += certain.sum() * bool(gradient.any())
+    assert compared > 0.5 * sum(x.size for x in gradients.values())
+
+
+def is_adam(part: object) -> bool:
+    return isinstance(part, optax.ScaleByAdamState)
 
 
 def test_a_batch_is_dealt_to_the_devices():

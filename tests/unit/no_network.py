@@ -1,10 +1,8 @@
 """A process that dies at its first step into a network: `run` it, and see how it ended.
 
 The kernel watches (seccomp): opening a socket of any family but AF_UNIX ends the process with SIGSYS, whichever
-library or thread does it. No connection can be made without such a socket, and neither can a name be looked up by DNS or
-by glibc's `getaddrinfo`, which asks the kernel for the machine's addresses by AF_NETLINK. What is not seen: a look-up
-answered wholly by a daemon behind a Unix socket, and sockets inherited or sent by other processes; there are none
-of either here.
+library or thread does it. No connection can be made without such a socket, and neither can a name server be asked. What
+is not seen: names that /etc/hosts or a daemon behind a Unix socket answers, and sockets that other processes hand over.
 """
 
 import ctypes

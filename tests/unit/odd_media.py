@@ -10,6 +10,7 @@ import numpy as np
 
 RATE = 48_000
 FPS = 25
+TICKS = 12_800  # a second
 HEIGHT, WIDTH = 48, 320
 
 
@@ -83,7 +84,7 @@ def write(
             video.height, video.width = pictures[0].shape[:2]
             video.pix_fmt = "yuv420p"
             context = video.codec_context
-            context.gop_size, context.max_b_frames, context.time_base = gop, 0, Fraction(1, 90_000)
+            context.gop_size, context.max_b_frames, context.time_base = gop, 0, Fraction(1, TICKS)
             video.options = {"crf": "12", "preset": "veryfast", "bf": "0"} if codecs[0] == "libx264" else {}
             if aspect is not None:
                 context.sample_aspect_ratio = aspect
@@ -92,7 +93,7 @@ def write(
         if pictures:
             for number, picture in enumerate(pictures):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                frame.pts, frame.time_base = round((first + number / FPS) * 90_000), Fraction(1, 90_000)
+                frame.pts, frame.time_base = round((first + number / FPS) * TICKS), Fraction(1, TICKS)
                 packets += video.encode(frame)
             packets += video.encode(None)
             packets = packets[1:] if lost_keyframe else packets

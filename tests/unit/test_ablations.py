@@ -40,11 +40,11 @@ def programs(started: list[list[str]]):
 
     def run(words: list[str]) -> None:
         started.append(list(words))
-        if words[0] == "train.py":
+        if words[0] == "train":
             flags = dict(itertools.pairwise(words))
             known = [word for word in words[1:] if word not in ("--config", flags["--config"], "--resume")]
             place = known.index("--workdir")
-            load_config(flags["--config"], known[:place] + known[place + 2 :])  # words that train.py understands
+            load_config(flags["--config"], known[:place] + known[place + 2 :])  # words that `train` understands
             (Path(flags["--workdir"]) / "checkpoints").mkdir()
         elif words[1] == "--checkpoint":
             out = Path(words[words.index("--out") + 1])
@@ -60,13 +60,13 @@ def programs(started: list[list[str]]):
     return run
 
 
-def test_a_set_is_trained_evaluated_and_told(data, tmp_path, capsys):
+def test_a_set_is_trained_evaluated_and_printed(data, tmp_path, capsys):
     started: list[list[str]] = []
     run = programs(started)
     words = ["--set", str(ROOT / "configs/ablations/table6.py"), "--config", str(ROOT / "configs/tiny.py")]
     words += ["--data", str(data), "--out", str(tmp_path / "out"), "--train.steps", "3"]
     ablations.main(words, run)
-    assert [each[0] for each in started] == ["train.py", "eval.py", "train.py", "eval.py", "eval.py"]
+    assert [each[0] for each in started] == ["train", "eval", "train", "eval", "eval"]
     assert started[2][-6:-2] == ["--train.steps", "3", "--model.momentum", "0"]
     text = (tmp_path / "out" / "table6" / "ablation.md").read_text()
     assert text in capsys.readouterr().out
@@ -80,12 +80,12 @@ def test_a_set_is_trained_evaluated_and_told(data, tmp_path, capsys):
 
     # Again: only the comparison is made. A run without its evaluation goes on. Another command's folder is refused.
     ablations.main(words, run)
-    assert [each[0] for each in started[5:]] == ["eval.py"]
+    assert [each[0] for each in started[5:]] == ["eval"]
     evaluated = tmp_path / "out" / "no-momentum" / "evaluation"
     shutil.rmtree(evaluated)
     (tmp_path / "out" / "no-momentum" / "checkpoints").rename(tmp_path / "aside")
     ablations.main(words, run)
-    assert [each[0] for each in started[6:]] == ["train.py", "eval.py", "eval.py"]
+    assert [each[0] for each in started[6:]] == ["train", "eval", "eval"]
     with pytest.raises(SystemExit):
         ablations.main([*words, "--train.seed", "1"], run)
     assert "holds a run of another command" in capsys.readouterr().err
@@ -95,7 +95,7 @@ def test_a_killed_training_is_resumed(tmp_path):
     started: list[list[str]] = []
     (tmp_path / "full-model" / "checkpoints").mkdir(parents=True)
     ablations.train_and_evaluate(FULL, ["--config", "x.py"], tmp_path, started.append)
-    assert started[0] == ["train.py", "--config", "x.py", "--workdir", str(tmp_path / "full-model"), "--resume"]
+    assert started[0] == ["train", "--config", "x.py", "--workdir", str(tmp_path / "full-model"), "--resume"]
 
 
 def test_signs_are_compared_with_the_papers():
@@ -145,4 +145,7 @@ def test_as_a_command():
     program = [sys.executable, "-m", "reactface_jax.evaluation.ablations", *words]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "error: --train.stepps is no field of the configuration; did you mean --train.steps?" in done.stderr
+    assert (
+        "error: --train.stepps is no flag of `reactface ablations` and no field of the configuration; did you mean "
+        "--train.steps?" in done.stderr
+    )

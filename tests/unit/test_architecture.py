@@ -1,6 +1,7 @@
 """The code's imports, held against the floors of docs/architecture.md."""
 
 import ast
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,16 @@ def test_the_page_names_files_that_exist() -> None:
     for name in PAGE.read_text().split("`")[1::2]:
         if "/" in name and " " not in name:
             assert (ROOT / name).exists(), f"docs/architecture.md names {name}"
+
+
+def test_all_pages_name_files_that_exist() -> None:
+    """A name may leave out the package, and the folder that its page is about."""
+    folders = [ROOT, *(path.parent for path in CODE)]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    named = [(page.name, name) for page in pages for name in re.findall(r"`([\w./-]+\.py)`", page.read_text())]
+    assert len(named) > 50
+    missing = {pair for pair in named if not any((folder / pair[1]).is_file() for folder in folders)}
+    assert not missing
 
 
 def test_the_picture_is_the_table() -> None:

@@ -1,6 +1,7 @@
 """Attention maps come from the model's own weights, in windows of any length."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -37,7 +38,8 @@ def test_the_maps_of_one_window_are_the_mean_of_its_heads():
     model = build_model(small_model.CONFIG)
     params, (video, audio) = small_model.random_params(model), small_model.clip(4)
     noise = np.asarray(jax.random.normal(jax.random.key(3), (1, 1, 1, model.config.feature_dim)))
-    _, sown = model.apply({"params": params}, video, audio, noise=noise, mutable=["attention"])
+    run = jax.jit(functools.partial(model.apply, mutable=["attention"]))
+    _, sown = run({"params": params}, video, audio, noise=noise)
     layer = sown["attention"]["listener"]["synchroniser"]["motion_decoder"]
     expected = np.asarray(layer["cross_attention"]["weights"][0])  # 1 1 1 h 4 4
     (vim, _) = attention_maps(model, params, video, audio, jax.random.key(3), windows=(4,))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from reactface_jax.training.checkpoints import Checkpoints, check_resumable
 from reactface_jax.training.optimizer import learning_rate, make_optimizer, path_mask
 from reactface_jax.training.sharding import abstract, make_mesh, shardings
 from reactface_jax.training.state import TrainState, stream
+from reactface_jax.weights.checksums import CHECKSUMS, write_checksums
 from reactface_jax.weights.run import About, load_run, versions
 
 NAMES = tuple(f"c{i}" for i in range(58))
@@ -177,6 +179,70 @@ def test_a_run_that_does_not_fit_is_no_damage(tmp_path):
         assert checkpoints.latest_step == 2
 
 
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_found_and_the_one_before_is_taken(tmp_path, caplog):
+    save(tmp_path, steps=(1, 2))
+    data = max((tmp_path / "checkpoints" / "2" / "params").rglob("d/*"), key=lambda path: path.stat().st_size)
+    flip_bit(data)
+    with pytest.raises(UserError, match=rf"{data} is damaged: it is not what was written; remove .*2 to use the one"):
+        load_run(tmp_path, step=2)
+    run = load_run(tmp_path)
+    assert run.step == 1
+    np.testing.assert_array_equal(run.params["layer"]["bias"], update(make_state()).params["layer"]["bias"])
+    assert "2/params" in caplog.text
+    assert "the one before is taken" in caplog.text
+
+
+@pytest.mark.parametrize("item", ["params", "progress", "about", "metrics"])
+def test_a_checksum_an_item(tmp_path, item, caplog):
+    save(tmp_path, steps=(1, 2))
+    (tmp_path / "checkpoints" / "2" / item / CHECKSUMS).unlink()
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        found = checkpoints.restore_newest(make_state(), lambda about: None)
+    assert found is not None
+    assert found[0] == (2 if item == "metrics" else 1)
+    assert "checkpoint" in caplog.text  # of a score, too: it counts as none
+
+
+def test_a_checkpoint_of_an_older_version_has_no_checksums(tmp_path):
+    saved = save(tmp_path)
+    about = tmp_path / "checkpoints" / "1" / "about" / "metadata"
+    values = json.loads(about.read_text())
+    del values["has_checksums"]
+    about.write_text(json.dumps(values))
+    for path in (tmp_path / "checkpoints" / "1").rglob(CHECKSUMS):
+        path.unlink()
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        found = checkpoints.restore_newest(make_state(), lambda about: None)
+    assert found is not None
+    assert_same(saved, found[1])
+    assert load_run(tmp_path).step == 1
+
+
+@pytest.mark.parametrize("content", [b"", bytes(20), b'{"score": "high"}'])
+def test_a_damaged_score_counts_as_none(tmp_path, content, caplog):
+    state = make_state()
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        for step, score in ((1, 0.9), (2, 0.5), (3, 0.1)):
+            checkpoints.save(step, state, make_about(), score)
+    (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
+    assert load_run(tmp_path).step == 3
+    assert load_run(tmp_path, "best").step == 2
+    assert "validation score of checkpoint" in caplog.text
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        found = checkpoints.restore_newest(state, lambda about: None)
+        assert found is not None
+        assert found[0] == 3
+        assert checkpoints.best == (2, 0.5)
+        checkpoints.save(4, state, make_about(), 0.2)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -216,6 +282,7 @@ def test_an_unknown_field_of_a_checkpoint_is_named(tmp_path):
     about = json.loads(path.read_text())
     about["config"]["model"]["momentums"] = 3
     path.write_text(json.dumps(about))
+    write_checksums(path.parent)
     with pytest.raises(UserError, match=r"unknown field model.momentums \(the nearest here is model.momentum\)"):
         load_run(tmp_path)
 

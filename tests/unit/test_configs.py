@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from reactface_jax.config import Config, differences, load_config
+from reactface_jax.methods.listener.config import is_listener_config, load_listener_config
 from reactface_jax.models.build import build_model
 from reactface_jax.rendering.pirender.config import is_renderer_config, load_renderer_config
 
@@ -16,9 +17,14 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_configuration_loads_and_tells_how_to_run_it(path):
-    load_renderer_config(path, []) if is_renderer_config(path) else load_config(path)
+    if is_renderer_config(path):
+        load_renderer_config(path, [])
+    elif is_listener_config(path):
+        load_listener_config(path, [])
+    else:
+        load_config(path)
     docstring = path.read_text().split('"""')[1]
-    for word in ("python train.py --config configs/" + path.name, "ardware", "Time:", "Expected:"):
+    for word in ("reactface train --config " + path.stem, "ardware", "Time:", "Expected:"):
         assert word in docstring
 
 

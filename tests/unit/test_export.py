@@ -54,17 +54,31 @@ def test_live_link_csv(reactions: Path, coefficients: np.ndarray, monkeypatch: p
         rows = list(csv.DictReader(file))
     assert len(rows) == FRAMES
     header = list(rows[0])
-    assert header[:4] == ["Timecode", "BlendshapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert header[:4] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
     assert header[-9:-6] == ["HeadYaw", "HeadPitch", "HeadRoll"]
     assert len(header) == 2 + 61
-    assert {row["BlendshapeCount"] for row in rows} == {"61"}
-    assert [rows[i]["Timecode"] for i in (0, 24, 25)] == ["00:00:00:00.000", "00:00:00:24.000", "00:00:01:00.000"]
+    assert {row["BlendShapeCount"] for row in rows} == {"61"}
+    # As Unreal's importer reads it: seconds and sixtieths.
+    assert [rows[i]["Timecode"] for i in (0, 1, 24, 25)] == [
+        "00:00:00:00.000",
+        "00:00:00:02.400",
+        "00:00:00:57.600",
+        "00:00:01:00.000",
+    ]
+    fields = [row["Timecode"].split(":") for row in rows]
+    moments = [60 * int(minutes) + int(seconds) + float(part) / 60 for _, minutes, seconds, part in fields]
+    np.testing.assert_allclose(moments, np.arange(FRAMES) / 25, atol=1e-4)
     expected = weights_by_name(coefficients[0])
     for column in LIVE_LINK_WEIGHTS:
         values = [float(row[column]) for row in rows]
         np.testing.assert_allclose(values, expected[column[0].lower() + column[1:]], atol=1e-7)
-    pitch = [float(row["HeadPitch"]) for row in rows]
-    np.testing.assert_allclose(pitch, np.pi - coefficients[0, :, 52], atol=1e-6)  # more about x is a nod
+    yaw, pitch, roll = ([float(row[f"Head{angle}"]) for row in rows] for angle in ("Yaw", "Pitch", "Roll"))
+    np.testing.assert_allclose(pitch, coefficients[0, :, 52] - np.pi, atol=1e-6)  # more about x is a nod: down
+    np.testing.assert_allclose(yaw, coefficients[0, :, 53], atol=1e-6)  # to the picture's left: the person's right
+    np.testing.assert_allclose(roll, -coefficients[0, :, 54], atol=1e-6)
+    assert {row[f"{side}Eye{angle}"] for row in rows for side in ("Left", "Right") for angle in ("Yaw", "Pitch")} == {
+        "0.00000000"
+    }
 
 
 def test_json_by_name(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +195,7 @@ def test_gltf_moves_as_the_drawn_head(
     ("change", "message"),
     [
         ({"answer.npy": None}, "answer.npy does not exist"),
-        ({"answer.npy": b"hello"}, "is no array of numbers"),
+        ({"answer.npy": b"hello"}, "can't be read as an array of numbers"),
         ({"answer.npy": np.zeros((3, 57))}, "has shape [3, 57]"),
         ({"answer.npy": np.zeros((0, 58))}, "holds no frame"),
         ({"answer.npy": np.full((2, 58), np.nan)}, "NaN or infinite"),
@@ -190,6 +204,12 @@ def test_gltf_moves_as_the_drawn_head(
         ({NAMES_FILE: b"[]"}, "must be a list of 52 or 58 names"),
         ({NAMES_FILE: json.dumps([f"expression_{i:02}" for i in range(52)]).encode()}, "need the 52 ARKit names"),
         ({"--names": "nowhere.json"}, "--names nowhere.json does not exist"),
+        ({"answer.npy": b"\x93NUMPY\x01\x00\x10\x00{'descr': random!"}, "its header is damaged"),
+        ({NAMES_FILE: b"[" * 200_000}, "nested too deep"),
+        ({NAMES_FILE: b"\xff\xfe["}, "no text in UTF-8"),
+        ({"answer.csv": b"mine"}, "answer.csv already exists; give --overwrite"),
+        ({"--out": "taken.csv"}, "taken.csv is a folder"),
+        ({"--out": "answer.npy/x.csv"}, "lies below the file answer.npy"),
         ({"--reaction": 3}, "--reaction 3: "),
         ({"--out": "answer.txt"}, "must end in .csv"),
         ({"--out": "nowhere/answer.csv"}, "folder nowhere does not exist"),
@@ -210,17 +230,35 @@ def test_bad_input_gets_a_sentence(
         elif content is None:
             Path(name).unlink()
         elif isinstance(content, bytes):
+            words += ["--reaction", 1] if name == "answer.csv" else []
             Path(name).write_bytes(content)
         else:
             np.save(name, content)
-    before = sorted(Path().rglob("*"))
+    Path("taken.csv").mkdir()
+    before = {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
     with pytest.raises(SystemExit) as ended:
         export(monkeypatch, *words)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
-    assert sorted(Path().rglob("*")) == before
+    assert {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")} == before
+
+
+def test_what_is_read_is_never_overwritten(
+    reactions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = reactions.with_name("names.json")
+    names.write_bytes(reactions.with_name(NAMES_FILE).read_bytes())
+    words = [reactions, "--format", "json", "--reaction", 1, "--names", names, "--out", names]
+    with pytest.raises(SystemExit):
+        export(monkeypatch, *words, "--overwrite")
+    assert "names.json is --names, and would be overwritten" in capsys.readouterr().err
+    out = reactions.with_name("out.json")
+    out.write_text("old")
+    export(monkeypatch, *words[:-1], out, "--overwrite")
+    assert json.loads(out.read_text())
+    assert json.loads(names.read_text())
 
 
 def test_a_whole_turn_is_no_turn() -> None:

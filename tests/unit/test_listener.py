@@ -1,20 +1,22 @@
 """The listener: what it sees, how it answers, what its knobs do, how it learns."""
 
 import functools
+from importlib import resources
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.methods import Inputs, StreamingMethod
+from reactface_jax.media.log_mel import NUM_BANDS, log_mel
+from reactface_jax.methods import Inputs, Method, StreamingMethod
 from reactface_jax.methods.listener import Control, Listener, Weights, load_weights, motion_space, save_weights
 from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
-from reactface_jax.methods.listener.sound import NUM_BANDS, log_mel
 from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
 from reactface_jax.types import SAMPLES_PER_FRAME
 
@@ -238,3 +240,26 @@ def test_what_was_learnt_lowers_the_loss(data, tmp_path):
     train(config, data, tmp_path, lines.append, block=20)
     losses = [float(line.split("draw ")[1].split(",")[0]) for line in lines]
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_weights_that_come_with_the_package_answer_a_smile():
+    file = resources.files("reactface_jax") / "assets" / "listener.safetensors"
+    assert len(file.read_bytes()) < 10e6
+    speaker = np.zeros((1, 100, 58), np.float32)
+    speaker[..., 52:] = [3.1, 0, 0, 0, 0, 1.8]
+    for name, size in {"mouthSmile": 0.9, "cheekSquint": 0.55, "eyeSquint": 0.4, "mouthDimple": 0.3}.items():
+        speaker[:, 40:60, channels_of(name)] = size * np.sin(np.pi * np.arange(20) / 20)[None, :, None]
+    listener = rf.load_pretrained("listener")
+    assert isinstance(listener, Method)
+    smiles = listener.generate(Inputs(speaker), 3, key=KEY)[0][..., channels_of("mouthSmile")].mean(-1)
+    assert (smiles[:, 45:75].max(axis=1) > smiles[:, 40] + 0.15).sum() >= 2
+    assert (smiles[:, 25:40].max(axis=1) < 0.15).all()
+
+
+def channels_of(name: str) -> list[int]:
+    return [i for i, channel in enumerate(COEFFICIENT_NAMES) if channel.startswith(name)]
+
+
+def test_no_other_weights_come_with_the_package():
+    with pytest.raises(UserError, match="no weights called ng"):
+        rf.load_pretrained("ng")

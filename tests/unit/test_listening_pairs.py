@@ -6,8 +6,9 @@ import pytest
 from data_pipeline.dyads.listening_pairs import FORM, TALKS, make_pairs
 from data_pipeline.dyads.performance import channels
 from data_pipeline.dyads.scripts import add_silent_events, redraw, write_script
-from reactface_jax.methods.listener.config import ListenerData
-from reactface_jax.methods.listener.training_data import choose_neighbours, listening_data
+from reactface_jax.errors import UserError
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
+from reactface_jax.methods.listener.training_data import choose_neighbours, listening_data, train_listener
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,15 @@ def test_a_configuration_names_them(pairs, cache):
     data = listening_data(ListenerData(cache=str(cache)))
     np.testing.assert_array_equal(data.listener, pairs.listener)
     assert data.form.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_a_training_is_neither_lost_nor_mixed_with_another(cache, tmp_path):
+    (tmp_path / "training_state.npz").write_bytes(b"")
+    config = ListenerConfig(data=ListenerData(cache=str(cache)))
+    with pytest.raises(UserError, match="holds a training already"):
+        train_listener(config, tmp_path)
+    with pytest.raises(UserError, match="exclude each other"):
+        train_listener(config, tmp_path, resume=True, overwrite=True)
 
 
 def test_a_script_redrawn_keeps_turns_and_the_other_person():

@@ -1,12 +1,11 @@
-"""The losses on numbers worked out by hand, and against the values of the reference where they are at hand."""
+"""The losses on numbers worked out by hand, and against the values of the reference."""
 
 import json
-import pathlib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from reactface_jax.config import LossConfig
 from reactface_jax.training import losses
@@ -16,7 +15,6 @@ from reactface_jax.types import Reactions
 reconstruction = jax.jit(losses.reconstruction, static_argnames="pose_weight")
 total = jax.jit(losses.total, static_argnames="weights")
 validation = jax.jit(losses.validation, static_argnames="weights")
-GOLDENS = pathlib.Path(__file__).parents[3] / "shared/goldens/losses_a.npz"
 
 
 def constant(expression: float, pose: float, frames: int = 4) -> np.ndarray:
@@ -145,9 +143,8 @@ def test_losses_are_float32_for_bfloat16_reactions():
     np.testing.assert_allclose(parts["reconstruction"], 0.03125 + 1.25, rtol=1e-6)
 
 
-@pytest.mark.skipif(not GOLDENS.exists(), reason="the reference's values are not at hand")
-def test_losses_of_the_reference():
-    golden = np.load(GOLDENS, allow_pickle=False)
+def test_losses_of_the_reference(goldens: Path):
+    golden = np.load(goldens / "losses_a.npz", allow_pickle=False)
     weights = json.loads(str(golden["meta"]))
     listener, neighbours = golden["listener"], golden["neighbours"]
     close = {"rtol": 1e-5, "atol": 1e-7}

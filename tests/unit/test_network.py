@@ -45,7 +45,7 @@ def _film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         "import socket; socket.socket()",
         "import socket; socket.getaddrinfo('example.invalid', 443)",
-        "import threading, socket; threading.Thread(target=socket.getaddrinfo, args=('localhost', 443)).start()",
+        "import threading, socket; threading.Thread(target=socket.getaddrinfo, args=('example.invalid', 443)).start()",
         "import ctypes; ctypes.CDLL(None).socket(10, 2, 0)",
         "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', 'import socket; socket.socket()']))",
     ],

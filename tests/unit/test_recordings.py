@@ -69,7 +69,7 @@ def pairs_csv(folder: Path, *lines: str, header: str = "speaker,listener") -> Pa
 
 @pytest.fixture(scope="module")
 def conversation(films: Path) -> Conversation:
-    return read_conversation(read_pairs(pairs_csv(films, "both.mp4,"))[0], clip_seconds=30, min_seconds=1)
+    return read_conversation(read_pairs(pairs_csv(films, "both.mp4,"))[0][0], clip_seconds=30, min_seconds=1)
 
 
 @pytest.fixture
@@ -210,10 +210,12 @@ def test_one_bad_pair_does_not_stop_the_others(
 
     monkeypatch.setattr(recordings, "read_conversation", read)
     listed = pairs_csv(films, "bad,nobody.mp4,", "good,both.mp4,", header="name,speaker,listener")
-    with pytest.raises(UserError, match=r"1 of 2 recordings could not be imported, such as bad: no face was found in"):
+    with pytest.raises(
+        UserError, match=r"1 of 2 recordings could not be imported, such as line 2 of .*: no face was found"
+    ):
         import_pairs(listed, tmp_path / "tree", min_seconds=1, previews=False)
     assert len(list_splits(tmp_path / "tree")[0].pairs) == 1
-    assert "not imported: bad: no face was found" in capsys.readouterr().out
+    assert f"not imported: line 2 of {listed}: no face was found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_one_bad_pair_does_not_stop_the_others(
             "alone.mp4,both.mp4,,,,",
             r"x: .*alone\.mp4 has no sound track; give a sound file in the column speaker_audio",
         ),
-        ("both.mp4,,,,none,none", "x: without sound nothing tells who speaks; give speaker_face as left or right"),
+        ("both.mp4,,,,none,none", "x: without sound it can't be found who speaks; give speaker_face as left or right"),
     ],
 )
 def test_videos_that_cannot_be_a_conversation(films: Path, tmp_path: Path, row: str, message: str) -> None:
@@ -243,7 +245,9 @@ def test_videos_that_cannot_be_a_conversation(films: Path, tmp_path: Path, row: 
 def test_several_processes(films: Path, tmp_path: Path, conversation: Conversation) -> None:
     """As in one; what goes wrong in a process comes out as its sentence."""
     listed = pairs_csv(films, "bad,nobody.mp4,", "good,both.mp4,", header="name,speaker,listener")
-    with pytest.raises(UserError, match="1 of 2 recordings could not be imported, such as bad: no face was found in"):
+    with pytest.raises(
+        UserError, match=r"1 of 2 recordings could not be imported, such as line 2 of .*: no face was found"
+    ):
         import_pairs(listed, tmp_path / "tree", min_seconds=1, previews=False, workers=2)
     ((speaker, _),) = list_splits(tmp_path / "tree")[0].pairs
     found, (stop,) = read_coefficients(speaker.coefficients), [stop for _, stop in conversation.clips]
@@ -271,13 +275,13 @@ def test_command_line_ends_with_one_sentence(
 @pytest.mark.usefixtures("quick")
 def test_what_is_worth_a_word(films: Path, tmp_path: Path) -> None:
     recordings._claim(tmp_path)
-    (pair,) = read_pairs(pairs_csv(films, "both.mp4,"))
+    ((pair,), _) = read_pairs(pairs_csv(films, "both.mp4,"))
     settings = recordings.Settings(min_seconds=1, previews=False)
     record = recordings._import(tmp_path, pair, settings, lambda: None)
-    assert "\n" not in recordings._told(pair, record)
+    assert "\n" not in recordings._report(pair, record)
     record["sound_seconds"]["listener"] -= 2
     record["jaw_open_follows_speaker_sound"]["speaker"] = 0.1
-    _, short, unsure = recordings._told(pair, record).splitlines()
+    _, short, unsure = recordings._report(pair, record).splitlines()
     assert short.endswith("the listener's sound ends 2.0 s before the picture: silence from there")
     assert "the speaker's mouth hardly follows the sound" in unsure
 
@@ -297,7 +301,7 @@ def test_two_videos_and_a_sound_file(films: Path, tmp_path: Path) -> None:
     """Each in a picture of their own, of different length and sound; then for longer than they are seen together."""
     header = "speaker,listener,listener_face,speaker_audio"
     listed = pairs_csv(films, "alone.mp4,both.mp4,left,voice.wav", header=header)
-    (pair,) = read_pairs(listed)
+    ((pair,), _) = read_pairs(listed)
     found = read_conversation(pair, clip_seconds=1, min_seconds=1)
     assert found.clips[:2] == [(0, 25), (25, 50)]
     assert found.people["listener"].measured.squares[:, 0].mean() < 256
@@ -318,17 +322,19 @@ def test_two_videos_and_a_sound_file(films: Path, tmp_path: Path) -> None:
         ),
         ("speaker,listener,colour\nboth.mp4,,\n", "a column 'colour' that is not known; known are name, split"),
         ("speaker,listener\n", "lists no pair"),
-        ("speaker,listener\n,both.mp4\n", "row 0, names no speaker's video"),
-        ("speaker,listener\nboth.mp4,,left\n", "row 0, has more fields than the first line has names"),
-        ("speaker,listener,split\nboth.mp4,,dev\n", "row 0: split 'dev' is not known; give train, val, test"),
+        ("speaker;listener\nboth.mp4;\n", "has semicolons between its cells, not commas"),
+        ("speaker,listener,speaker\nboth.mp4,,\n", "has the column speaker twice"),
+        ("speaker,listener\n,both.mp4\n", "line 2, names no speaker's video"),
+        ("speaker,listener\nboth.mp4,,left\n", "line 2, has more fields than the first line has names"),
+        ("speaker,listener,split\nboth.mp4,,dev\n", "line 2: split 'dev' is not known; give train, val, test"),
         (
             "speaker,listener,speaker_face\nboth.mp4,,top\n",
-            "row 0: speaker_face 'top' is not known; give largest, left",
+            "line 2: speaker_face 'top' is not known; give largest, left",
         ),
-        ("speaker,listener,name\nboth.mp4,,a/b\n", "row 0: the name 'a/b' can't be a folder"),
+        ("speaker,listener,name\nboth.mp4,,a/b\n", "line 2: the name 'a/b' can't be a folder"),
         (
             "speaker,listener\nboth.mp4,\nalone.mp4,\nboth.mp4,alone.mp4\n",
-            "rows 0 and 2 are both called both; name them",
+            "lines 2 and 4 are both called both; name them",
         ),
         ("speaker,listener\nno.mp4,\n", r"no\.mp4 does not exist; give a video or sound file"),
         ("speaker,listener\nvoice.wav,\n", r"voice\.wav has no video track"),
@@ -343,14 +349,34 @@ def test_csvs_that_say_nothing_sensible(films: Path, text: str, message: str) ->
     path = films / "pairs.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        read_pairs(path)
+        _first_failure(path)
+
+
+def _first_failure(path: Path) -> None:
+    _, failed = read_pairs(path)
+    raise next(iter(failed.values()))
+
+
+@pytest.mark.usefixtures("quick")
+def test_bad_lines_are_named_and_the_others_imported(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines are counted as an editor does: the first names the columns, a quoted cell may hold a line break."""
+    lines = ['"first\n one",no.mp4,,', "good,both.mp4,,", ",,,", "late,both.mp4,,dev", "Good,both.mp4,,"]
+    listed = pairs_csv(films, *lines, header="name,speaker,listener,split")
+    with pytest.raises(UserError, match=r"3 of 4 recordings could not be imported, such as line 2 of .*: the name"):
+        import_pairs(listed, tmp_path / "tree", min_seconds=1, previews=False)
+    printed = capsys.readouterr().out
+    for line, why in ((2, "the name 'first"), (6, "split 'dev' is not known"), (7, f"--pairs {listed}: lines 4 and 7")):
+        assert f"not imported: line {line} of {listed}: {why}" in printed
+    assert len(list_splits(tmp_path / "tree")[0].pairs) == 1
 
 
 def test_csvs_that_are_none(films: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--pairs .*pairs\.csv does not exist; write a csv with the columns"):
         read_pairs(tmp_path / "pairs.csv")
     (films / "pairs.csv").write_bytes(b"speaker,listener\n\xff\xfe\n")
-    with pytest.raises(UserError, match=r"--pairs .*pairs\.csv is not a csv file .*; save it as csv in UTF-8"):
+    with pytest.raises(UserError, match=r"--pairs .*pairs\.csv is no text in UTF-8 .*; save it as csv in UTF-8"):
         read_pairs(films / "pairs.csv")
 
 

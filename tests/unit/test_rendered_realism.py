@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import eval as command
 from reactface_jax.errors import UserError
-from reactface_jax.evaluation.video_realism import open_watching
+from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.metrics import video_distance
 from reactface_jax.models.i3d import I3DOutput
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
@@ -71,31 +71,31 @@ def test_every_row_gets_its_distance(folder):
     assert f"{paper['far']:.2f}" in re.search(r"^far & .*$", latex, re.MULTILINE)[0].split(" & ")[4]
 
 
-def test_the_first_reaction_is_watched(folder):
+def test_the_first_reaction_is_compared(folder):
     clips = clips_of(folder)
-    watching = open_watching(clips, folder / "i3d", pairs=99, seed=0)
-    assert watching.chosen == list(range(NUM_CLIPS))
-    seen = watching.see(clips, Console(quiet=True))
+    comparison = open_comparison(clips, folder / "i3d", pairs=99, seed=0)
+    assert comparison.chosen == list(range(NUM_CLIPS))
+    real = comparison.real_listeners(clips, Console(quiet=True))
     far = np.load(folder / "far.npy")
-    assert seen.distance(np.stack([clips.listener, far], 1))["clean"].distance == pytest.approx(0, abs=1e-5)
-    assert seen.distance(np.stack([far, clips.listener], 1))["clean"].distance > 1
-    watching.listeners.close()
+    assert real.distance(np.stack([clips.listener, far], 1))["clean"].distance == pytest.approx(0, abs=1e-5)
+    assert real.distance(np.stack([far, clips.listener], 1))["clean"].distance > 1
+    comparison.drawer.close()
 
 
-def test_what_can_not_be_watched_is_told_first(folder):
+def test_what_can_not_be_compared_is_refused_first(folder):
     clips = clips_of(folder)
     with pytest.raises(UserError, match="at least 2 clips"):
-        open_watching(clips, folder / "i3d", pairs=1, seed=0)
+        open_comparison(clips, folder / "i3d", pairs=1, seed=0)
     with pytest.raises(UserError, match="needs --portrait"):
-        open_watching(clips, folder / "i3d", pairs=2, seed=0, renderer="pirender")
+        open_comparison(clips, folder / "i3d", pairs=2, seed=0, renderer="pirender")
     with pytest.raises(UserError, match="needs --faceverse"):
-        open_watching(clips, folder / "i3d", pairs=2, seed=0, renderer="faceverse")
+        open_comparison(clips, folder / "i3d", pairs=2, seed=0, renderer="faceverse")
     save_params(folder / "other", {"kernel": np.zeros(1)}, {"audio": {}})
     with pytest.raises(UserError, match="holds no I3D"):
-        open_watching(clips, folder / "other", pairs=2, seed=0)
+        open_comparison(clips, folder / "other", pairs=2, seed=0)
     short = Clips(clips.speaker[:, :9], clips.listener[:, :9], clips.neighbours, clips.clip_ids, NAMES)
     with pytest.raises(UserError, match="at least 16 frames"):
-        open_watching(short, folder / "i3d", pairs=2, seed=0)
+        open_comparison(short, folder / "i3d", pairs=2, seed=0)
 
 
 def clips_of(folder: Path) -> Clips:

@@ -187,7 +187,7 @@ def test_every_orientation_is_shown_as_ffmpeg_shows_it(tmp_path: Path, quarter: 
 
 
 def test_a_download_that_stopped_is_said(tmp_path: Path) -> None:
-    """Also where no track has a length, as in Matroska; a live WebM, which has none at all, is read as far as it goes."""
+    """Also where no track has a length, as in Matroska; a live WebM, which has none at all, is read to its end."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 32, 48, 3), np.uint8)
     whole = write(tmp_path / "whole.mkv", list(noise), clicks([0.5], 1.6), codecs=("libx264", "aac"))
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -7,7 +7,7 @@ import pytest
 from reactface_jax.errors import UserError
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.metrics import video_distance
-from reactface_jax.metrics.video_distance import compare_folders, frechet, resampled_interval
+from reactface_jax.metrics.video_distance import compare_folders, distance_between, frechet
 from reactface_jax.models.i3d import I3DOutput
 
 
@@ -30,10 +30,14 @@ def test_frechet_of_few_videos_in_many_dimensions():
 
 
 def test_the_interval_holds_the_distance():
-    real, other = np.random.default_rng(1).standard_normal((2, 200, 3))
-    low, high = resampled_interval(real, 2 * other + 1)
-    assert low <= frechet(real, 2 * other + 1) <= high
-    assert (low, high) == resampled_interval(real, 2 * other + 1)
+    """Also where there are fewer videos than dimensions, in which resampling with replacement misses it."""
+    real, other = np.random.default_rng(1).standard_normal((2, 60, 100))
+    for made in (other, 2 * other + 1):
+        found = distance_between(real, made, "clean")
+        assert found.distance == frechet(real, made)
+        assert found.interval.low < found.distance < found.interval.high
+        assert found.without_bias < found.distance
+    assert found == distance_between(real, made, "clean")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rich.progress import track
 from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.page.contents import Contents, Shown, choose_clips
 from reactface_jax.evaluation.page.head import head_for
-from reactface_jax.evaluation.page.html import PAGE_NAME, write_page
+from reactface_jax.evaluation.page.html import write_page
 from reactface_jax.evaluation.report import Report
 from reactface_jax.types import Clips
 
@@ -26,19 +26,22 @@ def build_page(
     recording: Callable[[int], bytes] | None = None,
     attention: Iterable[AttentionMap] = (),
     faceverse: Path | None = None,
-) -> None:
-    """Writes report.html and says so.
+) -> str:
+    """Writes report.html.
 
     Args:
       report: the tables.
       clips: the split.
       reactions: by method, those that are played.
       out: folder.
-      console: where it is said.
+      console: of the progress bar.
       count: clips that are played.
       recording: an mp4 of a clip's real people; None where there are none.
       attention: of the model.
       faceverse: a converted FaceVerse, in place of the project's head.
+
+    Returns:
+      What the page holds, for a message.
 
     Raises:
       UserError: a file can't be read or written.
@@ -50,4 +53,4 @@ def build_page(
         for clip, why in track(chosen, "writing the page", console=console, transient=True)
     ]
     size = write_page(report, Contents(clips, reactions, shown, head, no_head, tuple(attention)), out)
-    console.print(f"wrote {out / PAGE_NAME}: {len(shown)} clips to play, {size / 2**20:.1f} MiB, one file")
+    return f"{len(shown)} clips to play, {size / 2**20:.1f} MiB, one file"

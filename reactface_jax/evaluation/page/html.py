@@ -86,9 +86,9 @@ def _figures(content: report.Report) -> Iterator[str]:
             for name, values in published.TABLE_II.items()
         ]
         yield _table("Published: Table II of the paper", "method", published.COLUMNS, lines)
-    told = [f"{row.name}: {sentence}." for row in content.rows for sentence in report.mode_differences(row)]
-    if told:
-        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in told)
+    sentences = [f"{row.name}: {each}." for row in content.rows for each in report.mode_differences(row)]
+    if sentences:
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
         yield f"<details><summary>What depends on the mode</summary><ul>{items}</ul></details>"
 
 
@@ -161,7 +161,7 @@ def _clip_figures(row: Row) -> dict[str, np.ndarray]:
 
     return {
         "FRCorr": 10 * mean(measured.concordance.varying_channels),
-        "by chance": 10 * mean(measured.random_concordance.varying_channels),
+        "by chance": 10 * mean(measured.by_chance),
         "FRDist": (1 if measured.challenge else 10) * mean(measured.distance),
         "FRVar": measured.variance,
         "FRDiv": measured.diversity,

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from reactface_jax.errors import UserError
+from reactface_jax.media.log_mel import NUM_BANDS, log_mel
 from reactface_jax.methods.listener import drawing, speaker_features
 from reactface_jax.methods.listener.control import Control, gains, show
 from reactface_jax.methods.listener.motion_space import in_chunks, rest_of
 from reactface_jax.methods.listener.network import ListenerNetwork
-from reactface_jax.methods.listener.sound import NUM_BANDS, log_mel
 from reactface_jax.methods.listener.speaker_features import RunningPerson
 from reactface_jax.methods.listener.weights import Weights
 from reactface_jax.methods.method import Inputs

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reactface_jax.methods.listener.sound import NUM_BANDS
+from reactface_jax.media.log_mel import NUM_BANDS
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION, AnyArray
 
 NUM_FEATURES = NUM_COEFFICIENTS + NUM_BANDS + 2

@@ -20,6 +20,8 @@ from reactface_jax.methods.listener.motion_space import MotionSpace, in_chunks
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.weights import Weights, save_weights
 
+STATE_FILE = "training_state.npz"
+
 
 class ListeningData(NamedTuple):
     """Directions of conversations, each with a speaker in one or more forms and listeners who answer one of them."""
@@ -120,7 +122,7 @@ def train(
     network = ListenerNetwork(config.model)
     optimizer = make_optimizer(config.train)
     state = init(config, network, optimizer)
-    saved = out / "training_state.npz"
+    saved = out / STATE_FILE
     if saved.is_file():
         state = _restore(saved, state)
         report(f"goes on from step {int(state.step)}")

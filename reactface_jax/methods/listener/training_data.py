@@ -1,31 +1,66 @@
 """What the listener learns from: made conversations, or the clips of a shard set."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from reactface_jax.errors import UserError
-from reactface_jax.methods.listener.config import ListenerData
-from reactface_jax.methods.listener.sound import log_mel
-from reactface_jax.methods.listener.training import ListeningData
+from reactface_jax.media.log_mel import log_mel
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
+from reactface_jax.methods.listener.training import STATE_FILE, ListeningData, train
+from reactface_jax.shard_set import ShardSet, open_shards
 
 
 def listening_data(config: ListenerData) -> ListeningData:
     """Plays or reads what a configuration names. Raises `UserError` if the shard set can't be read."""
     if config.dir:
-        # By name: this package does not depend on the one that reads data.
-        shards = importlib.import_module("data_pipeline.loader").open_shards(config.dir)
-        return of_shards(shards, config)
+        return of_shards(open_shards(config.dir), config)
+    # By name: this package does not depend on the one that makes data.
     pairs = importlib.import_module("data_pipeline.dyads.listening_pairs")
     cache = Path(config.cache) if config.cache else None
     made = pairs.make_pairs(config.scripts, config.seconds, config.seed, config.workers, cache)
     return ListeningData(*made, form=pairs.FORM, talks=pairs.TALKS)
 
 
-def of_shards(shards: Any, config: ListenerData) -> ListeningData:
+def train_listener(
+    config: ListenerConfig,
+    workdir: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Makes or reads the data and trains.
+
+    Args:
+        config: of the training.
+        workdir: of its weights, listener.safetensors, and its state.
+        resume: go on where a training in the same folder stopped.
+        overwrite: start again, whatever training is there.
+        log: takes a line.
+
+    Returns:
+        The weights' file.
+
+    Raises:
+        UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are.
+    """
+    workdir = Path(workdir)
+    state = workdir / STATE_FILE
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other; give one")
+    if state.is_file() and not (resume or overwrite):
+        raise UserError(f"--workdir {workdir} holds a training already; give --resume, --overwrite or another folder")
+    if overwrite:
+        state.unlink(missing_ok=True)
+    log(f"the listener learns from {config.data.dir or f'{config.data.scripts} made scripts'}")
+    return train(config, listening_data(config.data), workdir, log)
+
+
+def of_shards(shards: ShardSet, config: ListenerData) -> ListeningData:
     """The training split of a shard set, each clip with its own listener and others that are appropriate.
 
     Args:

@@ -1,8 +1,7 @@
-"""How one person's 3-D head looks: everything of a picture that the coefficients don't say."""
+"""How one person's 3-D head looks: everything in a picture that does not follow from the coefficients."""
 
 import colorsys
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -45,20 +44,20 @@ class Look:
         depth = rng.uniform()  # of the skin's tone
         skin = colorsys.hsv_to_rgb(rng.uniform(0.045, 0.075), 0.34 + 0.3 * depth, 0.93 - 0.5 * depth)
         rose = colorsys.hsv_to_rgb(rng.uniform(0.95, 1.0), 0.6, 0.75 - 0.3 * depth)
-        fields: dict[str, Any] = {
-            "skin": skin,
-            "lips": tuple(0.3 * s + 0.7 * r for s, r in zip(skin, rose, strict=True)),
-            "hair": colour((0.04, 0.09), (0.3, 0.7), (0.06, 0.4)),
-            "iris": colour((0.05, 0.65), (0.3, 0.7), (0.25, 0.6)),
-            "shirt": colour((0.0, 1.0), (0.1, 0.6), (0.2, 0.7)),
-            "background": colour((0.0, 1.0), (0.05, 0.35), (0.1, 0.75)),
-            "light_azimuth": rng.uniform(-0.9, 0.9),
-            "light_elevation": rng.uniform(0.1, 0.9),
-            "light_intensity": rng.uniform(0.8, 1.0),
-            "ambient": rng.uniform(0.35, 0.5),
-            "scale": rng.uniform(0.69, 0.79),
-            "width": rng.uniform(0.93, 1.06),
-            "yaw": rng.uniform(-0.15, 0.15),
-            "offset": (rng.uniform(-0.1, 0.1), rng.uniform(-0.06, 0.06)),
-        }
-        return cls(**fields)
+        red, green, blue = (0.3 * s + 0.7 * r for s, r in zip(skin, rose, strict=True))
+        return cls(  # drawn in this order, on which each seed's person depends
+            skin=skin,
+            lips=(red, green, blue),
+            hair=colour((0.04, 0.09), (0.3, 0.7), (0.06, 0.4)),
+            iris=colour((0.05, 0.65), (0.3, 0.7), (0.25, 0.6)),
+            shirt=colour((0.0, 1.0), (0.1, 0.6), (0.2, 0.7)),
+            background=colour((0.0, 1.0), (0.05, 0.35), (0.1, 0.75)),
+            light_azimuth=rng.uniform(-0.9, 0.9),
+            light_elevation=rng.uniform(0.1, 0.9),
+            light_intensity=rng.uniform(0.8, 1.0),
+            ambient=rng.uniform(0.35, 0.5),
+            scale=rng.uniform(0.69, 0.79),
+            width=rng.uniform(0.93, 1.06),
+            yaw=rng.uniform(-0.15, 0.15),
+            offset=(rng.uniform(-0.1, 0.1), rng.uniform(-0.06, 0.06)),
+        )

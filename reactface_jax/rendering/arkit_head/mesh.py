@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 ASSET = Path(__file__).parents[2] / "assets" / "arkit_head.npz"
 
-# Places in the model's units (about a decimetre): y up, z towards the viewer, x to the person's left.
+# Positions in the model's units (about a decimetre): y up, z towards the viewer, x to the person's left.
 PIVOT = np.array([0.0, 6.85, 0.55], np.float32)
 """The head turns about this point, between the ears."""
 CENTRE = np.array([0.0, 7.14, 0.55], np.float32)
@@ -68,7 +68,7 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], triangles: Int[np.ndarray
 
 @cache
 def head_mesh() -> HeadMesh:
-    """Loads the head and works out what the asset leaves open."""
+    """Loads the head and computes normals, texture coordinates and how far each vertex follows the head."""
     with np.load(ASSET, allow_pickle=False) as asset:
         vertices, deltas = asset["vertices"].astype(np.float32), asset["deltas"].astype(np.float32)
         triangles, group = asset["triangles"].astype(np.int64), asset["group"]
@@ -107,10 +107,10 @@ def head_mesh() -> HeadMesh:
 def _split(
     triangles: Int[np.ndarray, "F 3"], inside: Bool[np.ndarray, " V"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "F 3"]]:
-    """Parts the skin from the inside of the mouth, so that no triangle stretches over all the texture between them.
+    """Separates the skin from the inside of the mouth, so that no triangle stretches across the texture between them.
 
-    Returns the vertices outside that triangles on the border need a second time, and the triangles with those numbered
-    on behind the others.
+    Returns the outer vertices that triangles on the border need twice, and the triangles, in which the copies are
+    numbered after the other vertices.
     """
     corners = inside[triangles]
     mixed = corners.any(axis=1) & ~corners.all(axis=1)

@@ -26,7 +26,7 @@ SCLERA: Colour = (0.90, 0.89, 0.87)
 
 
 def paint(look: Look) -> UInt8[np.ndarray, "512 1024 3"]:
-    """The texture of one person, top row first. Layout: `head_mesh.SKIN_WIDTH`, `EYE_BOX`, `PLAIN`."""
+    """The texture of one person, top row first. Layout: `mesh.SKIN_WIDTH`, `EYE_BOX`, `PLAIN`."""
     picture = np.zeros((SIZE, 2 * SIZE, 3))
     picture[:, :SIZE] = _skin(look)
     picture[: SIZE // 2, SIZE:] = _eye(look)

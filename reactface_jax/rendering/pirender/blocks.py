@@ -1,7 +1,7 @@
-"""PIRender's layers: norms with and without a descriptor, sampling at moved places, and convolutions that double a map.
+"""PIRender's layers: norms with and without a descriptor, sampling at moved positions, convolutions that double a map.
 
-Maps are [B H W C]. Statistics are float32 whatever the maps are. Doubling is computed on the smaller map, one small
-kernel for each of the four pixels that one becomes: the same sums as PyTorch's layers with 4/9 of the products.
+Maps are [B H W C]. Statistics are float32 whatever the maps are. Doubling is computed on the smaller map, with a small
+kernel for each of the four pixels that one pixel becomes: the same sums as PyTorch's layers with 4/9 of the products.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from reactface_jax.ops.winograd import filtered
 EPSILON = 1e-5
 LEAK = 0.1
 _HIDDEN = 128  # of AdaIN's small network
-_MANY_CHANNELS = 128  # from here on a CPU saves by fewer products more than it pays for sums
+_MANY_CHANNELS = 128  # from here on, on a CPU, fewer products save more than the extra sums cost
 
 
 def activate(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -29,7 +29,16 @@ def activate(x: Float[Array, "..."]) -> Float[Array, "..."]:
 def convolution(
     features: int, kernel: int, dtype: DTypeLike, name: str | None, stride: int = 1, scale: float = 1.0
 ) -> nn.Conv:
-    """A square convolution padded with zeros so that stride 1 keeps the size and stride 2 halves it."""
+    """A square convolution padded with zeros so that stride 1 keeps the size and stride 2 halves it.
+
+    Args:
+      features: channels of the result.
+      kernel: height and width of the kernel.
+      dtype: of the computation.
+      name: of the module.
+      stride: 1 or 2.
+      scale: of the initial kernel's variance, see `kernel_initializer`.
+    """
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -43,7 +52,7 @@ def convolution(
 
 
 def _by_rows(x: Float[Array, "B H W c"], kernel: Float[Array, "3 3 c C"], *how: Any, **more: Any) -> Array:
-    """3x3 as XLA computes it; on CPUs, of many channels, four rows together with half of the products."""
+    """A 3x3 convolution; on CPUs, with many channels, four rows together with half of the products."""
 
     def convolve(x: Array, kernel: Array) -> Array:
         y: Array = jax.lax.conv_general_dilated(x, kernel, *how, **more)
@@ -55,9 +64,9 @@ def _by_rows(x: Float[Array, "B H W c"], kernel: Float[Array, "3 3 c C"], *how: 
 
 
 def filtered_rows(x: Float[Array, "B H W c"], kernel: Float[Array, "3 3 c C"]) -> Float[Array, "B H W C"]:
-    """A 3x3 convolution padded with zeros, its rows filtered by Winograd's F(4, 3) (models/winograd.py).
+    """A 3x3 convolution padded with zeros, its rows filtered by Winograd's F(4, 3) (ops/winograd.py).
 
-    Map by map, since six combinations of the rows of one stay in the cache.
+    One map after the other: the six combinations of one map's rows fit the cache.
     """
 
     def convolve(x: Array, taps: Array) -> Array:
@@ -116,9 +125,9 @@ class ConvNorm(nn.Module):
 
 
 class PairConvNorm(nn.Module):
-    """`ConvNorm` of two pictures side by side in channels, of which the first may serve all of the second's batch.
+    """`ConvNorm` of two pictures concatenated in channels; one first picture may serve the second's whole batch.
 
-    The convolution is linear: the portrait's half is computed once for a whole batch of frames.
+    The convolution is linear, so the portrait's half is computed once for a batch of frames.
     """
 
     features: int
@@ -230,20 +239,20 @@ def deformation(flow: Float[Array, "B h w 2"], size: tuple[int, int]) -> Float[A
     return jax.image.resize(moved, (batch, *size, 2), "bilinear")
 
 
-def sample(image: Float[Array, "P H W c"], places: Float[Array, "B h w 2"]) -> Float[Array, "B h w c"]:
+def sample(image: Float[Array, "P H W c"], positions: Float[Array, "B h w 2"]) -> Float[Array, "B h w c"]:
     """PyTorch's `grid_sample`: bilinear, zeros outside, align_corners False.
 
     Args:
       image: one picture for all, P = 1, or one for each, P = B.
-      places: x and y in [-1, 1], where ±1 are the outer edges of the border pixels.
+      positions: x and y in [-1, 1], where ±1 are the outer edges of the border pixels.
     """
     _, height, width, channels = image.shape
     size = jnp.array([width, height], jnp.float32)[None, None, None]
-    place = ((places.astype(jnp.float32) + 1) * size - 1) / 2
-    corner = jnp.floor(place)
-    fraction = place - corner
+    pixel = ((positions.astype(jnp.float32) + 1) * size - 1) / 2
+    corner = jnp.floor(pixel)
+    fraction = pixel - corner
     flat = image.reshape(image.shape[0], height * width, channels)
-    total = jnp.zeros((*places.shape[:3], channels), image.dtype)
+    total = jnp.zeros((*positions.shape[:3], channels), image.dtype)
     for right in (0, 1):
         for below in (0, 1):
             x, y = corner[..., 0] + right, corner[..., 1] + below

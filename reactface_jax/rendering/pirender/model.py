@@ -1,4 +1,4 @@
-"""PIRender for the 58 coefficients: a portrait is warped by a flow and then repainted (specification: three networks).
+"""PIRender for the 58 coefficients: one network describes a frame, one warps the portrait by a flow, one repaints it.
 
 Ren et al., "PIRenderer: Controllable Portrait Image Generation via Semantic Neural Rendering", ICCV 2021.
 """
@@ -37,7 +37,7 @@ RESIDUAL_BLOCKS = 2
 
 
 class Rendering(NamedTuple):
-    """What the networks make of a batch of frames."""
+    """The networks' results for a batch of frames."""
 
     descriptor: Float[Array, "B Z"]
     flow: Float[Array, "B h w 2"]
@@ -52,7 +52,7 @@ class MappingNetwork(nn.Module):
     """A window of coefficients to a descriptor of one frame."""
 
     project: bool = True
-    """Map the coefficients to 73 first, as the retrained model does; the original takes its 73 as they are."""
+    """Map the coefficients to 73 first, as the retrained model does; the original takes its 73 directly."""
     narrower: int = 1
 
     @nn.compact
@@ -134,7 +134,7 @@ class ResidualBlock(nn.Module):
 
 
 class EditingNetwork(nn.Module):
-    """Repaints a warped portrait; the portrait itself helps."""
+    """Repaints a warped portrait, with the portrait itself as a second input."""
 
     narrower: int = 1
     dtype: DTypeLike = jnp.float32

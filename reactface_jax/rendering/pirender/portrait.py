@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.ops.pixels import to_bytes
@@ -32,23 +31,23 @@ def coefficient_windows(coefficients: Float[AnyArray, "T C"]) -> Float[np.ndarra
 
 
 class PortraitRenderer:
-    """One portrait, ready to be drawn with any coefficients."""
+    """One portrait, drawn with any coefficients."""
 
     def __init__(
         self,
-        params: Any,
+        params: PyTree,
         portrait: Float[AnyArray, "H W 3"],
         *,
         dtype: DTypeLike = jnp.float32,
         batch_size: int | None = None,
     ):
-        """Takes the portrait to the device.
+        """Moves the portrait to the device.
 
         Args:
           params: of `convert.pirender`, or of a training.
           portrait: in [-1, 1], the face in the middle as in the training's pictures; height and width multiples of 32,
             224 or 256 as in the training.
-          dtype: of the computation; bfloat16 is for accelerators.
+          dtype: of the computation; bfloat16 pays on accelerators only.
           batch_size: frames drawn at once; 4 on a CPU and 32 elsewhere by default.
 
         Raises:
@@ -91,7 +90,7 @@ class PortraitRenderer:
 
 
 def pirender(
-    params: Any,
+    params: PyTree,
     portrait: Float[AnyArray, "H W 3"],
     coefficients: Float[AnyArray, "T C"] | None = None,
     *,
@@ -129,7 +128,7 @@ def pirender(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(
-    model: PIRender, params: Any, portrait: Float[Array, "1 H W 3"], windows: Float[Array, "B 27 C"]
+    model: PIRender, params: PyTree, portrait: Float[Array, "1 H W 3"], windows: Float[Array, "B 27 C"]
 ) -> Float[Array, "B H W 3"]:
     rendering = model.apply({"params": params}, portrait, windows)
     assert isinstance(rendering, Rendering)

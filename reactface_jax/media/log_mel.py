@@ -1,4 +1,4 @@
-"""What the listener hears: log-mel energies of the 40 ms of each frame, and nothing of the frames around it."""
+"""Log-mel energies of the 40 ms of sound of each video frame, and nothing of the frames around it."""
 
 from functools import cache
 

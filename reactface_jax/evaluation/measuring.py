@@ -1,4 +1,4 @@
-"""The rows of a table, measured one after the other with a bar that tells the time left."""
+"""The rows of a table, measured one after the other, with a bar that shows the time left."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ Realism = Callable[[Float[np.ndarray, "N K T C"], Callable[[], None]], Mapping[M
 """FRRea of a prediction; it calls the function that it is given after every video."""
 
 
-def measure_rows(
+def measure_methods(
     methods: Iterable[tuple[str, Float[np.ndarray, "N K T C"]]],
     count: int,
     clips: Clips,
@@ -28,16 +28,16 @@ def measure_rows(
     realism: Realism | None = None,
     num_videos: int = 0,
 ) -> list[Row]:
-    """Measures methods.
+    """Measures methods, a row each.
 
     Args:
-      methods: names and reactions; each is let go before the next is asked for.
-      count: how many there are.
+      methods: names and reactions; only one method's reactions are held at a time.
+      count: number of methods.
       clips: the split.
       console: of the bar.
       seed: of the random-neighbour control.
       realism: measures FRRea; None leaves it out.
-      num_videos: that it looks at for each method.
+      num_videos: videos that `realism` compares for each method.
     """
     rows = []
     with progress_bar("measuring", count * (len(clips.speaker) + num_videos), console) as advance:

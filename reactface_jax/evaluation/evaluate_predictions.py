@@ -1,0 +1,96 @@
+"""Anyone's reactions, evaluated without a model: arrays of reactions, of real people and of appropriateness."""
+
+import itertools
+from pathlib import Path
+
+from rich.console import Console
+
+from reactface_jax.errors import UserError
+from reactface_jax.evaluation import rows as evaluation
+from reactface_jax.evaluation.arguments import Arguments
+from reactface_jax.evaluation.measuring import measure_methods
+from reactface_jax.evaluation.prediction_files import (
+    checksum,
+    prediction_paths,
+    read_clips,
+    read_predictions,
+    read_training,
+)
+from reactface_jax.evaluation.report import Report, mode_differences
+from reactface_jax.evaluation.result import Evaluation, check_out
+from reactface_jax.evaluation.video_realism import open_comparison
+from reactface_jax.weights.run import versions
+
+
+def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evaluation, Path]:
+    """Measures the methods of `arguments.predictions` beside the baselines.
+
+    Returns:
+      What was measured, and the folder for it.
+
+    Raises:
+      UserError: an input is unusable, or the folder can't be replaced; before anything is measured.
+    """
+    # ---- Arrays
+    speaker, listener, neighbours, out = arguments.speaker, arguments.listener, arguments.neighbours, arguments.out
+    assert speaker is not None
+    assert listener is not None
+    assert neighbours is not None
+    assert out is not None
+    flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d")
+    inputs = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
+    paths = prediction_paths(arguments.predictions)
+    check_out(out, inputs | {f"--predictions {name}": path for name, path in paths.items()})
+    clips = read_clips(speaker, listener, neighbours, arguments.clip_ids, arguments.coefficient_names)
+    training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)
+    given = read_predictions(paths, clips)
+    names = [method.name for method in evaluation.baseline_methods(clips, training)]
+    if taken := given.keys() & names:
+        raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
+    names += given
+    if arguments.compare_with not in (None, *names):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
+    comparison = arguments.i3d and open_comparison(
+        clips,
+        arguments.i3d,
+        arguments.realism_pairs,
+        0,
+        arguments.renderer,
+        arguments.renderer_weights,
+        arguments.portrait,
+        arguments.faceverse,
+    )
+
+    # ---- Figures
+    num_clips, num_frames, num_channels = clips.speaker.shape
+    console.print(f"{len(given)} method(s), {num_clips} clips of {num_frames} frames and {num_channels} channels")
+    people = {"speaker": clips.speaker, "listener": clips.listener, "neighbours": clips.neighbours}
+    checksums = {name: checksum(array) for name, array in {**given, **people}.items()}
+    most = max(array.shape[1] for array in given.values())
+    real = comparison and comparison.real_listeners(clips, console)
+    rows = measure_methods(
+        itertools.chain(evaluation.baselines(clips, training, most), given.items()),
+        len(names),
+        clips,
+        console,
+        realism=real.distance if real else None,
+        num_videos=len(comparison.chosen) if comparison else 0,
+    )
+    report = Report(
+        rows=rows,
+        config=None,
+        source=", ".join(arguments.predictions),
+        data={
+            "clips": num_clips,
+            "frames": num_frames,
+            "channels": num_channels,
+            "reactions": {name: array.shape[1] for name, array in given.items()},
+            "sha256": checksums,
+        },
+        versions=versions(),
+        compared_with=arguments.compare_with,
+    )
+    for row in rows[len(names) - len(given) :]:
+        for sentence in mode_differences(row):
+            console.print(f"{row.name}: {sentence}", highlight=False)
+    return Evaluation(report, clips, given, arrays={}), out
