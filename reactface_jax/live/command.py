@@ -5,22 +5,23 @@ import logging
 import secrets
 import threading
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import jax
 import numpy as np
-import tyro
 
+from reactface_jax.arguments import run
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.live.senders import PROTOCOLS
 from reactface_jax.methods.listener.control import Control
 from reactface_jax.methods.method import Inputs, StreamingMethod
+from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True)
-class LiveArguments:
+class Arguments:
     """A listener while you talk: in the browser, or for avatars from a camera or file."""
 
     source: str = ""
@@ -41,25 +42,21 @@ class LiveArguments:
     """Of the page on this machine; 0 takes a free one."""
     talkers: int = 1
     """Pages that may talk at the same time."""
-    as_fast_as_possible: Annotated[bool, tyro.conf.FlagConversionOff] = False
+    as_fast_as_possible: bool = False
     """Play a file without waiting for its times."""
     browser: bool = True
     """Open the page in this machine's browser."""
 
 
 @reports_user_errors
-def main(words: list[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Runs `live` on the command line's words."""
-    run(tyro.cli(LiveArguments, args=words, prog="reactface live", description=_description()))
+    forms = ", ".join(PROTOCOLS.values())
+    start(run(Arguments, words, prog="reactface live", description=f"{Arguments.__doc__} Avatars: {forms}."))
 
 
-def _description() -> str:
-    return f"{LiveArguments.__doc__} Avatars: {', '.join(PROTOCOLS.values())}."
-
-
-def run(arguments: LiveArguments) -> None:
+def start(arguments: Arguments) -> None:
     """Starts what the arguments name and stays until it ends. Raises `UserError` for what does not fit."""
-    from reactface_jax import load_pretrained
     from reactface_jax.live.messages import MOST_REACTIONS
 
     if not 1 <= arguments.reactions <= MOST_REACTIONS:
@@ -90,15 +87,15 @@ def warm_up(listener: StreamingMethod, num_reactions: int) -> None:
         jax.block_until_ready(listener.step(state, Inputs(speaker=faces, audio=audio)))
 
 
-def _check_senders(arguments: LiveArguments) -> None:
+def _check_senders(arguments: Arguments) -> None:
     from reactface_jax.live.senders import open_sender
 
     for address in arguments.send:
         open_sender(address, arguments.reactions).close()
 
 
-def _play_source(arguments: LiveArguments, listener: StreamingMethod, control: Control) -> None:
-    from reactface_jax.live.page import CHANNELS
+def _play_source(arguments: Arguments, listener: StreamingMethod, control: Control) -> None:
+    from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
     from reactface_jax.live.playout import Playout
     from reactface_jax.live.senders import open_sender
     from reactface_jax.live.session import Answer, Session, Settings, Status
@@ -123,7 +120,7 @@ def _play_source(arguments: LiveArguments, listener: StreamingMethod, control: C
             print(status.says, flush=True)
 
     real_time = not arguments.as_fast_as_possible
-    with contextlib.closing(source), Playout(senders, CHANNELS, real_time=real_time) as playout:
+    with contextlib.closing(source), Playout(senders, COEFFICIENT_NAMES, real_time=real_time) as playout:
         with Session(listener, settings, answer, status) as session:
             wait = session.wait_until_idle
             play(source, session.add_picture, session.add_sound, real_time=real_time, wait=wait)
@@ -133,7 +130,7 @@ def _play_source(arguments: LiveArguments, listener: StreamingMethod, control: C
     print(f"sent {answered} frames of {arguments.reactions} reaction(s) to {', '.join(arguments.send)}")
 
 
-def _serve(arguments: LiveArguments, listener: StreamingMethod, control: Control) -> None:
+def _serve(arguments: Arguments, listener: StreamingMethod, control: Control) -> None:
     import socket
 
     import uvicorn

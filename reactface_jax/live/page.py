@@ -5,12 +5,12 @@ from functools import cache
 from pathlib import Path
 
 from reactface_jax.evaluation.page.head import arkit_head, pack_head
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
 _TEMPLATE = Path(__file__).parent / "template"
 _SHARED = Path(__file__).parents[1] / "evaluation" / "page" / "template"
-CHANNELS = (*ARKIT_NAMES, *(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz"))
 FILES = {
     "live.js": (_TEMPLATE, "text/javascript"),
     "capture.js": (_TEMPLATE, "text/javascript"),
@@ -43,7 +43,7 @@ def html(reactions: int, seed: int) -> str:
     settings = {
         "reactions": reactions,
         "seed": seed,
-        "channels": CHANNELS,
+        "channels": COEFFICIENT_NAMES,
         "neutral": [float(x) for x in NEUTRAL],
     }
     about, head = _head()

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.live import page
 from reactface_jax.live.messages import LARGEST, pack_answer, read_media, read_settings, samples_of
 from reactface_jax.live.playout import Playout
@@ -88,7 +89,7 @@ async def _talk(live: Live, socket: WebSocket) -> None:
             playout = None
             if live.send and live.talking == 1:
                 senders = [open_sender(address, live.settings.reactions) for address in live.send]
-                playout = stack.enter_context(Playout(senders, page.CHANNELS))
+                playout = stack.enter_context(Playout(senders, COEFFICIENT_NAMES))
 
             def answer(answer: Answer) -> None:
                 put(pack_answer(answer))

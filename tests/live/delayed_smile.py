@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reactface_jax.live.page import CHANNELS
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods.method import Inputs
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
-SMILES = [i for i, name in enumerate(CHANNELS) if name.startswith("mouthSmile")]
+SMILES = [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("mouthSmile")]
 DELAY = 10
 
 
