@@ -14,8 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxtyping import Float
-from reactface_jax.metrics.events import Event, answered, rises_of
-from reactface_jax.metrics.listening import while_listening
 
 from data_pipeline.dyads import Recipe, ceilings, play
 from data_pipeline.dyads.ceilings import listening
@@ -24,6 +22,8 @@ from reactface_jax.methods import Inputs
 from reactface_jax.methods.listener import Control, Listener, Weights, load_weights
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.metrics import correlation, diversity, movement
+from reactface_jax.metrics.events import Event, answered, rises_of
+from reactface_jax.metrics.listening import while_listening
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 NUM_REACTIONS = 10

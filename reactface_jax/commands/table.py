@@ -17,6 +17,7 @@ COMMANDS = {
     "train": Command("reactface_jax.commands.train", "Arguments", "train a model, or the portrait renderer"),
     "eval": Command("reactface_jax.commands.evaluate", "Arguments", "measure a model, or anyone's reactions"),
     "react": Command("reactface_jax.react", "react", "answer a speaker's video with listener faces"),
+    "live": Command("reactface_jax.live.command", "Arguments", "listen to you in the browser, or drive avatars"),
     "export": Command("reactface_jax.export.__main__", "export", "write reactions for avatars"),
     "convert": Command("reactface_jax.convert.__main__", "COMMANDS", "convert PyTorch checkpoints and face models"),
     "prepare": Command("data_pipeline.prepare", "COMMANDS", "check data, write shards, labels, own recordings"),
@@ -39,6 +40,10 @@ EXTRAS = {
     "pyvista": "render",
     "vtkmodules": "render",
     "mediapipe": "render",
+    "starlette": "live",
+    "uvicorn": "live",
+    "websockets": "live",
+    "pythonosc": "live",
     "torch": "convert",
     "transformers": "convert",
 }

@@ -114,7 +114,7 @@ def measure(
             shown[t] = shown[t - 1] if frame is previous else t
             if frame is not previous:
                 for square, seen, landmarker in zip(squares, faces, landmarkers, strict=True):
-                    face = _central(landmarker.measure(crop(frame, square[t])))
+                    face = central_face(landmarker.measure(crop(frame, square[t])))
                     if face is not None:
                         seen[t] = face
             previous = frame
@@ -122,8 +122,8 @@ def measure(
     return [_person(square, seen, shown) for square, seen in zip(squares, faces, strict=True)]
 
 
-def _central(faces: list[MeasuredFace]) -> MeasuredFace | None:
-    """The face in the middle of a crop; another person's may be in it, too."""
+def central_face(faces: list[MeasuredFace]) -> MeasuredFace | None:
+    """The face in the middle of a crop, or None; another person's may be in it, too."""
 
     def distance(face: MeasuredFace) -> float:
         places = face.landmarks[:, :2]

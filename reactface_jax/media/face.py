@@ -204,11 +204,15 @@ def steady_crops(track: FaceTrack, num_frames: int) -> Float[np.ndarray, "T 3"]:
     boxes = np.stack([track.boxes[frame] for frame in seen])
     last_seen = np.searchsorted(seen, np.arange(num_frames), side="right") - 1
     boxes = boxes[np.maximum(last_seen, 0)]
-    height = boxes[:, 3] - boxes[:, 1]
-    centre_x = (boxes[:, 0] + boxes[:, 2]) / 2
-    centre_y = (boxes[:, 1] + boxes[:, 3]) / 2 - _CENTRE_ABOVE_FACE * height
-    squares = np.stack([centre_x, centre_y, height / _FACE_HEIGHT_SHARE], axis=1)
-    return gaussian_filter1d(squares, _SMOOTHING * FRAME_RATE, axis=0, mode="nearest")
+    return gaussian_filter1d(square_around(boxes), _SMOOTHING * FRAME_RATE, axis=0, mode="nearest")
+
+
+def square_around(box: Float[np.ndarray, "*T 4"]) -> Float[np.ndarray, "*T 3"]:
+    """The square that frames a face as the data do: centre x, centre y and side, for left, top, right and bottom."""
+    left, top, right, bottom = np.moveaxis(box, -1, 0)
+    height = bottom - top
+    centre_y = (top + bottom) / 2 - _CENTRE_ABOVE_FACE * height
+    return np.stack([(left + right) / 2, centre_y, height / _FACE_HEIGHT_SHARE], axis=-1)
 
 
 def crop(

@@ -1,0 +1,169 @@
+"""`--send` in words: which protocol, to whom, and how the packets travel."""
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from reactface_jax.errors import UserError
+from reactface_jax.live.senders import ifacialmocap, live_link, vmc
+from reactface_jax.live.senders.json_frames import JsonFrames
+from reactface_jax.live.senders.pose import Pose
+
+PROTOCOLS = {
+    "livelink": "livelink://host[:11111][?subject=NAME]",
+    "vmc": "vmc://host[:39539][?names=capital]",
+    "ifacialmocap": "ifacialmocap://host[:49983]",
+    "ws": "ws://host:port[/path]",
+}
+"""Form of each protocol's address."""
+_RETRY = 2.0  # s between attempts to reach a WebSocket that is away
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """One avatar's protocol."""
+
+    def packets(self, pose: Pose) -> list[bytes]:
+        """What is sent for one frame."""
+        ...
+
+
+@runtime_checkable
+class Sender(Protocol):
+    """Drives the avatars of all reactions at one address."""
+
+    def send(self, poses: Sequence[Pose]) -> None:
+        """Sends a frame: one pose a reaction. It never waits, whether anybody listens or not."""
+        ...
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+def open_sender(address: str, num_reactions: int) -> Sender:
+    """Opens what `--send` names.
+
+    Reactions are Live Link subjects `Listener`, `Listener2` …; VMC and iFacialMocap know one avatar a port, so theirs
+    go to the port and those after it; JSON frames say their subject.
+
+    Args:
+      address: as `PROTOCOLS` shows it.
+      num_reactions: K.
+
+    Raises:
+      UserError: the address is not of such a form, or its host has no address.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port, options = parts.hostname, parts.port, dict(parse_qsl(parts.query, keep_blank_values=True))
+    except ValueError as error:
+        raise UserError(f"--send {address} is no address ({error}); {_forms()}") from error
+    known = {"livelink": {"subject"}, "vmc": {"names"}}.get(parts.scheme, set())
+    if parts.scheme not in PROTOCOLS or not host or port == 0:
+        raise UserError(f"--send {address} is no address of an avatar; {_forms()}")
+    if parts.scheme == "ws":
+        if port is None:
+            raise UserError(f"--send {address} names no port; give {PROTOCOLS['ws']}")
+        return WebSocketSender(address, [JsonFrames(name) for name in _subjects("Listener", num_reactions)])
+    if unknown := (set(options) - known):
+        raise UserError(f"--send {address}: {min(unknown)} is no option; give {PROTOCOLS[parts.scheme]}")
+    encoders, first_port, step = _encoders(parts, options, num_reactions)
+    return UdpSender(address, host, port or first_port, step, encoders)
+
+
+def _encoders(parts: SplitResult, options: dict[str, str], num_reactions: int) -> tuple[list[Encoder], int, int]:
+    """Encoders, usual port, and by how much the ports of two reactions differ."""
+    if parts.scheme == "livelink":
+        subjects = _subjects(options.get("subject") or "Listener", num_reactions)
+        return [live_link.LiveLink(subject) for subject in subjects], live_link.PORT, 0
+    if parts.scheme == "vmc":
+        names = options.get("names", "arkit")
+        if names not in ("arkit", "capital"):
+            raise UserError(f"--send {parts.geturl()}: names is arkit (jawOpen) or capital (JawOpen), not {names}")
+        return [vmc.Vmc(capital=names == "capital") for _ in range(num_reactions)], vmc.PORT, 1
+    return [ifacialmocap.IFacialMocap() for _ in range(num_reactions)], ifacialmocap.PORT, 1
+
+
+def _subjects(name: str, count: int) -> list[str]:
+    return [name if k == 0 else f"{name}{k + 1}" for k in range(count)]
+
+
+def _forms() -> str:
+    return "give " + ", ".join(PROTOCOLS.values())
+
+
+class UdpSender:
+    """Datagrams; those that nobody takes are gone."""
+
+    def __init__(self, address: str, host: str, port: int, step: int, encoders: Sequence[Encoder]) -> None:
+        last = port + step * (len(encoders) - 1)
+        if last > 65535:
+            raise UserError(f"--send {address}: {len(encoders)} reactions reach port {last}; give a lower port")
+        try:
+            family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        except OSError as error:
+            raise UserError(f"--send {address}: {host} has no address ({error.strerror}); give another") from error
+        self._encoders = [(encoder, (found[0], port + step * k)) for k, encoder in enumerate(encoders)]
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def send(self, poses: Sequence[Pose]) -> None:
+        for (encoder, goal), pose in zip(self._encoders, poses, strict=True):
+            for packet in encoder.packets(pose):
+                with contextlib.suppress(OSError):  # nobody there, no way there, or a full buffer
+                    self._socket.sendto(packet, goal)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class WebSocketSender:
+    """Frames to a WebSocket server, from a thread of their own that keeps one second of them at most."""
+
+    def __init__(self, address: str, encoders: Sequence[Encoder]) -> None:
+        self._address, self._encoders = address, encoders
+        self._frames: queue.Queue[bytes | None] = queue.Queue(maxsize=25 * len(encoders))
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"send {address}", daemon=True)
+        self._thread.start()
+
+    def send(self, poses: Sequence[Pose]) -> None:
+        for encoder, pose in zip(self._encoders, poses, strict=True):
+            for packet in encoder.packets(pose):
+                with contextlib.suppress(queue.Full):
+                    self._frames.put_nowait(packet)
+
+    def close(self) -> None:
+        self._ended.set()
+        with contextlib.suppress(queue.Full):
+            self._frames.put_nowait(None)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        while not self._ended.is_set():
+            try:
+                with connect(self._address, open_timeout=_RETRY, close_timeout=1) as connection:
+                    self._empty()
+                    self._pass_on(connection.send)
+            except (OSError, WebSocketException):
+                self._ended.wait(_RETRY)
+
+    def _pass_on(self, send: Callable[[str], None]) -> None:
+        while not self._ended.is_set():
+            frame = self._frames.get()
+            if frame is not None:
+                send(frame.decode())
+
+    def _empty(self) -> None:
+        """A receiver that comes late begins with what is now."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._frames.get_nowait()
