@@ -64,7 +64,9 @@ def main() -> None:
         memory.append(process.memory_info().rss / 2**20)
     for ages, missing in found:
         p50, p99 = np.percentile(1000 * ages, [50, 99])
-        print(f"{len(ages)} chunks: age p50 {p50:.0f} ms, p99 {p99:.0f} ms, largest {1000 * ages.max():.0f} ms; ", end="")
+        print(
+            f"{len(ages)} chunks: age p50 {p50:.0f} ms, p99 {p99:.0f} ms, largest {1000 * ages.max():.0f} ms; ", end=""
+        )
         print(f"frames missing: {missing}")
     print(f"memory: {memory[min(10, len(memory) - 1)]:.0f} MiB after 10 s, {memory[-1]:.0f} MiB at the end")
     server.should_exit = True
