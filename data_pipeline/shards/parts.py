@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -129,7 +129,7 @@ def _here(person: Person) -> Iterator[Person]:
     """The person with files on this machine, if they are in a bucket; copies are gone afterwards."""
     with contextlib.ExitStack() as copies:
         paths = {kind: getattr(person, kind) for kind in _FILES}
-        local: dict[str, Path | None] = {
+        local: dict[str, Any] = {
             kind: path and copies.enter_context(fetched(path)) for kind, path in paths.items()
         }
         yield dataclasses.replace(person, **local)

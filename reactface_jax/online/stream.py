@@ -6,7 +6,7 @@ frames and samples as they arrive.
 
 import functools
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -147,7 +147,7 @@ def put(model: ReactFace, state: StreamState, row: int, conversation: StreamStat
 def save(path: str | Path, state: StreamState) -> None:
     """Writes a state (.npz): written aside, then renamed. Raises `UserError` if it can't be written."""
     # float32 holds bfloat16 exactly, and numpy has no name for it
-    arrays = {name: np.asarray(_wide(leaf)) for name, leaf in named_leaves(state).items()}
+    arrays: dict[str, Any] = {name: np.asarray(_wide(leaf)) for name, leaf in named_leaves(state).items()}
     with replacing(path) as file:
         np.savez(file, **arrays)
 
