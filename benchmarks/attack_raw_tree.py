@@ -509,7 +509,14 @@ def attack(arguments: Arguments) -> Tally:
     rng = np.random.default_rng(arguments.seed)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        for part in (attack_trees, attack_sets, attack_commands, attack_headers, attack_tables):
+        parts = {
+            attack_trees: arguments.trees,
+            attack_sets: arguments.sets,
+            attack_commands: arguments.disks + arguments.kills,
+            attack_headers: arguments.headers,
+            attack_tables: arguments.tables,
+        }
+        for part in (part for part, count in parts.items() if count):
             home = Path(folder) / part.__name__
             home.mkdir()
             part(tally, arguments, home.resolve(), rng)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_pipeline.labels.appropriateness import Labels, build, cut
 from data_pipeline.raw_tree.react2023 import SPLITS, Split, list_splits
+from data_pipeline.shards.remote import any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.text_reading import Json, json_from_text, read_text
@@ -56,6 +57,7 @@ def labels(
         raise UserError(
             "--audio-weight must be a finite number of 0 or more, --average and --workers must be 1 or more"
         )
+    any_path(raw), any_path(out or raw)  # a name that no file can have is reported in words
     found = {split.name: split for split in list_splits(raw)}
     if unknown := [name for name in splits if name not in found]:
         raise UserError(f"--splits {unknown[0]}: {raw} has {', '.join(found)}; give some of these")

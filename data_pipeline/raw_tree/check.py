@@ -102,6 +102,7 @@ def _damage(speaker: Probe, listener: Probe) -> str:
 
 def _require_replaceable(path: Path) -> None:
     """Raises `UserError` when a list can't be written there, or would replace something that is none."""
+    any_path(path)  # a name that no file can have is reported in words
     if not path.parent.is_dir():
         raise UserError(f"--rows {path} can't be written: there is no folder {path.parent}; make it, or give another")
     if path.is_dir():

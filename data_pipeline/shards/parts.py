@@ -15,7 +15,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -127,11 +127,13 @@ def _pack(clip: Clip) -> bytes:
 def _here(person: Person) -> Iterator[Person]:
     """The person with files on this machine, if they are in a bucket; copies are gone afterwards."""
     with contextlib.ExitStack() as copies:
-        paths = {kind: getattr(person, kind) for kind in _FILES}
-        local: dict[str, Any] = {
-            kind: path and copies.enter_context(fetched(path)) for kind, path in paths.items()
-        }
-        yield dataclasses.replace(person, **local)
+        yield dataclasses.replace(
+            person,
+            video=person.video and copies.enter_context(fetched(person.video)),
+            audio=copies.enter_context(fetched(person.audio)),
+            coefficients=copies.enter_context(fetched(person.coefficients)),
+            attributes=person.attributes and copies.enter_context(fetched(person.attributes)),
+        )
 
 
 def _stamp(path: AnyPath | None) -> list[object] | None:

@@ -26,11 +26,18 @@ def any_path(path: str | AnyPath) -> AnyPath:
     """The path that a person typed: of this machine, or gs://bucket/folder.
 
     Raises:
-      UserError: it starts with another scheme, or the bucket can't be reached.
+      UserError: it starts with another scheme, or the bucket can't be reached; its name is too long, or its links go in
+        a circle.
     """
     scheme, separator, _ = os.fspath(path).partition("://")
     if not separator:
-        return Path(path)
+        local = Path(path)
+        try:
+            local.exists()
+            local.resolve()
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path} can't be opened ({first_line(error)}); give another path") from error
+        return local
     if scheme not in _SCHEMES:
         raise UserError(f"{path} is neither a folder nor in a bucket; give a path or gs://bucket/folder")
     remote = epath.Path(path)

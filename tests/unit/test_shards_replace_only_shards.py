@@ -60,6 +60,12 @@ def link_to_the_tree(home: Path) -> Path:
     return home / "link"
 
 
+def links_in_a_circle(home: Path) -> Path:
+    (home / "one").symlink_to(home / "other")
+    (home / "other").symlink_to(home / "one")
+    return home / "one"
+
+
 def unfinished_of_others(home: Path) -> Path:
     (home / ".new.partial").mkdir()
     (home / ".new.partial" / "thesis.tex").write_text("years")
@@ -82,6 +88,8 @@ def unfinished_of_others(home: Path) -> Path:
         (below_a_file, r"notes/shards lies below the file .*notes"),
         (lambda home: home / "raw" / "train.csv", "lie one in the other"),
         (unfinished_of_others, r"\.new\.partial, where shards are made, holds thesis\.tex; move it away"),
+        (links_in_a_circle, r"one can't be opened \(Symlink loop"),
+        (lambda home: home / ("x" * 300), r"can't be opened \(.*File name too long"),
         (lambda home: Path("/"), "--out / can't be replaced as a whole"),
     ],
 )
