@@ -69,7 +69,7 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
     if warning := warning_of_shared_people(splits):
         print(warning)
     count = sum(len(finding.left_out) for finding in findings)
-    print(f"{rows}: the {count} rows that are left out, and why" if count else f"{rows}: no row is left out")
+    print(f"{rows}: " + (f"{_rows(count)} left out, and why" if count else "no row is left out"))
     read_coefficient_names(root)
     statistics = "mean_face.npy and std_face.npy" if read_statistics(root) else "the train split's coefficients"
     print(f"statistics: {statistics}")
@@ -140,7 +140,7 @@ def _print_split(root: AnyPath, finding: Finding) -> None:
     for reason, count in Counter(row.reason for row in finding.split.left_out).most_common():
         example = next(row for row in finding.split.left_out if row.reason == reason)
         print(
-            f"{name}: {count} rows left out, because the {reason}; such as row {example.row}, {example.speaker} with "
+            f"{name}: {_rows(count)} left out, because the {reason}; such as row {example.row}, {example.speaker} with "
             f"{example.listener}"
         )
     for row in finding.damaged:
@@ -165,6 +165,10 @@ def _print_split(root: AnyPath, finding: Finding) -> None:
         print(
             f"{name}: {labels[1].name}, appropriate reactions a clip: mean {degrees.mean():.1f}, most {degrees.max()}"
         )
+
+
+def _rows(count: int) -> str:
+    return "one row" if count == 1 else f"{count} rows"
 
 
 def _most_common(lengths: Counter[int]) -> str:

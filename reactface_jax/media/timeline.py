@@ -37,6 +37,8 @@ _MOST_BACK = Fraction(1)
 """In other formats decoding times that go back by more than this are damage (s)."""
 _TRUNCATION_TOLERANCE = Fraction(1, 2)
 """A file that ends this much earlier than its header says was cut off (s)."""
+_LONGER = Fraction(1)
+"""Nor does a whole file end by more than this later (s)."""
 _LENGTH_OF_ALL = ("matroska,webm",)
 """Formats whose headers have the length of the whole instead of each track's."""
 _LENGTH_OF_SOUND = ("mov,mp4,m4a,3gp,3g2,mj2",)
@@ -102,7 +104,7 @@ def read_timeline(path: str | Path) -> Timeline:
         promised = {} if jumps else {track.index: end for track in tracks if (end := _promised(container, track))}
         if container.format.name in _LENGTH_OF_ALL and container.duration is not None:
             ends = [part.end(index) for part in parts for index in part.ends]
-            _check_end(path, Fraction(container.duration, av.time_base), max(ends, default=Fraction(0)))
+            _check_whole(path, Fraction(container.duration, av.time_base), max(ends, default=Fraction(0)))
     shifts = {index: [(number, offsets[part]) for number, part in steps] for index, steps in begins.items()}
     return Timeline(shifts, promised)
 
@@ -121,7 +123,8 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False
-    for number, packet in enumerate(container.demux(stream)):
+    packets = (packet for packet in container.demux(stream) if packet.stream_index == stream.index)
+    for number, packet in enumerate(packets):
         if following is not None and number >= following[0]:
             shift, following = following[1], next(shifts, None)
         if shift:
@@ -179,6 +182,8 @@ def _read_parts(
     latest: dict[int, Fraction] = {}  # decoding time of a track's last packet
     for packet in container.demux(*tracks):
         index = packet.stream_index
+        if index not in numbers:  # of a track that FFmpeg does not know
+            continue
         numbers[index] += 1
         if packet.pts is None and packet.dts is None:
             continue
@@ -225,6 +230,15 @@ def _offsets(parts: list[_Part], video: int | None) -> list[Fraction]:
             gap = min(after.first.values()) - max(before.end(index) for index in before.ends)
         offsets.append(offsets[-1] - gap)
     return offsets
+
+
+def _check_whole(path: str | Path, promised: Fraction, end: Fraction) -> None:
+    _check_end(path, promised, end)
+    if end > promised + _LONGER:
+        raise UserError(
+            f"{path} goes to {float(end):.1f} s, but its header says {float(promised):.1f} s: its timestamps are "
+            "damaged; convert it again"
+        )
 
 
 def _move(packet: Packet, seconds: Fraction) -> None:

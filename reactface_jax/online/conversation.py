@@ -85,9 +85,7 @@ class Conversation:
         self._newest_frame = -np.inf
         self._sound = LiveSound()
         self._early: deque[tuple[float, Float[np.ndarray, "_ _"], int]] = deque()
-        self._heard_to: int | float | None = (
-            None  # where the sound that came ends, and sound without timestamps goes on
-        )
+        self._heard_to: int | float | None = None  # where the sound ends; without a timestamp it goes on there
         self._sound_awaits_frame = False  # sound without a timestamp begins with the first frame
 
     @property
@@ -139,6 +137,10 @@ class Conversation:
             if self._sound_awaits_frame and self._begin is None:  # it has a clock after all
                 self._early.clear()
                 self._sound_awaits_frame = False
+        if self._early and self._early[-1][2] != rate:
+            raise UserError(
+                f"sound comes at {rate} samples a second after {self._early[-1][2]}; reset the conversation first"
+            )
         ends = time + channels.shape[1] / rate
         if self._begin is not None:
             self._sound.add(time - self._begin, channels, rate)
@@ -154,7 +156,7 @@ class Conversation:
             raise UserError(f"the {what}'s time is {time}; give seconds on the clock that frames and sound share")
         heard = -np.inf if self._heard_to is None or self._sound_awaits_frame else self._heard_to
         now = max(self._newest_frame, heard)
-        if np.isfinite(now) and time > now + LONGEST_JUMP:
+        if self._begin is not None and time > now + LONGEST_JUMP:
             ahead, direction = time - now, "after everything before it"
         elif time < newest - LONGEST_JUMP:
             ahead, direction = newest - time, f"before the last {what}"

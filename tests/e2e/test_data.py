@@ -59,7 +59,7 @@ def test_check_finds_every_trap(
         missing, damaged = of_site & set(tree.missing["train"]), of_site & set(tree.damaged["train"])
         usable = len(of_site - missing - damaged)
         assert f"train {site} {len(of_site)} {usable} {len(missing)} {len(damaged)}" in words
-    assert "train: 1 rows left out, because the listener has no audio; such as row" in printed
+    assert "train: one row left out, because the listener has no audio; such as row" in printed
     form = "png folders" if (tree.root / "train").is_dir() else "mp4"
     assert f"train: 163 videos as {form}" in printed  # 80 whole pairs, and the whole halves of three damaged ones
     assert f"frames of a clip: {LENGTH} (" in printed

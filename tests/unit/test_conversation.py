@@ -212,6 +212,7 @@ def test_sound_without_times_begins_with_the_first_frame(begin, pictures, sound)
 def test_a_long_piece_from_before_the_first_frame_is_kept(begin, pictures):
     """Fifteen seconds at once, of which the last one is of the conversation."""
     conversation, sound = begin(), np.zeros(15 * RATE, np.float32)
+    conversation.add_sound(sound[:RATE], RATE, 0.0)  # long before: forgotten
     sound[14 * RATE + 8000 :][:160] = 0.8
     conversation.add_sound(sound, RATE, 100.0)
     conversation.add_frame(pictures[0], 114.0)
@@ -278,6 +279,8 @@ def test_sound_on_another_clock_is_named_with_the_first_frame(begin, pictures, s
     conversation.add_sound(sound, RATE, 1.7e9)
     with pytest.raises(UserError, match=r"the frame's time 12 is 1\.7e\+09 s before the sound that came"):
         conversation.add_frame(pictures[0], 12.0)
+    with pytest.raises(UserError, match="comes at 48000 samples a second after 16000"):
+        conversation.add_sound(sound, 48_000)
     with pytest.raises(UserError, match="a patience of -1 s is no time to wait"):
         begin(patience=-1)
 

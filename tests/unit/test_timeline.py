@@ -1,5 +1,6 @@
 """Sound and picture of odd recordings stay together: pictures by number, clicks by their moments."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -200,6 +201,11 @@ def test_a_download_that_stopped_is_said(tmp_path: Path) -> None:
     for read in (read_video, read_audio):
         with pytest.raises(UserError, match=r"cut\.mkv is cut off: 0\.\d of 1\.6 s are there; copy it again"):
             read(tmp_path / "cut.mkv")
+    content = whole.read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3  # Matroska's Duration, ms
+    (tmp_path / "long.mkv").write_bytes(content[:at] + struct.pack(">d", 300.0) + content[at + 8 :])
+    with pytest.raises(UserError, match=r"long\.mkv goes to 1\.6 s, but its header says 0\.3 s: its timest"):
+        read_video(tmp_path / "long.mkv")
     live = write(tmp_path / "live.webm", PICTURES, SOUND, codecs=("libvpx", "libopus"), container_options={"live": "1"})
     with open_media(live) as container:
         assert container.duration is None
@@ -263,6 +269,18 @@ def test_a_playlist_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(UserError, match=r"list\.m3u8 "):
         list(iterate_video(tmp_path / "list.m3u8"))
+
+
+def test_tracks_that_ffmpeg_does_not_know(tmp_path: Path) -> None:
+    """The picture's code means nothing, then the sound's."""
+    content = write(tmp_path / "a.mp4", PICTURES[:25], clicks([0.5], 1), codecs=("libx264", "aac")).read_bytes()
+    (tmp_path / "b.mp4").write_bytes(content.replace(b"avc1\x00", b"zzz1\x00").replace(b"vide", b"zzzz"))
+    np.testing.assert_allclose(onsets(read_audio(tmp_path / "b.mp4")), [0.5], atol=1e-3)
+    wav = bytearray(write(tmp_path / "a.wav", [], SOUND, codecs=("", "pcm_s16le")).read_bytes())
+    wav[20:22] = b"\x77\x77"  # the number of its form
+    (tmp_path / "b.wav").write_bytes(wav)
+    with pytest.raises(UserError, match=r"the sound of .*b\.wav is in no form that FFmpeg knows; convert it"):
+        read_audio(tmp_path / "b.wav")
 
 
 def test_sound_in_another_unit_is_said(tmp_path: Path) -> None:
