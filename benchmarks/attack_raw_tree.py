@@ -13,7 +13,6 @@ this one, which has imported everything and started nothing. Counted are
 """
 
 import contextlib
-import io
 import json
 import os
 import resource
@@ -21,262 +20,20 @@ import signal
 import sys
 import tempfile
 import time
-import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
+from attack_readers import attack_headers, attack_tables
+from damaged_trees import KINDS, Arguments, Tally, damaged, damaged_text, write_tree
 
 from data_pipeline.labels.command import labels
 from data_pipeline.raw_tree.check import check
-from data_pipeline.raw_tree.clip_arrays import (
-    NUM_ATTRIBUTES,
-    read_attributes,
-    read_coefficient_names,
-    read_coefficients,
-)
-from data_pipeline.raw_tree.react2023 import list_splits
 from data_pipeline.shards.command import shards
 from data_pipeline.shards.verify import verify
-from reactface_jax.array_reading import read_npz
-from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.media.video import VideoWriter
-
-KINDS = ("tracebacks", "hangs", "silent", "lost")
-LENGTH, SIZE = 6, 32  # frames, pixels
-
-
-@dataclass
-class Arguments:
-    """How many of each attack."""
-
-    headers: int = 300
-    """.npy and .npz files with damaged bytes, read as coefficients."""
-    tables: int = 100
-    """csv and JSON files of a raw tree with damaged text, read."""
-    trees: int = 20
-    """Raw trees with one damaged file, given to `check` and `shards`."""
-    sets: int = 20
-    """Shard sets with one damaged file, given to `verify`."""
-    disks: int = 8
-    """Disks that are full at a random byte, under `shards` and `labels`."""
-    kills: int = 8
-    """SIGKILLs at a random moment of `shards`, `labels`, `verify` and `check`."""
-    seed: int = 0
-    patience: float = 60.0
-    """Seconds after which a command counts as hanging."""
-
-
-@dataclass
-class Tally:
-    """What happened; and the first cases of what must not happen."""
-
-    runs: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
-
-    def fault(self, kind: str, attack: str, what: str) -> None:
-        """Counts a fault."""
-        self.faults[kind] += 1
-        self.examples.append(f"{kind}: {attack}: {what}")
-
-
-def write_tree(root: Path) -> None:
-    """A small raw tree of exactly REACT2023's form, of noise: two pairs to train on, one to validate."""
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 2), ("val", 1)):
-        rows = ["index,speaker_path,listener_path"]
-        for number in range(count):
-            pair = [f"NoXI/{split}_{number}/{role}_video/1" for role in ("Expert", "Novice")]
-            rows.append(",".join([str(number), *pair]))
-            for person in pair:
-                _write_person(root, person, rng)
-        (root / f"{split}.csv").write_text("\n".join([*rows, ""]))
-    np.save(root / "mean_face.npy", rng.normal(size=58))
-    np.save(root / "std_face.npy", rng.random(58))
-    np.save(root / "Approprirate_facial_reaction.npy", np.eye(6))
-    (root / "data_indices.csv").write_text("site,chat_index,clip_index\nNoXI,train_0,1\nNoXI,train_1,1\nNoXI,val_0,1\n")
-    (root / "coefficient_names.json").write_text(json.dumps([f"n{i}" for i in range(58)]))
-
-
-def _write_person(root: Path, person: str, rng: np.random.Generator) -> None:
-    import wave
-
-    for folder in ("Video_files", "Audio_files", "3D_FV_files", "Emotion"):
-        (root / folder / person).parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(root / "Video_files" / f"{person}.mp4", size=(SIZE, SIZE)) as video:
-        for _ in range(LENGTH):
-            video.write(rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8))
-    with wave.open(str(root / "Audio_files" / f"{person}.wav"), "wb") as sound:
-        sound.setparams((1, 2, 16000, 0, "NONE", ""))
-        sound.writeframes(rng.integers(-3000, 3000, 640 * LENGTH).astype("<i2").tobytes())
-    np.save(root / "3D_FV_files" / f"{person}.npy", rng.normal(size=(LENGTH, 1, 58)).astype(np.float32))
-    header = ",".join(f"a{i}" for i in range(NUM_ATTRIBUTES))
-    table = rng.random((LENGTH, NUM_ATTRIBUTES))
-    np.savetxt(root / "Emotion" / f"{person}.csv", table, "%.4f", ",", header=header, comments="")
-
-
-def damaged(content: bytes, rng: np.random.Generator, first: int = 10**9) -> bytes:
-    """Bytes changed, cut off, added or doubled; those in the first `first` bytes only."""
-    changed, end = bytearray(content), max(1, min(first, len(content)))
-    match rng.integers(8):
-        case 0:
-            return bytes(changed[: rng.integers(len(changed) + 1)])
-        case 1:
-            place = int(rng.integers(end))
-            return bytes(changed[:place] + rng.bytes(int(rng.integers(1, 9))) + changed[place:])
-        case 2:
-            return rng.bytes(int(rng.integers(200)))
-        case 3:
-            place, size = int(rng.integers(end)), int(rng.integers(1, 40))
-            changed[place : place + size] = bytes(size)
-        case _:
-            for _ in range(int(rng.choice([1, 1, 2, 6]))):
-                letters = list(b"{}()[],:;'\"\n #0123456789eLTF<>|nai-.")
-                changed[rng.integers(end)] = rng.choice(letters) if rng.random() < 0.6 else rng.integers(256)
-    return bytes(changed)
-
-
-def damaged_text(content: bytes, rng: np.random.Generator) -> bytes:
-    """As `damaged`, or another encoding, delimiter, number or depth."""
-    text = content.decode()
-    match rng.integers(10):
-        case 0:
-            return text.encode("utf-16")
-        case 1:
-            return b"\xef\xbb\xbf" + content
-        case 2:
-            return text.replace(",", str(rng.choice([";", "\t", "|"]))).encode()
-        case 3:
-            words = ["nan", "inf", "-inf", "1e300", "", "x", "9" * 5000, "[" * 200_000, "{}", "null", "../../x", "\0"]
-            cells = text.split(",")
-            cells[rng.integers(len(cells))] = str(rng.choice(words))
-            return ",".join(cells).encode()
-        case 4:
-            lines = text.splitlines()
-            del lines[rng.integers(len(lines))]
-            return "\n".join(lines).encode()
-        case 5:
-            return b"[" * int(rng.integers(1, 200_000))
-        case _:
-            return damaged(content, rng)
-
-
-# ---- Readers, in this process ----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """Raises `TimeoutError` in what takes longer."""
-
-    def end(*_: object) -> None:
-        raise TimeoutError
-
-    signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def read(tally: Tally, attack: str, seconds: float, reader: Callable[[], str]) -> None:
-    """Counts what a reader does; it returns what is silently wrong, or an empty string."""
-    tally.runs[attack] += 1
-    try:
-        with patience(seconds):
-            wrong = reader()
-    except UserError:
-        tally.refused[attack] += 1
-    except TimeoutError:
-        tally.fault("hangs", attack, f"more than {seconds} s")
-    except BaseException as error:
-        tally.fault("tracebacks", attack, f"{type(error).__name__}: {error}"[:300])
-    else:
-        if wrong:
-            tally.fault("silent", attack, wrong)
-
-
-def attack_headers(tally: Tally, arguments: Arguments, home: Path, rng: np.random.Generator) -> None:
-    """Coefficients whose header is damaged; what is accepted must be what NumPy reads, and finite."""
-    path, packed = home / "1.npy", home / "1.npz"
-    for number in range(arguments.headers):
-        file = io.BytesIO()
-        kind = str(rng.choice(["<f4", ">f8", "<f2", "<i4"]))
-        array = (rng.normal(size=(7, 58)) * 3).astype(kind)
-        if number % 4 == 3:
-            np.savez_compressed(file, x=array) if number % 8 == 3 else np.savez(file, x=array)
-            packed.write_bytes(damaged(file.getvalue(), rng))
-            read(tally, "npz", arguments.patience, lambda: _same_npz(packed))
-        else:
-            np.save(file, array)
-            path.write_bytes(damaged(file.getvalue(), rng, 128 if rng.random() < 0.9 else 10**9))
-            read(tally, "npy", arguments.patience, lambda: _same_npy(path))
-
-
-def _same_npy(path: Path) -> str:
-    found = read_coefficients(path)
-    if not np.isfinite(found).all():
-        return "not finite"
-    try:
-        expected = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy's own reader raises all that this attack is about
-        return f"NumPy refuses it: {type(error).__name__}"
-    same = np.array_equal(found, np.atleast_2d(expected.squeeze()).astype(np.float32))
-    return "" if same else "another array than NumPy's"
-
-
-def _same_npz(path: Path) -> str:
-    found = read_npz(path, most_bytes=10**6)
-    with zipfile.ZipFile(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-    return "" if set(found) == names else f"{set(found)} instead of {names}"
-
-
-def attack_tables(tally: Tally, arguments: Arguments, home: Path, rng: np.random.Generator) -> None:
-    """The texts of a tree, one at a time."""
-    root = home / "tables"
-    write_tree(root)
-    names = ["train.csv", "data_indices.csv", "coefficient_names.json"]
-    texts = [root / name for name in names] + sorted(root.glob("Emotion/**/*.csv"))[:1] * 2
-    for _ in range(arguments.tables):
-        path = texts[rng.integers(len(texts))]
-        whole = path.read_bytes()
-        path.write_bytes(damaged_text(whole, rng))
-        read(tally, path.name if path.parent == root else "Emotion csv", arguments.patience, lambda: _read(root, path))  # noqa: B023
-        path.write_bytes(whole)
-
-
-def _read(root: Path, path: Path) -> str:
-    """Reads all that a command would read of a text."""
-    from data_pipeline.labels.appropriateness import cut
-
-    if path.name == "coefficient_names.json":
-        names = read_coefficient_names(root)
-        return "" if len(set(names)) == 58 else "not 58 names"
-    if path.parent != root:
-        array = read_attributes(path)
-        numbers = [_numbers(line) for line in path.read_text("utf-8-sig").splitlines()]
-        rows = [row for row in numbers if row is not None and row != list(range(NUM_ATTRIBUTES))]
-        with np.errstate(over="ignore"):
-            same = np.isfinite(array).all() and np.array_equal(array, np.array(rows, np.float64).astype(np.float32))
-        return "" if same else "another table than the text's lines of numbers"
-    splits = list_splits(root)
-    for split in splits:
-        cut(root, split)
-    return ""
-
-
-def _numbers(line: str) -> list[float] | None:
-    try:
-        return [float(cell) for cell in line.split(",")]
-    except ValueError:
-        return None
-
+from reactface_jax.errors import reports_user_errors
 
 # ---- Commands, in processes of their own -----------------------------------------------------------------------------
 
