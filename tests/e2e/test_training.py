@@ -40,10 +40,12 @@ def test_two_steps_and_two_more_are_four(tmp_path, caplog, stand_in):
         assert not np.array_equal(kernel(other), kernel(whole))
 
 
-def test_the_real_model_learns_and_resumes(tmp_path, caplog):
+@pytest.mark.parametrize("words", [["--model.no-use-video"], pytest.param([], marks=pytest.mark.long)], ids=str)
+def test_the_real_model_learns_and_resumes(words, tmp_path, caplog):
+    """F-Enc's gradient is most of the compilation."""
     caplog.set_level(logging.INFO)
     data = make_data(lambda step: make_batch(0))
-    config = without_dropout(configure("--train.steps", "20"))
+    config = without_dropout(configure("--train.steps", "20", "--model.interaction-layers", "1", *words))
     whole = train(config, tmp_path / "whole", data)
     losses = [float(found) for found in re.findall(r"step \d+/20  loss (\S+)", caplog.text)]
     assert losses[-1] < 0.9 * losses[0]

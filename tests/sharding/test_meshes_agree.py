@@ -1,7 +1,7 @@
 """One device and eight fake ones compute the same, whatever the mesh.
 
 What the table splits are the encoders: their loss and gradients are compared on every mesh. The whole step, which takes
-much longer to compile, is compared on one that splits everything.
+much longer to compile, is compared on one that splits everything, and without F-Enc.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from reactface_jax.types import SAMPLES_PER_FRAME, Batch
 FRAMES = 8
 FLAGS = (
     "--train.batch-size 8 --train.num-reactions 2 --model.interaction-layers 1 --model.audio.num-heads 8 "
-    "--model.dropout 0"
+    "--model.dropout 0 --model.no-use-video"
 )
 CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", FLAGS.split())
 # Without dropout, so that only the order of sums differs; sampling stays.
