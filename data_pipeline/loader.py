@@ -108,7 +108,7 @@ class ShardSet:
             return self._sources[split][index]
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
-                f"{self._record_name(split, index)} is damaged; copy the file again (`python -m data_pipeline.prepare "
+                f"{self._record_name(split, index)} is damaged; copy the file again (`reactface prepare "
                 f"verify --data {self.folder}` checks them all)"
             ) from error
 

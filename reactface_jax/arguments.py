@@ -219,8 +219,8 @@ def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, co
             if values and not takes_others:
                 return f"{flag} {' '.join(values)} does not fit: {parameter.flag} takes no value; see {see}"
         elif not _can_be(parameter, values, takes_others):
-            told = " ".join([str(flag), *values])
-            return f"{told} does not fit: give {fits(parameter.kind)}; see {see}"
+            given = " ".join([str(flag), *values])
+            return f"{given} does not fit: give {fits(parameter.kind)}; see {see}"
     if complete:
         for parameter in parameters:
             if parameter.required and not parameter.positional and parameter.name not in seen:

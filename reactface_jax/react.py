@@ -101,9 +101,9 @@ def react(
       audio: a sound file that starts with the first frame, instead of the video's own sound.
       renderer: who is drawn: the 3-D head, a portrait photo (pirender), FaceVerse, or nobody (only coefficients).
       portrait: the photo, for pirender.
-      renderer_weights: the folder that `reactface_jax.convert pirender` or a training of the renderer wrote.
+      renderer_weights: the folder that `reactface convert pirender` or a training of the renderer wrote.
       portrait_size: pixels; by default those of the renderer's training.
-      faceverse: the .npz that `reactface_jax.convert faceverse` wrote.
+      faceverse: the .npz that `reactface convert faceverse` wrote.
       layouts: grid (speaker and all reactions), listener (a file a reaction, without the speaker), authors (a file a
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
@@ -323,7 +323,7 @@ def _draw(
             writer.write(arrange(cells, names if labels else ()))
 
         grid = writer("answer.mp4", num_reactions + 1) if "grid" in layouts else None
-        alone = [writer(f"listener_{k + 1}.mp4", 1) for k in range(num_reactions) if "listener" in layouts]
+        singles = [writer(f"listener_{k + 1}.mp4", 1) for k in range(num_reactions) if "listener" in layouts]
         threes = [writer(f"authors_{k + 1}.mp4", 3) for k in range(num_reactions) if "authors" in layouts]
         solid = next((name for name in drawn if name != "pirender"), None)
         for picture in _progress(_crops(speaker, squares), "drawing", num_frames):
@@ -331,7 +331,7 @@ def _draw(
             main = faces[renderer]
             if grid is not None:
                 write(grid, [picture, *main], ["speaker", *reactions])
-            for k, file in enumerate(alone):
+            for k, file in enumerate(singles):
                 write(file, [main[k]], [reactions[k]])
             for k, file in enumerate(threes):
                 assert solid is not None

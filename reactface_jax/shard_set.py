@@ -68,7 +68,18 @@ class ShardSet(Protocol):
         start_step: int = 0,
         rows: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
-        """Random crops of shuffled clips, without end."""
+        """Random crops of shuffled clips, without end.
+
+        Args:
+          split: "train", "val" or "test".
+          batch_size: clips in a step, of all hosts together.
+          num_frames: T, frames of a crop.
+          image_size: height and width of the frames.
+          max_neighbours: appropriate reactions a clip, at most.
+          seed: of order and crops.
+          start_step: the step of the first batch.
+          rows: which rows of each batch to read; None: all.
+        """
         ...
 
     def clip_batches(
@@ -80,7 +91,15 @@ class ShardSet(Protocol):
         image_size: int,
         rows: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
-        """Whole clips in order, each once."""
+        """Whole clips in order, each once.
+
+        Args:
+          split: "train", "val" or "test".
+          batch_size: clips in a batch; -1 in `Batch.clip` pads the last one.
+          num_frames: T, from the beginning of each clip; None: the length of the shortest.
+          image_size: height and width of the frames.
+          rows: which rows of each batch to read; None: all.
+        """
         ...
 
 

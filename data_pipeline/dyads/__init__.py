@@ -1,6 +1,6 @@
 """Made conversations: a raw tree of REACT2023's form in which it is known who answers what, how and when.
 
-    python -m data_pipeline.dyads --out ROOT --clips 16 --seconds 5
+    reactface dyads --out ROOT --clips 16 --seconds 5
 
 See docs/made_conversations.md.
 """

@@ -182,4 +182,4 @@ def _shrunk(matrix: Bool[np.ndarray, "N N"]) -> Float[np.ndarray, "n n"]:
 
 def _progress() -> Progress:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
+    return Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True))

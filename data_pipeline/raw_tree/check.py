@@ -63,7 +63,7 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
     with progress() as bar:
         findings = [_look_at(split, bar) for split in splits]
     _write_rows(Path(rows), findings)
-    Console().print(_table_of_sites(findings))
+    Console(markup=False, emoji=False).print(_table_of_sites(findings))
     for finding in findings:
         _print_split(root, finding)
     if warning := warning_of_shared_people(splits):

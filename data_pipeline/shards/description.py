@@ -18,7 +18,7 @@ from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE
 VERSION = "1.0.0"  # of the shards' format; the loader refuses others
 FORMAT = "react2023"
 DESCRIPTION = "description.json"
-PREPARE = "python -m data_pipeline.prepare"
+PREPARE = "reactface prepare"
 WRITE = f"`{PREPARE} shards --raw ROOT"
 
 _LARGEST = float(np.finfo(np.float32).max)

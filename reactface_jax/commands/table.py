@@ -32,7 +32,6 @@ EXTRAS = {
     "tensorflow": "data",
     "tensorflow_datasets": "data",
     "etils": "data",
-    "scipy": "data",
     "apache_beam": "beam",
     "av": "render",
     "soxr": "render",

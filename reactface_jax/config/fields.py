@@ -108,7 +108,7 @@ class ModelConfig(Section, name="model"):
 class DataConfig(Section, name="data"):
     """What is read, and how much of a clip."""
 
-    dir: str = ""  # the shard set that `python -m data_pipeline.prepare shards` wrote
+    dir: str = ""  # the shard set that `reactface prepare shards` wrote
     image_size: Count = 224  # the frames' centre crop of 7/8, resized to this if different from 224
     clip_frames: Frames = 256  # random crop of a training clip
     eval_frames: Frames = 750  # frames of a whole clip; longer ones are cut
@@ -167,7 +167,7 @@ class TrainConfig(Section, name="train"):
     patience: CountOrNone = 0  # validations without a better FRCorr after which the run ends; 0: never
     checkpoint_every: Count = 1000
     keep_checkpoints: Count = 3
-    pretrained_audio: str = ""  # folder that `python -m reactface_jax.convert wav2vec2` wrote
+    pretrained_audio: str = ""  # folder that `reactface convert wav2vec2` wrote
 
     def __post_init__(self) -> None:
         super().__post_init__()

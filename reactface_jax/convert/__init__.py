@@ -1,6 +1,6 @@
 """PyTorch checkpoints to parameters and back.
 
-Command line: `python -m reactface_jax.convert reactface best_checkpoint.pth --out DIR`, `wav2vec2 FOLDER --out DIR`, or
+Command line: `reactface convert reactface best_checkpoint.pth --out DIR`, `wav2vec2 FOLDER --out DIR`, or
 `pirender cur_model_fold.pth --out DIR`.
 docs/conversion.md lists what is accepted and how names correspond.
 """

@@ -105,7 +105,18 @@ def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> 
 
 
 def compare(folders: Mapping[str, Path], out: Path, i3d: str | None, data: str, run: Run) -> dict[str, Any]:
-    """One table of all variants, compared with the full model clip by clip; the report's JSON."""
+    """One table of all variants, compared with the full model clip by clip.
+
+    Args:
+      folders: of the runs, by the variants' names.
+      out: folder of the report.
+      i3d: a converted I3D; None leaves FRRea out.
+      data: the shards.
+      run: starts the evaluation.
+
+    Returns:
+      The report's JSON.
+    """
     people = folders[FULL] / "evaluation"
     words = ["eval", "--predictions"]
     words += [f"{name}={folder / 'evaluation' / 'prediction.npy'}" for name, folder in folders.items()]

@@ -67,8 +67,14 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     if not config.data.dir:
         raise UserError("--data is missing; give the shards that `reactface prepare shards` wrote")
     out = arguments.out or _folder(arguments) / f"evaluation-{config.eval.split}"
-    given = {"--checkpoint": arguments.checkpoint, "--converted": arguments.converted, "--i3d": arguments.i3d}
-    check_out(out, given | {"--data": Path(config.data.dir)})
+    inputs = {
+        "--checkpoint": arguments.checkpoint,
+        "--converted": arguments.converted,
+        "--data": Path(config.data.dir),
+        "--i3d": arguments.i3d,
+        "--truth": arguments.truth,
+    }
+    check_out(out, inputs)
     people = SplitPeople(open_shards(config.data.dir), config.eval.split, config.data.eval_frames)
     clips, seed = people.clips, config.eval.seed
     if trained.coefficient_names not in (None, clips.coefficient_names):

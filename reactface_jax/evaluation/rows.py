@@ -78,7 +78,7 @@ def generate_split(
 ) -> Generated:
     """Answers every clip of a split.
 
-    A clip's noise comes from `config.seed` and the clip's row alone, so batch size and order change no reaction.
+    A clip's noise depends only on `config.seed` and the clip's row, so batch size and order change no reaction.
 
     Args:
       model: from `build_model`.

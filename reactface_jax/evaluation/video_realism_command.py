@@ -1,6 +1,6 @@
 """FRRea of two folders of videos: `reactface realism --real R --generated G --weights I3D`.
 
-Weights come from `python -m reactface_jax.convert i3d rgb_imagenet.pt --out I3D`.
+Weights come from `reactface convert i3d rgb_imagenet.pt --out I3D`.
 """
 
 import json
@@ -39,7 +39,7 @@ def realism(
     """
     params, description = load_params(weights)
     if "i3d" not in description:
-        raise UserError(f"{weights} holds no I3D; convert one with `python -m reactface_jax.convert i3d`")
+        raise UserError(f"{weights} holds no I3D; convert one with `reactface convert i3d`")
     found = compare_folders(real, generated, params, mode, pairs, seed, frames)
     print(json.dumps({"mode": mode, **found._asdict(), "frames": frames, "seed": seed}))
     return found

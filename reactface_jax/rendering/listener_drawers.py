@@ -75,7 +75,7 @@ class PortraitDrawer:
     def __init__(self, photo: Path, weights: Path, size: int | None):
         params, about = load_params(weights)
         if "pirender" not in about:
-            raise UserError(f"{weights} is no portrait renderer; convert one with `reactface_jax.convert pirender`")
+            raise UserError(f"{weights} is no portrait renderer; convert one with `reactface convert pirender`")
         if about["pirender"]["coefficients"] != NUM_COEFFICIENTS:
             raise UserError(
                 f"{weights} was trained on {about['pirender']['coefficients']} coefficients, reactions have "
@@ -101,7 +101,7 @@ def require_options(
         missing = "--portrait" if portrait is None else "--renderer-weights"
         raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
     if renderer == "faceverse" and faceverse is None:
-        raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface_jax.convert faceverse` wrote")
+        raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface convert faceverse` wrote")
 
 
 def open_drawer(

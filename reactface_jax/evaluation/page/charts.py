@@ -44,12 +44,12 @@ def lag_histogram(row: Row, reach: int) -> str:
         f'<text class="tick" x="{left - 5}" y="{y(value) + 3.5:.1f}" text-anchor="end">{value:.0%}</text>'
         for value in (highest / 2, highest)
     )
-    told = f"{row.name}: {lags.size} reactions" if lags.size else f"{row.name}: no reaction moves with its speaker"
+    caption = f"{row.name}: {lags.size} reactions" if lags.size else f"{row.name}: no reaction moves with its speaker"
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="lags of {escape(row.name)}">{lines}'
         f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{y(0):.1f}"/>{bars}'
         f'<line class="axis" x1="{left}" x2="{width - right}" y1="{y(0):.1f}" y2="{y(0):.1f}"/>{ticks}</svg>'
-        f"<figcaption>{escape(told)}</figcaption></figure>"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
@@ -116,10 +116,10 @@ def channel_chart(rows: Sequence[Row], reference: Row, names: Sequence[str]) -> 
                     f"{value:.2g}</text>"
                 )
     still = len(bars) - len(order)
-    told = f" {still} channels never move in an appropriate reaction and are left out." if still else ""
-    others_told = f" Rings: {escape(', '.join(means))}." if means else ""
+    left_out = f" {still} channels never move in an appropriate reaction and are left out." if still else ""
+    rings = f" Rings: {escape(', '.join(means))}." if means else ""
     return (
         f'<div class="scroll"><svg class="wide" viewBox="0 0 {columns * column_width} {height}" role="img" '
         f'aria-label="CCC by channel">{"".join(marks)}</svg></div><p class="note">Bars: {escape(reference.name)}.'
-        f"{others_told} Point at one for its value.{told}</p>"
+        f"{rings} Point at one for its value.{left_out}</p>"
     )

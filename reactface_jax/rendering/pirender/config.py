@@ -15,7 +15,7 @@ from reactface_jax.rendering.pirender.model import WINDOW
 class RendererData(Section, name="data"):
     """What is read."""
 
-    dir: str = ""  # the shard set that `python -m data_pipeline.prepare shards` wrote
+    dir: str = ""  # the shard set that `reactface prepare shards` wrote
     image_size: Count = 224  # the frames' centre crop of 7/8, resized to this if different from 224; a multiple of 32
     clip_frames: Annotated[int, Range(least=WINDOW)] = 64  # random crop of a clip: portrait and targets are of it
     eval_clips: Count = 8  # validation clips, from the split's start
