@@ -186,7 +186,8 @@ def test_sound_is_heard_a_frame_by_itself_and_gain_adds():
     samples = np.random.default_rng(0).normal(size=(2, 4 * SAMPLES_PER_FRAME)).astype(np.float32)
     whole = log_mel(samples)
     assert whole.shape == (2, 4, NUM_BANDS)
-    np.testing.assert_array_equal(log_mel(samples[:, SAMPLES_PER_FRAME : 2 * SAMPLES_PER_FRAME])[:, 0], whole[:, 1])
+    one = log_mel(samples[:, SAMPLES_PER_FRAME : 2 * SAMPLES_PER_FRAME])
+    np.testing.assert_allclose(one[:, 0], whole[:, 1], rtol=1e-5)
     np.testing.assert_allclose(log_mel(10 * samples), whole + 2 * np.log(10), atol=1e-3)
     time = np.arange(SAMPLES_PER_FRAME) / 16_000
     tones = [int(log_mel(np.sin(2 * np.pi * f * time)).argmax()) for f in (150, 400, 1000, 2500, 6000)]

@@ -74,5 +74,5 @@ def test_silent_events_lie_in_the_other_persons_turns():
 
 
 def test_neighbours_begin_with_the_own_listener():
-    chosen = choose_neighbours(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]), 3, seed=0)
+    chosen = choose_neighbours(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], bool), 3, seed=0)
     np.testing.assert_array_equal(chosen, [[0, 1, 0], [1, 0, 1], [2, 2, 2]])

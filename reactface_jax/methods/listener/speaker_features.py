@@ -71,11 +71,16 @@ def observe(
         usual_scale: of the deviations, over many people.
     """
 
+    heard, usual_scale = jnp.asarray(heard, jnp.float32), jnp.asarray(usual_scale, jnp.float32)
+
     def frame(person: RunningPerson, seen: tuple[Array, Array]) -> tuple[RunningPerson, Array]:
         return _observe_frame(person, *seen, heard, usual_scale)
 
     person, features = jax.lax.scan(
-        frame, person, (jnp.moveaxis(coefficients, 1, 0), jnp.moveaxis(bands, 1, 0)), unroll=5
+        frame,
+        person,
+        (jnp.moveaxis(jnp.asarray(coefficients), 1, 0), jnp.moveaxis(jnp.asarray(bands, jnp.float32), 1, 0)),
+        unroll=5,
     )
     return person, jnp.moveaxis(features, 0, 1)
 
