@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
+
+Params = Mapping[str, Any]
+"""A tree of named arrays, or of their shapes or shardings."""
 
 
 @struct.dataclass

@@ -56,6 +56,23 @@ def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> Valida
     return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
 
 
+def check_validation(step: ValidationStep, shapes: Any, batches: Iterable[Batch], mesh: Mesh) -> None:
+    """Traces the validation of one batch, without computing it: what is wrong with it is found before the first step.
+
+    Args:
+      step: what will validate.
+      shapes: of the parameters.
+      batches: of the validation split; one is taken.
+      mesh: the devices.
+
+    Raises:
+      UserError: the split's clips can't be read.
+    """
+    batch = next(iter(batches), None)
+    if batch is not None:
+        jax.eval_shape(step, shapes, place_batch(batch, mesh))
+
+
 def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
     """Answers validation clips, batch by batch, until there are at least `most` (0: all); None if there are none."""
     parts: list[dict[str, float]] = []

@@ -1,12 +1,12 @@
-"""Parameters in a folder, without optimiser or training state: params.safetensors and config.json.
+"""Parameters in a folder, without optimiser or training state: params.safetensors, config.json, SHA256SUMS.
 
 Converted checkpoints have this form. Names in the file are the tree's paths, "speaker_encoder/speaker_map/kernel".
 """
 
 import dataclasses
 import json
-import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import aside_name
+from reactface_jax.weights.checksums import DamagedError, verify, write_checksums
 
 PARAMS_NAME = "params.safetensors"
 CONFIG_NAME = "config.json"
@@ -29,7 +31,9 @@ def require_new(directory: str | Path) -> None:
         raise UserError(f"{path} already exists; remove it or give another folder")
 
 
-def save_params(directory: str | Path, params: dict[str, Any], config: Any) -> None:
+def save_params(
+    directory: str | Path, params: Mapping[str, Any], config: Any, more: Mapping[str, bytes] | None = None
+) -> None:
     """Writes a new folder, aside first and then renamed.
 
     Args:
@@ -37,18 +41,22 @@ def save_params(directory: str | Path, params: dict[str, Any], config: Any) -> N
       params: nested dictionaries of arrays.
       config: what the parameters belong to: a dictionary for JSON, whose values may be dataclasses, such as
         `{"model": config.model}`.
+      more: other files to lie beside them, by name.
 
     Raises:
       UserError: the folder has something in it, or can't be written.
     """
     require_new(directory)
     path = Path(directory)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = aside_name(path)
     flat = {name: np.ascontiguousarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     try:
         aside.mkdir(parents=True)
         (aside / PARAMS_NAME).write_bytes(save(flat))  # not save_file, whose files nobody else may read
         (aside / CONFIG_NAME).write_text(json.dumps(config, indent=2, default=dataclasses.asdict) + "\n")
+        for name, content in (more or {}).items():
+            (aside / name).write_bytes(content)
+        write_checksums(aside)
         aside.rename(path)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror or error}") from error
@@ -66,11 +74,12 @@ def load_params(directory: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in (PARAMS_NAME, CONFIG_NAME):
         if not (path / name).is_file():
             raise UserError(f"{path} has no {name}; give a folder that `python -m reactface_jax.convert` wrote")
+    verify(path, required=False)  # folders of an older version, or made by others, have no list
     try:
         flat = load_file(path / PARAMS_NAME)
         config = json.loads((path / CONFIG_NAME).read_text())
     except SafetensorError as error:
-        raise UserError(f"{path / PARAMS_NAME} is damaged ({error}); convert again") from error
-    except ValueError as error:
-        raise UserError(f"{path / CONFIG_NAME} is no JSON ({error}); convert again") from error
+        raise DamagedError(f"{path / PARAMS_NAME} is damaged ({error}); convert again") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path / CONFIG_NAME} is no JSON ({error}); convert again") from error
     return unflatten_dict({name: jnp.asarray(leaf) for name, leaf in flat.items()}, sep="/"), config
