@@ -1,4 +1,4 @@
-"""What a training run carries from step to step: data alone, and the random streams derived from it."""
+"""What a training run carries from step to step: only data, and the random streams derived from it."""
 
 import dataclasses
 import zlib

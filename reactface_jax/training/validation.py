@@ -40,7 +40,7 @@ class Validated(NamedTuple):
 def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> ValidationStep:
     """Parameters and batch to losses, reactions [B K T C] and rows, which every host gets whole.
 
-    A clip's noise is that of `eval.py` and the same in every validation, so that two differ by the parameters alone.
+    A clip's noise is that of `eval.py` and the same in every validation, so that two differ only by the parameters.
     """
     protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
 
