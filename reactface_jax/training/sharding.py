@@ -3,7 +3,8 @@
 The program is written for one device; `jax.jit` with these shardings runs it on many. Three axes:
 
 - "data": every device has all parameters and its own clips;
-- "fsdp": clips are distributed over it as well, but parameters and optimiser state are split, and gathered where they are used;
+- "fsdp": clips are distributed over it as well, but parameters and optimiser state are split, and gathered where they
+  are used;
 - "model": wav2vec 2.0's heads and hidden units are split, and every device of the axis has the same clips.
 """
 

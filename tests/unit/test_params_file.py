@@ -31,7 +31,7 @@ def test_a_flipped_bit_is_found(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[-3] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"weights/?\S* is damaged") as error:
+    with pytest.raises(UserError, match=r"weights/?\S* is damaged") as error:
         load_params(folder)
     assert "\n" not in str(error.value)
 
