@@ -49,7 +49,7 @@ def test_contradictions_of_a_mesh_are_refused():
 
 
 def test_a_batch_that_can_not_be_distributed_is_refused():
-    with pytest.raises(UserError, match=r"--train.batch-size 6 can't be distributed over 8 devices; take a multiple of 8"):
+    with pytest.raises(UserError, match=r"batch-size 6 can't be distributed over 8 devices; take a multiple of 8"):
         sharding.check_batch_size(6, sharding.make_mesh())
     sharding.check_batch_size(6, sharding.make_mesh(config=MeshConfig(fsdp=2, model=4, data=1)))
     with pytest.raises(UserError, match=r"can't be distributed over 4 devices"):
