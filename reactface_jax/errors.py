@@ -1,5 +1,6 @@
 """The one exception for everything that a user can mend, and how command lines report it."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
@@ -20,7 +22,7 @@ class UserError(Exception):
 
 
 def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a command's `main`: a `UserError` becomes one line on stderr and exit code 2; Ctrl-C one and 130."""
+    """Decorates a command's `main`: what its user can mend becomes one line on stderr and exit code 2, Ctrl-C 130."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -32,5 +34,22 @@ def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+        except Exception as error:
+            if not is_full_disk(error):
+                raise
+            print(f"error: the disk is full{_which(error)}; free some space and start again", file=sys.stderr)
+            raise SystemExit(2) from None
 
     return wrapped
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error, also one of a library that keeps only the system's words, says that no space is left."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+
+
+def _which(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return f" ({name} can't be written)" if name else ""

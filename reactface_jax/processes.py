@@ -1,8 +1,15 @@
-"""Who a process is, across hosts and restarts, and whether it still runs."""
+"""Who a process is, across hosts and restarts, whether it still runs, and programs that end with their parent."""
 
+import ctypes
 import os
 import re
+import runpy
+import signal
 import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +50,31 @@ def owner_from(text: str) -> Owner | None:
     return Owner(match[1], int(match[2]), int(match[3])) if match else None
 
 
+def command_ending_with_us(module: str, words: Sequence[str]) -> list[str]:
+    """The command line of `python -m MODULE WORDS...` that ends with this process, at the latest."""
+    return [sys.executable, "-m", __name__, str(os.getpid()), module, *words]
+
+
+def _run_until_parent_ends(parent: int, module: str, words: Sequence[str]) -> None:
+    """Runs a module as a program; SIGTERM comes when the parent is gone."""
+    watched = False
+    if sys.platform == "linux":
+        set_signal = 1  # PR_SET_PDEATHSIG
+        watched = ctypes.CDLL(None).prctl(set_signal, signal.SIGTERM) == 0
+    if not watched:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it ended before we asked
+        return
+    sys.argv = [module, *words]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _host() -> str:
     return re.sub(r"[^\w-]", "_", socket.gethostname()) or "localhost"  # no dot: part of file names
 
@@ -54,3 +86,7 @@ def _started(pid: int) -> int | None:
         return -1 if fields[0] in "ZX" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return None
+
+
+if __name__ == "__main__":
+    _run_until_parent_ends(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

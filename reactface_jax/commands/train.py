@@ -41,7 +41,7 @@ class Arguments:
     resume: bool = False
     """Go on from the newest checkpoint in --workdir."""
     overwrite: bool = False
-    """Remove the run in --workdir and start again."""
+    """Replace the run in --workdir, which is removed once the new one has made a step."""
     dry_run: bool = False
     """Print shapes, memory and devices of what would run, and end."""
     compilation_cache: str = field(default_factory=_compilation_cache)
@@ -63,7 +63,8 @@ def main(words: Sequence[str] | None = None) -> None:
     from reactface_jax.methods.listener.training_data import train_listener
     from reactface_jax.rendering.pirender.training import train_renderer
     from reactface_jax.training import hosts
-    from reactface_jax.training.loop import check_workdir, train
+    from reactface_jax.training.loop import train
+    from reactface_jax.training.workdir import check_workdir
 
     how = {"resume": arguments.resume, "overwrite": arguments.overwrite}
     if isinstance(config, RendererConfig):

@@ -13,6 +13,7 @@ from reactface_jax.config.fields import (
     TrainConfig,
 )
 from reactface_jax.config.reading import (
+    FIELD,
     apply_overrides,
     check_names,
     config_from_json,
@@ -21,6 +22,7 @@ from reactface_jax.config.reading import (
 )
 
 __all__ = [
+    "FIELD",
     "AudioConfig",
     "Config",
     "DataConfig",

@@ -109,7 +109,7 @@ class DataConfig(Section, name="data"):
     """What is read, and how much of a clip."""
 
     dir: str = ""  # the shard set that `reactface prepare shards` wrote
-    image_size: Count = 224  # the frames' centre crop of 7/8, resized to this if different from 224
+    image_size: CountOrNone = 224  # the frames' centre crop of 7/8, resized to this if different; 0: no pictures
     clip_frames: Frames = 256  # random crop of a training clip
     eval_frames: Frames = 750  # frames of a whole clip; longer ones are cut
     max_neighbours: Count = 80  # appropriate reactions that a clip's loss compares with
@@ -236,3 +236,7 @@ class Config:
 
     def __post_init__(self) -> None:
         self.model.check_window("train.window", self.train.window)
+        require(
+            self.data.image_size > 0 or not self.model.use_video,
+            f"data.image_size {self.data.image_size} must be positive, or 0 with model.use_video False",
+        )

@@ -1,4 +1,4 @@
-"""Configurations are read: from a file in configs/, from words of the command line, from JSON.
+"""Configurations are read: from a file in configs/ with words of the command line, and from JSON.
 
 Unknown names get the nearest known one, and values that do not fit are named.
 """

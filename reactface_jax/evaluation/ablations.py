@@ -10,7 +10,6 @@ explains the rest.
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
 from reactface_jax.files import make_folder, replacing
+from reactface_jax.processes import command_ending_with_us
 from reactface_jax.weights.run import FOLDER
 
 COLUMNS = ("FRVar", "FRDiv", "FRRea", "FRCorr", "FRSyn")
@@ -196,7 +196,7 @@ def _signs(ablation: Ablation, rows: Mapping[str, Mapping[str, Any]]) -> list[st
 
 def _run_command(words: Sequence[str]) -> None:
     print("$ reactface " + " ".join(words), flush=True)
-    code = subprocess.run([sys.executable, "-m", "reactface_jax", *words], check=False).returncode
+    code = subprocess.run(command_ending_with_us("reactface_jax", words), check=False).returncode
     if code:
         raise UserError(f"`reactface {words[0]}` ended with code {code}; mend what it says above and start this again")
 

@@ -14,8 +14,8 @@ from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, channel_order, load_faceverse
 from reactface_jax.rendering.pirender.portrait import PortraitRenderer
+from reactface_jax.rendering.pirender.run import load_renderer
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
-from reactface_jax.weights.params_file import load_params
 
 Renderer = Literal["head", "pirender", "faceverse"]
 _PORTRAIT_SIZE = 224  # of the authors' retrained renderer, whose config.json may be older than this field
@@ -73,7 +73,7 @@ class PortraitDrawer:
     """
 
     def __init__(self, photo: Path, weights: Path, size: int | None):
-        params, about = load_params(weights)
+        params, about = load_renderer(weights)
         if "pirender" not in about:
             raise UserError(f"{weights} is no portrait renderer; convert one with `reactface convert pirender`")
         if about["pirender"]["coefficients"] != NUM_COEFFICIENTS:

@@ -1,10 +1,11 @@
 """Checkpoints: orbax writes them whole or not at all, and JSON beside the arrays says what they belong to."""
 
+import contextlib
 import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder
 from reactface_jax.training import hosts
 from reactface_jax.training.state import TrainState
+from reactface_jax.training.workdir import DAMAGED_FOLDER
 from reactface_jax.weights.checksums import DamagedError, verify, write_checksums
 from reactface_jax.weights.run import (
     FOLDER,
@@ -34,9 +36,6 @@ from reactface_jax.weights.run import (
     save_small_arrays_whole,
     steps_of,
 )
-
-DAMAGED_FOLDER = "damaged_checkpoints"  # beside it: what a resumed run could not read
-
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +155,7 @@ class Checkpoints:
     def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
         """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
 
-        Damaged ones that are newer are told aloud and moved to `DAMAGED_FOLDER`, since their steps will come again.
+        Damaged ones that are newer are named in the log and moved to `DAMAGED_FOLDER`: their steps will come again.
 
         Args:
           abstract: as in `restore`.
@@ -248,6 +247,18 @@ class _Best(preservation_policy.PreservationPolicy):
         return [each.step == best for each in checkpoints]
 
 
+@contextlib.contextmanager
+def saved_if_it_fails(checkpoints: Checkpoints, step: int, state: TrainState, about: About) -> Iterator[None]:
+    """Saves the state if what is inside fails, unless a checkpoint of this step is there."""
+    try:
+        yield
+    except BaseException:
+        if checkpoints.latest_step != step:
+            checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
+            log.warning("saved at step %d, before what failed; the same command with --resume goes on from here", step)
+        raise
+
+
 def check_resumable(saved: About, current: About) -> None:
     """Raises `UserError` if a run can't go on from a checkpoint: names the configuration fields that differ."""
     free: tuple[str, ...] = FREE_FIELDS
@@ -261,7 +272,7 @@ def check_resumable(saved: About, current: About) -> None:
 
 
 def _progress(state: TrainState) -> dict[str, Any]:
-    """All of a state but parameters and their average, which users of the model read alone."""
+    """All of a state but parameters and their average, which users of the model read without the rest."""
     apart = ("params", "average", "key")
     rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state) if field.name not in apart}
     return {**rest, "key": _key_data(state.key)}

@@ -1,4 +1,4 @@
-"""Losses that are not finite: found soon after their step without a wait of the device, told with clips and a dump."""
+"""Losses that are not finite: found soon after their step, while the device goes on; reported with clips and a dump."""
 
 import dataclasses
 import json

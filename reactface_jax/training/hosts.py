@@ -15,7 +15,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from reactface_jax.config import HostsConfig
-from reactface_jax.errors import UserError
+from reactface_jax.errors import INTERRUPTED, UserError
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _LOST_WORDS = ("gloo", "nccl", "coordination", "connection", "peer", "heartbeat"
 
 
 def join(config: HostsConfig) -> None:
-    """Joins the job's processes; does nothing if this one is alone. Before anything else of JAX.
+    """Joins the job's processes; does nothing if this is the only one. It has to be called before JAX is used.
 
     Raises:
       UserError: the environment and the configuration do not say who and where the others are, or they do not come.
@@ -57,11 +57,11 @@ def join(config: HostsConfig) -> None:
 
 
 def count_of_environment(environment: Mapping[str, str]) -> int:
-    """How many processes the launcher has started, as far as it tells; 1 if it tells nothing."""
+    """How many processes the launcher has started, as far as the environment says; 1 if it says nothing."""
     for name in _COUNTS:
         if (count := _integer(environment, name)) is not None:
             return count
-    if "SLURM_STEP_NODELIST" in environment:  # inside srun; sbatch and salloc alone run one process
+    if "SLURM_STEP_NODELIST" in environment:  # inside srun; sbatch and salloc by themselves run one process
         return _integer(environment, "SLURM_NTASKS") or 1
     return len(environment.get("TPU_WORKER_HOSTNAMES", "").split(","))
 
@@ -98,6 +98,9 @@ def _leave(error: BaseException) -> NoReturn:
     if isinstance(error, UserError):
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    elif isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
     elif isinstance(error, jax.errors.JaxRuntimeError) and any(w in str(error).lower() for w in _LOST_WORDS):
         print(
             f"error: {who} has lost another one ({_first_line(error)}); see its log, then start the job again with "

@@ -1,39 +1,39 @@
 """The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
 
+import contextlib
 import dataclasses
 import logging
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
-import tensorboardX
 from jaxtyping import Float
 
 from reactface_jax.config import Config
-from reactface_jax.errors import UserError
+from reactface_jax.folder_lock import locked
 from reactface_jax.models.build import build_model
 from reactface_jax.training import hosts, preemption
-from reactface_jax.training.checkpoints import DAMAGED_FOLDER, Checkpoints, check_resumable
+from reactface_jax.training.checkpoints import Checkpoints, check_resumable, saved_if_it_fails
+from reactface_jax.training.curves import Curves
 from reactface_jax.training.divergence import Launched, diverged, first_not_finite
 from reactface_jax.training.dry_run import what_would_run
-from reactface_jax.training.init import with_pretrained_audio
+from reactface_jax.training.init import pretrained_audio, with_audio_encoder
 from reactface_jax.training.neighbour_table import NeighbourTable
 from reactface_jax.training.program import make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
 from reactface_jax.training.state import TrainState
 from reactface_jax.training.training_log import Progress, what_runs
-from reactface_jax.training.validation import SCORE, Validated, make_validation_step, score, validate
+from reactface_jax.training.validation import SCORE, Validated, check_validation, make_validation_step, score, validate
 from reactface_jax.training.validation_figure import draw_reactions
+from reactface_jax.training.workdir import TENSORBOARD, check_workdir, old_run_aside, put_back
 from reactface_jax.types import Batch, Clips
-from reactface_jax.weights.run import FOLDER, About
+from reactface_jax.weights.run import About
 
 log = logging.getLogger(__name__)
 
-TENSORBOARD = "tensorboard"  # folder inside a run's directory
 QUEUED_STEPS = 1  # dispatched behind the one that runs: the device never waits, and few batches wait in its memory
 DRAWN_CLIPS = 3  # of a validation
 
@@ -77,8 +77,8 @@ def train(
       workdir: the run's directory. If it holds a run, `resume` or `overwrite` must say what to do with it.
       data: the batches.
       resume: go on from the newest checkpoint, bit for bit as if never stopped (on CPU).
-      overwrite: remove the old run's checkpoints and curves first.
-      dry_run: compile the step, tell shapes and memory, write nothing.
+      overwrite: replace the run that is there. It is moved aside, and removed once the new one has made a step.
+      dry_run: compile the step, report shapes and memory, write nothing.
 
     Returns:
       The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
@@ -105,58 +105,70 @@ def train(
             log.info(line)
         return program.state
 
-    hosts.wait_for_all("the run's directory is checked")
-    if overwrite and hosts.is_first():
-        remove_run(workdir)
-    hosts.wait_for_all("the old run is removed")
-    with (
-        Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
-        tensorboardX.SummaryWriter(str(workdir / TENSORBOARD), write_to_disk=hosts.is_first()) as writer,
-        preemption.listening() as terminated,
-        hosts.ending_together(),  # innermost: closing checkpoints would wait for a process that is gone
-    ):
+    # ---- Whatever can be wrong is found here, before an old run is moved and a step computed
+    pretrained = pretrained_audio(program.state.params, config.train.pretrained_audio)
+    batches = data.train_batches(0)
+    validation_clips = None if data.validation_clips is None else data.validation_clips()
+    check_validation(validation_fn, program.state.best_params, data.validation_batches(), mesh)
+
+    with contextlib.ExitStack() as stack:
+        forget_old_run: Callable[[], None] = lambda: None  # noqa: E731
+        if hosts.is_first():
+            stack.enter_context(locked(workdir))
+            put_back(workdir)
+            check_workdir(workdir, resume=resume, overwrite=overwrite)
+            if overwrite:
+                forget_old_run = stack.enter_context(old_run_aside(workdir))
+        hosts.wait_for_all("the run's directory is ready")
+        checkpoints = stack.enter_context(Checkpoints(workdir, config.train.keep_checkpoints))
+        curves = stack.enter_context(Curves(workdir / TENSORBOARD if hosts.is_first() else None))
+        terminated = stack.enter_context(preemption.listening())
+        # Innermost: closing checkpoints would wait for a process that is gone.
+        stack.enter_context(hosts.ending_together())
+
         # ---- Restore, or start
         saved = checkpoints.restore_newest(program.state, lambda old: check_resumable(old, about))
         if saved:
             start, state = saved
+            batches = data.train_batches(start)
         else:
-            start = 0
-            state = program.start()
-            if config.train.pretrained_audio:
-                params = with_pretrained_audio(state.params, config.train.pretrained_audio)
+            start, state = 0, program.start()
+            if pretrained is not None:
+                params = with_audio_encoder(state.params, pretrained)
                 state = state.with_params(jax.device_put(params, program.placement.params))
         for line in what_runs(config, mesh, about.versions, data.description, state.params, start):
             log.info(line)
 
         # ---- Loop
         table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
-        progress = Progress(config, writer)
+        progress = Progress(config, curves)
         launched: list[Launched] = []
-        batches = data.train_batches(start)
         best_step, best_score = checkpoints.best or (start, -math.inf)
         for step in range(start + 1, config.train.steps + 1):
             batch = next(batches)
             on_devices = place_batch(batch, mesh)
             state, metrics = program.step(state, on_devices if table is None else table.filled(on_devices))
             progress.add(step, metrics)
+            if step == start + 1:
+                forget_old_run()
             launched.append(Launched(step, batch, metrics))
 
             ending = terminated.reached(step)
             last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
             validating = not ending and (last or step % config.train.eval_every == 0)
-            telling = saving or validating or step % config.train.log_every == 0
-            if bad := first_not_finite(launched, 0 if telling else QUEUED_STEPS):
+            reporting = saving or validating or step % config.train.log_every == 0
+            if bad := first_not_finite(launched, 0 if reporting else QUEUED_STEPS):
                 bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
                 raise diverged(bad, state, config, data.clip_ids, workdir)
-            if telling:
+            if reporting:
                 progress.report()
             scored = None
             if validating:
-                with progress.paused():
+                with progress.paused(), saved_if_it_fails(checkpoints, step, state, about):
                     batches_to_answer = data.validation_batches()
                     found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
-                    scored = _report_validation(progress, step, found, data)
+                    scored = _report_validation(progress, step, found, data, validation_clips)
             if scored is not None and scored > best_score:
                 best_step, best_score = step, scored
                 saving = True
@@ -173,14 +185,15 @@ def train(
     return state
 
 
-def _report_validation(progress: Progress, step: int, found: Validated | None, data: TrainingData) -> float | None:
-    """Tells losses, measures and a picture of a validation. Returns its score; None if there is none."""
+def _report_validation(
+    progress: Progress, step: int, found: Validated | None, data: TrainingData, clips: Clips | None
+) -> float | None:
+    """Reports losses, measures and a picture of a validation. Returns its score; None if there is none."""
     if found is None:
         return None
-    if data.validation_clips is None:
+    if clips is None:
         progress.report_validation(step, found.losses, {}, len(found.rows))
         return None
-    clips = data.validation_clips()
     scores = score(found, clips, data.mean_face)
     progress.report_validation(step, found.losses, scores, len(found.rows))
     drawn, frames = found.rows[:DRAWN_CLIPS], found.prediction.shape[2]
@@ -193,23 +206,3 @@ def _report_validation(progress: Progress, step: int, found: Validated | None, d
     )
     progress.show(step, "validation/reactions", picture)
     return scores[SCORE] if math.isfinite(scores[SCORE]) else None
-
-
-def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None:
-    """Raises `UserError` unless the run's directory and what is to become of it fit together."""
-    workdir = Path(workdir)
-    holds_run = (workdir / FOLDER).exists()
-    if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other; give one")
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"--workdir {workdir} is a file; give a directory")
-    if resume and not workdir.is_dir():
-        raise UserError(f"--workdir {workdir} does not exist, so there is nothing to resume; leave --resume out")
-    if holds_run and not (resume or overwrite):
-        raise UserError(f"--workdir {workdir} holds a run already; give --resume, --overwrite or another directory")
-
-
-def remove_run(workdir: Path) -> None:
-    """Removes what `train` writes, and nothing else that may lie there."""
-    for name in (FOLDER, DAMAGED_FOLDER, TENSORBOARD):
-        shutil.rmtree(workdir / name, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The five losses of ReactFace, pure functions in float32.
 
 All coefficients are relative to `mean_face`. Reconstruction, KL and smoothness come from a clip's first reaction, as
-in the authors' code; the other reactions enter through diversity alone.
+in the authors' code; the other reactions enter only through diversity.
 """
 
 import functools
@@ -91,7 +91,7 @@ def reconstruction(
     """Appropriate reconstruction: distance to the nearest neighbour, expression plus weighted pose, batch mean.
 
     The nearest neighbour is sought for expression and pose separately, as in the authors' code. The gradient flows
-    through the nearest alone, so that the backward pass keeps nothing of size [B, M, T, C].
+    only through the nearest, so that the backward pass keeps nothing of size [B, M, T, C].
     """
     frozen = jax.lax.stop_gradient(reaction)
     per_channel = smooth_l1(frozen[:, None], neighbours).mean(axis=2)  # B M C: one pass, nothing of B M T C is kept
@@ -129,7 +129,7 @@ def _kl_per_coordinate(mean: Float[AnyArray, "B N D"], std: Float[AnyArray, "B N
 def diversity(listener: Float[AnyArray, "B K T C"]) -> Float[Array, ""]:
     """Similarity of a clip's reactions: sum over their pairs of the batch mean of exp(-||a - b||² / 100).
 
-    The norm is over all T * C numbers. One reaction alone has no pairs: 0.
+    The norm is over all T * C numbers. A single reaction has no pairs: 0.
     """
     listener = jnp.asarray(listener, jnp.float32)
     similarity = jnp.zeros(())

@@ -3,7 +3,8 @@
 The program is written for one device; `jax.jit` with these shardings runs it on many. Three axes:
 
 - "data": every device has all parameters and its own clips;
-- "fsdp": clips are dealt to it as well, but parameters and optimiser state are split, and gathered where they are used;
+- "fsdp": clips are distributed over it as well, but parameters and optimiser state are split, and gathered where they
+  are used;
 - "model": wav2vec 2.0's heads and hidden units are split, and every device of the axis has the same clips.
 """
 
@@ -78,7 +79,7 @@ def axis_sizes(num_devices: int, config: MeshConfig) -> tuple[int, int, int]:
 
 
 def check_mesh(config: Config, mesh: Mesh) -> None:
-    """Raises `UserError` if the model or the batch can't be dealt to the mesh."""
+    """Raises `UserError` if the model or the batch can't be distributed over the mesh."""
     check_batch_size(config.train.batch_size, mesh)
     heads, size = config.model.audio.num_heads, mesh.shape["model"]
     if config.model.use_audio and heads % size:
@@ -86,11 +87,11 @@ def check_mesh(config: Config, mesh: Mesh) -> None:
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises `UserError` if the clips of a batch can't be dealt evenly to the devices."""
+    """Raises `UserError` if the clips of a batch can't be distributed evenly over the devices."""
     shares = int(np.prod([mesh.shape[axis] for axis in BATCH_AXES]))
     if batch_size % shares:
         raise UserError(
-            f"--train.batch-size {batch_size} can't be dealt to {shares} devices; take a multiple of {shares}"
+            f"--train.batch-size {batch_size} can't be distributed over {shares} devices; take a multiple of {shares}"
         )
 
 

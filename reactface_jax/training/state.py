@@ -1,7 +1,8 @@
-"""What a training run carries from step to step: data alone, and the random streams derived from it."""
+"""What a training run carries from step to step: only data, and the random streams derived from it."""
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
+
+Params = Mapping[str, Any]
+"""A tree of named arrays, or of their shapes or shardings."""
 
 
 @struct.dataclass

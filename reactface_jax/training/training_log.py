@@ -1,4 +1,4 @@
-"""What a training run tells: at the start what runs, then losses and speed, to the log and to TensorBoard."""
+"""What a training run reports: at the start what runs, then losses and speed, to the log and to TensorBoard."""
 
 import contextlib
 import logging
@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.config import Config
+from reactface_jax.training.curves import Curves
 from reactface_jax.training.optimizer import frozen_patterns, learning_rate, path_mask
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,10 @@ def what_runs(
 class Progress:
     """Collects metrics on the device; `report` fetches, logs and writes them, so that steps need no sync."""
 
-    def __init__(self, config: Config, writer: tensorboardX.SummaryWriter):
+    def __init__(self, config: Config, curves: Curves):
         self._steps = config.train.steps
         self._learning_rate = learning_rate(config.optimizer, config.train.steps)
-        self._writer = writer
+        self._curves = curves
         self._pending: list[tuple[int, Metrics]] = []
         # Speed is measured from the end of the first step on, since that one compiles.
         self._clock: float | None = None
@@ -67,7 +67,7 @@ class Progress:
             self._timed_steps += 1
 
     def report(self) -> None:
-        """Tells the means since the last report."""
+        """Reports the means since the last report."""
         if not self._pending:
             return
         steps = [step for step, _ in self._pending]
@@ -87,7 +87,7 @@ class Progress:
     def report_validation(
         self, step: int, losses: Mapping[str, float], scores: Mapping[str, float], num_clips: int
     ) -> None:
-        """Tells the losses and the measures of docs/metrics.md; the log leaves out those that only explain others."""
+        """Reports the losses and the measures of docs/metrics.md; the log leaves out those that only explain others."""
         self._write("validation", step, {**losses, **scores})
         shown = {name: value for name, value in scores.items() if name.startswith("FR") and "_" not in name}
         listed = _listed({**losses, **shown})
@@ -95,8 +95,7 @@ class Progress:
 
     def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
         """Writes a picture to TensorBoard."""
-        self._writer.add_image(name, picture, step, dataformats="HWC")
-        self._writer.flush()
+        self._curves.show(step, name, picture)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -112,9 +111,7 @@ class Progress:
         return self._timed_steps / self._seconds if self._timed_steps else None
 
     def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
-        self._writer.flush()
+        self._curves.add(step, {f"{group}/{name}": value for name, value in values.items()})
 
 
 def _listed(values: Mapping[str, float]) -> str:

@@ -40,7 +40,7 @@ class Validated(NamedTuple):
 def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> ValidationStep:
     """Parameters and batch to losses, reactions [B K T C] and rows, which every host gets whole.
 
-    A clip's noise is that of `eval.py` and the same in every validation, so that two differ by the parameters alone.
+    A clip's noise is that of `eval.py` and the same in every validation, so that two differ only by the parameters.
     """
     protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
 
@@ -54,6 +54,23 @@ def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> Valida
 
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
+
+
+def check_validation(step: ValidationStep, shapes: Any, batches: Iterable[Batch], mesh: Mesh) -> None:
+    """Traces the validation of one batch, without computing it: what is wrong with it is found before the first step.
+
+    Args:
+      step: what will validate.
+      shapes: of the parameters.
+      batches: of the validation split; one is taken.
+      mesh: the devices.
+
+    Raises:
+      UserError: the split's clips can't be read.
+    """
+    batch = next(iter(batches), None)
+    if batch is not None:
+        jax.eval_shape(step, shapes, place_batch(batch, mesh))
 
 
 def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:

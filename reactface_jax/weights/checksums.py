@@ -40,6 +40,8 @@ def verify(folder: Path, *, required: bool = True) -> None:
     try:
         text = (folder / CHECKSUMS).read_text(encoding="utf-8")
         listed = {name: checksum for checksum, _, name in (line.partition("  ") for line in text.splitlines())}
+        if "" in listed:
+            raise DamagedError(f"{folder / CHECKSUMS} is damaged: a line of it names no file")
         found = _files(folder)
         if odd := sorted(listed.keys() ^ set(found)):
             raise DamagedError(f"{folder} is damaged: {odd[0]!r} is {'missing' if odd[0] in listed else 'not listed'}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.rendering.pirender.config import RendererConfig, RendererData, RendererTraining, load_renderer_config
+from reactface_jax.rendering.pirender.run import load_renderer
 from reactface_jax.rendering.pirender.training import RendererBatches, _of_raw, draw_samples, train_renderer
 from reactface_jax.types import Batch
-from reactface_jax.weights.params_file import load_params
 
 ROOT = Path(__file__).parents[2]
 FRAMES, SIZE = 28, 32
@@ -71,20 +72,15 @@ def _run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, floa
 
 def test_what_a_run_leaves(run: tuple[Path, dict[str, float]]) -> None:
     folder, _ = run
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json",
-        "params.safetensors",
-        "state.msgpack",
-        "validation_30.png",
-        "validation_60.png",
-    ]
-    assert json.loads((folder / "config.json").read_text())["step"] == 60
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "validation_30.png", "validation_60.png"]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["30", "60"]
+    assert json.loads((folder / "checkpoints" / "60" / "config.json").read_text())["step"] == 60
     with Image.open(folder / "validation_60.png") as picture:
         assert picture.size == (4 * SIZE, 2 * SIZE)
 
 
 def test_the_directory_draws(run: tuple[Path, dict[str, float]]) -> None:
-    params, about = load_params(run[0])
+    params, about = load_renderer(run[0])
     assert about["pirender"]["coefficients"] == 58
     pictures = rf.rendering.pirender(params, np.zeros((SIZE, SIZE, 3), np.float32), np.tile(NEUTRAL, (3, 1)))
     assert pictures.shape == (3, SIZE, SIZE, 3)
@@ -96,15 +92,29 @@ def test_a_stopped_run_ends_in_the_same_numbers(run: tuple[Path, dict[str, float
     before = train_renderer(half, tmp_path / "run", DATA)
     after = train_renderer(CONFIG, tmp_path / "run", DATA, resume=True)
     assert after["ssim"] > before["ssim"] + 0.01
-    chex.assert_trees_all_equal(load_params(tmp_path / "run")[0], load_params(run[0])[0])
+    chex.assert_trees_all_equal(load_renderer(tmp_path / "run")[0], load_renderer(run[0])[0])
 
 
 def test_directories_are_kept(run: tuple[Path, dict[str, float]]) -> None:
-    with pytest.raises(UserError, match="holds a run; add --resume"):
+    with pytest.raises(UserError, match="holds a run already; give --resume"):
         train_renderer(CONFIG, run[0], DATA)
     other = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, learning_rate=1.0))
     with pytest.raises(UserError, match=r"another configuration \(learning_rate\)"):
         train_renderer(other, run[0], DATA, resume=True)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    run: tuple[Path, dict[str, float]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(run[0], tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "60"
+    content = bytearray((newest / "optimizer.msgpack").read_bytes())
+    content[len(content) // 2] ^= 1
+    (newest / "optimizer.msgpack").write_bytes(content)
+    assert load_renderer(tmp_path / "run")[1]["step"] == 30
+    assert "60/optimizer.msgpack is damaged" in caplog.text
+    train_renderer(CONFIG, tmp_path / "run", DATA, resume=True)  # its step comes again, with the same numbers
+    chex.assert_trees_all_equal(load_renderer(tmp_path / "run")[0], load_renderer(run[0])[0])
 
 
 def test_samples_are_frames_with_their_windows() -> None:

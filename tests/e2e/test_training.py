@@ -1,5 +1,6 @@
 """Training on made-up arrays: it learns, resumes to the bit, stops when told, and refuses what does not fit."""
 
+import dataclasses
 import logging
 import os
 import re
@@ -106,13 +107,41 @@ def test_sigterm_saves_and_returns(tmp_path, caplog, stand_in):
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
-def test_overwrite_removes_the_old_run_and_nothing_else(tmp_path, stand_in):
+def test_overwrite_replaces_the_old_run_and_nothing_else(tmp_path, stand_in):
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
     train(configure("--train.steps", "2"), tmp_path, make_data())
     train(configure("--train.steps", "1"), tmp_path, make_data(), overwrite=True)
     assert load_run(tmp_path).step == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "notes.txt", "tensorboard"]
     assert notes.read_text() == "mine"
+
+    # A mistake, whenever it is found before the new run's first step, leaves the run as it is.
+    def refuse(_):
+        raise UserError("clips are too short")
+
+    def broken(step):
+        raise RuntimeError("no batch")
+
+    mistakes = {
+        "nowhere has no params.safetensors": (["--train.pretrained-audio", "nowhere"], make_data()),
+        "clips are too short": ([], dataclasses.replace(make_data(), train_batches=refuse)),
+        "no batch": ([], make_data(broken)),
+    }
+    for message, (words, data) in mistakes.items():
+        with pytest.raises((UserError, RuntimeError), match=message):
+            train(configure("--train.steps", "3", *words), tmp_path, data, overwrite=True)
+        assert load_run(tmp_path).step == 1
+        assert not (tmp_path / "overwritten").exists()
+
+
+def test_two_trainings_in_one_directory(tmp_path, stand_in):
+    def meanwhile(step):
+        with pytest.raises(UserError, match=f"process {os.getpid()} on .* is writing into {tmp_path}"):
+            train(configure("--train.steps", "1"), tmp_path, make_data(), resume=True)
+        return make_batch(step)
+
+    assert int(train(configure("--train.steps", "1"), tmp_path, make_data(meanwhile)).step) == 1
 
 
 def test_resuming_before_the_first_checkpoint_starts(tmp_path, stand_in):

@@ -5,6 +5,7 @@ import logging
 import struct
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -110,3 +111,23 @@ def test_a_run_whose_score_rises_no_more_ends_and_resuming_remembers_the_best(tm
     assert "FRCorr has not risen since step 1" in caplog.text
     assert load_run(tmp_path).step == 3
     assert load_run(tmp_path, "best").step == 1
+
+
+def test_what_a_validation_would_fail_on_is_found_before_the_first_step(tmp_path, stand_in):
+    def narrow():
+        return iter([make_batch(1000)._replace(video=np.zeros((2, 16, 32, 3), np.uint8))])
+
+    with pytest.raises((ValueError, TypeError, jaxtyping.TypeCheckError)):
+        train(configure("--train.steps", "2"), tmp_path, dataclasses.replace(make_data(), validation_batches=narrow))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_validation_that_fails_loses_no_step(tmp_path, stand_in, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(training, "validate", fail)
+    words = ["--train.steps", "5", "--train.eval-every", "3", "--train.checkpoint-every", "100"]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(configure(*words), tmp_path, make_scored_data())
+    assert load_run(tmp_path).step == 3

@@ -48,11 +48,11 @@ def test_contradictions_of_a_mesh_are_refused():
     sharding.check_mesh(Config(model=ModelConfig(use_audio=False)), mesh)
 
 
-def test_a_batch_that_can_not_be_dealt_is_refused():
-    with pytest.raises(UserError, match=r"--train.batch-size 6 can't be dealt to 8 devices; take a multiple of 8"):
+def test_a_batch_that_can_not_be_distributed_is_refused():
+    with pytest.raises(UserError, match=r"batch-size 6 can't be distributed over 8 devices; take a multiple of 8"):
         sharding.check_batch_size(6, sharding.make_mesh())
     sharding.check_batch_size(6, sharding.make_mesh(config=MeshConfig(fsdp=2, model=4, data=1)))
-    with pytest.raises(UserError, match=r"can't be dealt to 4 devices"):
+    with pytest.raises(UserError, match=r"can't be distributed over 4 devices"):
         sharding.check_mesh(Config(train=TrainConfig(batch_size=6)), sharding.make_mesh(config=MeshConfig(model=2)))
 
 

@@ -170,7 +170,7 @@ def is_adam(part: object) -> bool:
     return isinstance(part, optax.ScaleByAdamState)
 
 
-def test_a_batch_is_dealt_to_the_devices():
+def test_a_batch_is_distributed_over_the_devices():
     mesh = sharding.make_mesh(config=MeshConfig(fsdp=2, model=2))
     batch = sharding.place_batch(make_batch(), mesh)
     assert batch.video.addressable_shards[0].data.shape[0] == 2

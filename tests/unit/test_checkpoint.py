@@ -149,7 +149,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_and_it_is_said(
         step, state = found
         assert step == 2
         assert_same(state, expected)
-        assert "3 is damaged" in caplog.text
+        assert "checkpoints/3/params" in caplog.text
         assert "going on from step 2" in caplog.text
         assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
         checkpoints.save(3, update(state), make_about())  # its step comes again

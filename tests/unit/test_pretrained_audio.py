@@ -10,7 +10,7 @@ from small_model import AUDIO, CONFIG, random_params
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
-from reactface_jax.training.init import with_pretrained_audio
+from reactface_jax.training.init import pretrained_audio, with_audio_encoder
 from reactface_jax.weights.params_file import save_params
 
 
@@ -19,7 +19,9 @@ def test_audio_encoder_is_replaced_and_nothing_else(tmp_path):
     params, others = random_params(model), random_params(model, seed=1)
     theirs = others["speaker_encoder"]["audio_encoder"]
     save_params(tmp_path / "wav2vec2", theirs, {"audio": AUDIO})
-    replaced = with_pretrained_audio(params, str(tmp_path / "wav2vec2"))
+    read = pretrained_audio(jax.eval_shape(lambda: params), str(tmp_path / "wav2vec2"))
+    assert read is not None
+    replaced = with_audio_encoder(params, read)
     chex.assert_trees_all_equal(replaced["speaker_encoder"]["audio_encoder"], jax.tree.map(np.asarray, theirs))
     replaced["speaker_encoder"]["audio_encoder"] = params["speaker_encoder"]["audio_encoder"]
     chex.assert_trees_all_equal(replaced, params)
@@ -31,4 +33,4 @@ def test_an_encoder_of_other_sizes_is_refused(tmp_path):
     theirs = random_params(rf.build_model(wider))["speaker_encoder"]["audio_encoder"]
     save_params(tmp_path / "wav2vec2", theirs, {"audio": wider.audio})
     with pytest.raises(UserError, match="does not fit the sizes"):
-        with_pretrained_audio(params, str(tmp_path / "wav2vec2"))
+        pretrained_audio(params, str(tmp_path / "wav2vec2"))

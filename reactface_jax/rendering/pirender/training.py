@@ -1,15 +1,13 @@
 """Trains the portrait renderer on the speakers of any shards: one frame as the portrait, others to be drawn from it.
 
-First the warping alone, then all of it (Ren et al., ICCV 2021). The run's directory is what
-`react --renderer-weights` takes: params.safetensors and config.json, beside state.msgpack, from which it resumes.
+First only the warping, then all of it (Ren et al., ICCV 2021). The run's directory is what
+`react --renderer-weights` takes (run.py).
 """
 
+import contextlib
 import dataclasses
 import functools
-import json
 import logging
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,21 +17,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import serialization
 from jaxtyping import Array, Float, Int, Key, UInt8
 from PIL import Image
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import replacing
+from reactface_jax.folder_lock import locked
 from reactface_jax.rendering.pirender.config import RendererConfig, RendererTraining
 from reactface_jax.rendering.pirender.losses import perceptual, psnr, ssim, style
 from reactface_jax.rendering.pirender.model import WINDOW, PIRender
 from reactface_jax.rendering.pirender.portrait import coefficient_windows, to_bytes
+from reactface_jax.rendering.pirender.run import check_layout, restore_newest, save_checkpoint
+from reactface_jax.training.workdir import check_workdir, old_run_aside, put_back
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray, Batch
-from reactface_jax.weights.params_file import CONFIG_NAME, PARAMS_NAME, save_params
 
 log = logging.getLogger(__name__)
 
-STATE = "state.msgpack"
 _EVAL_FRAMES = 4  # targets of each validation clip
 _LEAST_STD = 0.02  # what moves less is noise
 
@@ -106,7 +105,7 @@ def train_step(
     coefficients: Float[AnyArray, "B T C"],
     step: Int[AnyArray, ""],
 ) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
-    """One update. Random frames depend on the seed and the step alone."""
+    """One update. Random frames depend only on the seed and the step."""
     key = jax.random.fold_in(jax.random.key(options.seed), step)
     samples = draw_samples(key, video, coefficients, options.frames)
     gradient, parts = jax.grad(functools.partial(loss, model, options, warp_only), has_aux=True)(
@@ -179,11 +178,38 @@ def train_renderer(
         configuration; the loss is not finite.
     """
     workdir, options = Path(workdir), config.train
+    check_layout(workdir)
+    check_workdir(workdir, resume=resume, overwrite=overwrite)
     model = PIRender(narrower=options.narrower, dtype=jnp.dtype(options.dtype))
-    state, start = _start(config, workdir, model, data, resume=resume, overwrite=overwrite)
+    batches = data.train(0)  # what is wrong with the data is found before an old run is moved
+    next(iter(data.validation()), None)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(workdir))
+        put_back(workdir)
+        check_workdir(workdir, resume=resume, overwrite=overwrite)
+        forget_old_run = stack.enter_context(old_run_aside(workdir)) if overwrite else lambda: None
+        state = _start(config, model, data)
+        saved = restore_newest(workdir, state, functools.partial(_check_resumable, config, workdir))
+        start = 0
+        if saved is not None:
+            start, state = saved
+            batches = data.train(start)
+        return _loop(config, workdir, model, data, batches, state, start, forget_old_run)
+
+
+def _loop(
+    config: RendererConfig,
+    workdir: Path,
+    model: PIRender,
+    data: RendererBatches,
+    batches: Iterator[Batch],
+    state: dict[str, Any],
+    start: int,
+    after_first_step: Callable[[], None],
+) -> dict[str, float]:
+    options = config.train
     log.info("parameters: %s", f"{sum(leaf.size for leaf in jax.tree.leaves(state['params'])):,}")
-    log.info("steps: %d to %d, the first %d warp alone", start, options.steps, options.warp_steps)
-    batches = data.train(start)
+    log.info("steps: %d to %d, the first %d only warp", start, options.steps, options.warp_steps)
     scores: dict[str, float] = {}
     clock, clock_step = time.perf_counter(), start
     for step in range(start, options.steps):
@@ -192,6 +218,9 @@ def train_renderer(
         warp_only = step < options.warp_steps
         state, parts = train_step(model, options, warp_only, state, batch.video, coefficients, np.int32(step))
         done = step + 1
+        if step == start:
+            jax.block_until_ready(parts)
+            after_first_step()
         if done % options.log_every == 0 or done == options.steps:
             values = {name: float(value) for name, value in jax.device_get(parts).items()}
             if not np.isfinite(values["loss"]):
@@ -201,37 +230,37 @@ def train_renderer(
             listed = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
             log.info("step %d/%d  %s  %.3g steps/s", done, options.steps, listed, speed)
         if done % options.eval_every == 0 or done == options.steps:
-            scores, picture = validate(
-                model, state["params"], data.validation(), data.mean_face, config.data.eval_clips
-            )
+            try:
+                scores, picture = validate(
+                    model, state["params"], data.validation(), data.mean_face, config.data.eval_clips
+                )
+            except BaseException:
+                save_checkpoint(workdir, done, jax.device_get(state), _about(config, {}))
+                raise
             listed = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
             log.info("step %d/%d  validation: %s", done, options.steps, listed)
-            _save(workdir, config, state, done, scores)
-            Image.fromarray(picture).save(workdir / f"validation_{done}.png")
+            save_checkpoint(workdir, done, jax.device_get(state), _about(config, scores))
+            with replacing(workdir / f"validation_{done}.png") as file:
+                Image.fromarray(picture).save(file, format="png")
             clock = time.perf_counter()
     return scores
 
 
-def _start(
-    config: RendererConfig, workdir: Path, model: PIRender, data: RendererBatches, *, resume: bool, overwrite: bool
-) -> tuple[dict[str, Any], int]:
-    if (workdir / CONFIG_NAME).exists() and not (resume or overwrite):
-        raise UserError(f"{workdir} holds a run; add --resume to go on or --overwrite to start again")
+def _start(config: RendererConfig, model: PIRender, data: RendererBatches) -> dict[str, Any]:
     size = config.data.image_size
     portrait, windows = jnp.zeros((1, size, size, 3)), jnp.zeros((1, WINDOW, NUM_COEFFICIENTS))
     params = jax.jit(model.init)(jax.random.key(config.train.seed), portrait, windows)["params"]
     params["mapping"]["pre"] = _of_raw(params["mapping"]["pre"], data.mean_face, data.std_face)
-    state = {"params": params, "optimizer": optax.adam(config.train.learning_rate).init(params)}
-    if not resume or not (workdir / CONFIG_NAME).exists():
-        return state, 0
-    about = json.loads((workdir / CONFIG_NAME).read_text())
+    return {"params": params, "optimizer": optax.adam(config.train.learning_rate).init(params)}
+
+
+def _check_resumable(config: RendererConfig, workdir: Path, about: dict[str, Any]) -> None:
     free = {"steps", "log_every", "eval_every"}
     saved, current = about["training"]["train"], dataclasses.asdict(config.train)
     differing = [name for name in current if name not in free and saved.get(name) != current[name]]
-    differing += ["data.image_size"] * (about["training"]["data"]["image_size"] != size)
+    differing += ["data.image_size"] * (about["training"]["data"]["image_size"] != config.data.image_size)
     if differing:
         raise UserError(f"the run in {workdir} has another configuration ({', '.join(differing)}); keep its values")
-    return serialization.from_bytes(state, (workdir / STATE).read_bytes()), about["step"]
 
 
 def _of_raw(layer: Any, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
@@ -244,24 +273,12 @@ def _of_raw(layer: Any, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " 
     return {"kernel": kernel, "bias": layer["bias"] - jnp.asarray(mean, jnp.float32) @ kernel[0]}
 
 
-def _save(workdir: Path, config: RendererConfig, state: dict[str, Any], step: int, scores: dict[str, float]) -> None:
-    """Replaces the checkpoint; state and description belong together, so the description goes last."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    state = jax.device_get(state)
-    about = {
+def _about(config: RendererConfig, scores: dict[str, float]) -> dict[str, Any]:
+    return {
         "pirender": {"coefficients": NUM_COEFFICIENTS, "image_size": config.data.image_size},
-        "step": step,
         "scores": scores,
         "training": dataclasses.asdict(config),
     }
-    aside = workdir / f".checkpoint.{os.getpid()}"
-    try:
-        save_params(aside, state["params"], about)
-        (aside / STATE).write_bytes(serialization.to_bytes(state))
-        for name in (PARAMS_NAME, STATE, CONFIG_NAME):
-            (aside / name).replace(workdir / name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _to_float(pictures: Any) -> Float[Array, "... H W 3"]:
