@@ -64,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> None:
     from reactface_jax.rendering.pirender.training import train_renderer
     from reactface_jax.training import hosts
     from reactface_jax.training.loop import train
-    from reactface_jax.training.workdir import check_workdir
+    from reactface_jax.weights.workdir import check_workdir
 
     how = {"resume": arguments.resume, "overwrite": arguments.overwrite}
     if isinstance(config, RendererConfig):

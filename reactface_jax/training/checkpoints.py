@@ -21,7 +21,6 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder
 from reactface_jax.training import hosts
 from reactface_jax.training.state import TrainState
-from reactface_jax.training.workdir import DAMAGED_FOLDER
 from reactface_jax.weights.checksums import DamagedError, verify, write_checksums
 from reactface_jax.weights.run import (
     FOLDER,
@@ -36,6 +35,7 @@ from reactface_jax.weights.run import (
     save_small_arrays_whole,
     steps_of,
 )
+from reactface_jax.weights.workdir import DAMAGED_FOLDER
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from reactface_jax.training.state import TrainState
 from reactface_jax.training.training_log import Progress, what_runs
 from reactface_jax.training.validation import SCORE, Validated, check_validation, make_validation_step, score, validate
 from reactface_jax.training.validation_figure import draw_reactions
-from reactface_jax.training.workdir import TENSORBOARD, check_workdir, old_run_aside, put_back
 from reactface_jax.types import Batch, Clips
 from reactface_jax.weights.run import About
+from reactface_jax.weights.workdir import TENSORBOARD, check_workdir, old_run_aside, put_back
 
 log = logging.getLogger(__name__)
 

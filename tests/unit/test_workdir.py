@@ -6,7 +6,7 @@ import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import aside_name
-from reactface_jax.training.workdir import OVERWRITTEN, check_workdir, old_run_aside, put_back
+from reactface_jax.weights.workdir import OVERWRITTEN, check_workdir, old_run_aside, put_back
 
 
 def make_run(workdir: Path, name: str) -> None:

@@ -17,19 +17,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 from PIL import Image
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 from reactface_jax.folder_lock import locked
+from reactface_jax.ops.pixels import to_bytes, to_unit_range
 from reactface_jax.rendering.pirender.config import RendererConfig, RendererTraining
 from reactface_jax.rendering.pirender.losses import perceptual, psnr, ssim, style
 from reactface_jax.rendering.pirender.model import WINDOW, PIRender
-from reactface_jax.rendering.pirender.portrait import coefficient_windows, to_bytes
+from reactface_jax.rendering.pirender.portrait import coefficient_windows
 from reactface_jax.rendering.pirender.run import check_layout, restore_newest, save_checkpoint
-from reactface_jax.training.workdir import check_workdir, old_run_aside, put_back
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray, Batch
+from reactface_jax.weights.workdir import check_workdir, old_run_aside, put_back
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _LEAST_STD = 0.02  # what moves less is noise
 
 @dataclasses.dataclass(frozen=True)
 class RendererBatches:
-    """Where the pictures come from."""
+    """The data of a training of the renderer."""
 
     mean_face: Float[np.ndarray, " C"]
     std_face: Float[np.ndarray, " C"]
@@ -71,17 +72,25 @@ def draw_samples(
     windows = jax.vmap(take)(coefficients, around).reshape(batch * frames, WINDOW, -1)
     portraits = jnp.repeat(jax.vmap(take)(video, portrait)[:, 0], frames, axis=0)
     targets = jax.vmap(take)(video, target).reshape(-1, *video.shape[2:])
-    return _to_float(portraits), windows, _to_float(targets)
+    return to_unit_range(portraits), windows, to_unit_range(targets)
 
 
 def loss(
     model: PIRender,
     options: RendererTraining,
     warp_only: bool,
-    params: Any,
+    params: PyTree,
     samples: tuple[Float[Array, "N H W 3"], Float[Array, "N 27 C"], Float[Array, "N H W 3"]],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The total and its parts, before their weights."""
+    """The total loss, and its parts before their weights.
+
+    Args:
+      model: the renderer.
+      options: the parts' weights.
+      warp_only: only the warp's part.
+      params: the renderer's parameters.
+      samples: portraits, windows of coefficients, and targets in [-1, 1].
+    """
     portraits, windows, targets = samples
     out: Any = model.apply({"params": params}, portraits, windows, warp_only=warp_only)
     parts = {"warp": jnp.abs(out.warp - targets).mean() + perceptual(out.warp, targets)}
@@ -105,7 +114,20 @@ def train_step(
     coefficients: Float[AnyArray, "B T C"],
     step: Int[AnyArray, ""],
 ) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
-    """One update. Random frames depend only on the seed and the step."""
+    """One update. Random frames depend only on the seed and the step.
+
+    Args:
+      model: the renderer.
+      options: the optimiser, the losses' weights and the seed.
+      warp_only: train only the warping.
+      state: parameters and optimiser state, which are donated.
+      video: clips, from which frames are drawn.
+      coefficients: of the same frames, raw.
+      step: number of the step.
+
+    Returns:
+      The state after the step, and the losses.
+    """
     key = jax.random.fold_in(jax.random.key(options.seed), step)
     samples = draw_samples(key, video, coefficients, options.frames)
     gradient, parts = jax.grad(functools.partial(loss, model, options, warp_only), has_aux=True)(
@@ -121,12 +143,12 @@ def train_step(
 @functools.partial(jax.jit, static_argnums=0)
 def _judge(
     model: PIRender,
-    params: Any,
+    params: PyTree,
     portraits: UInt8[AnyArray, "P H W 3"],
     windows: Float[AnyArray, "N 27 C"],
     targets: UInt8[AnyArray, "N H W 3"],
 ) -> tuple[dict[str, Float[Array, ""]], Float[Array, "4 N H W 3"]]:
-    portrait, target = _to_float(portraits), _to_float(targets)
+    portrait, target = to_unit_range(portraits), to_unit_range(targets)
     out: Any = model.apply({"params": params}, portrait, windows)
     image, warp = (jnp.clip(picture, -1, 1) for picture in (out.image, out.warp))
     scores = {
@@ -139,9 +161,21 @@ def _judge(
 
 
 def validate(
-    model: PIRender, params: Any, batches: Iterable[Batch], mean_face: Float[np.ndarray, " C"], num_clips: int
+    model: PIRender, params: PyTree, batches: Iterable[Batch], mean_face: Float[np.ndarray, " C"], num_clips: int
 ) -> tuple[dict[str, float], UInt8[np.ndarray, "h w 3"]]:
-    """Scores over clips whose first frame is the portrait, and a picture: portrait, target, warp, result in columns."""
+    """Scores over clips whose first frame is the portrait, and a picture.
+
+    Args:
+      model: the renderer.
+      params: its parameters.
+      batches: of the validation split.
+      mean_face: added to the batches' coefficients.
+      num_clips: how many are scored.
+
+    Returns:
+      Means of PSNR and SSIM, of the result and of the portrait itself, and a picture whose columns are portrait,
+      target, warp and result.
+    """
     scores: list[dict[str, Any]] = []
     shown: list[np.ndarray] = []
     seen = 0
@@ -169,6 +203,13 @@ def train_renderer(
     config: RendererConfig, workdir: str | Path, data: RendererBatches, *, resume: bool = False, overwrite: bool = False
 ) -> dict[str, float]:
     """Trains, or goes on training.
+
+    Args:
+      config: of the data and the training.
+      workdir: the run's directory.
+      data: batches, and the statistics of their coefficients.
+      resume: go on from the newest checkpoint.
+      overwrite: replace a run that is there.
 
     Returns:
       The last validation's scores.
@@ -263,7 +304,7 @@ def _check_resumable(config: RendererConfig, workdir: Path, about: dict[str, Any
         raise UserError(f"the run in {workdir} has another configuration ({', '.join(differing)}); keep its values")
 
 
-def _of_raw(layer: Any, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
+def _of_raw(layer: PyTree, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
     """A first layer that makes of raw coefficients what the given one makes of standardised ones.
 
     Most coefficients move by a few hundredths. A layer that takes them as they are hardly sees them at first, and the
@@ -279,7 +320,3 @@ def _about(config: RendererConfig, scores: dict[str, float]) -> dict[str, Any]:
         "scores": scores,
         "training": dataclasses.asdict(config),
     }
-
-
-def _to_float(pictures: Any) -> Float[Array, "... H W 3"]:
-    return jnp.asarray(pictures).astype(jnp.float32) / 127.5 - 1.0
