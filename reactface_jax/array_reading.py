@@ -35,6 +35,7 @@ _FIELD = re.compile(
     re.DOTALL,
 )
 _DTYPE = re.compile(r"[<>|=]?[biufcOSUVMm]\d{0,9}")
+_ODD = re.compile(r"[^\x20-\x7e\t\n]")
 _LENGTH = re.compile(r"\s*(\d{1,18})L?\s*")
 
 
@@ -138,8 +139,10 @@ def _read_header(file: io.BufferedIOBase, size: int, kinds: str) -> _Header:
         raise _NotUsableError("is a pickle, which is not read, since that could run code")
     if start[:6] != _MAGIC or len(start) < 12:
         raise _NotUsableError("can't be read as an array of numbers: it is no .npy file")
-    if start[6] not in (1, 2, 3):
-        raise _NotUsableError(f"can't be read as an array of numbers: version {start[6]} of .npy is not known")
+    if start[6] not in (1, 2, 3) or start[7]:
+        raise _NotUsableError(
+            f"can't be read as an array of numbers: version {start[6]}.{start[7]} of .npy is not known"
+        )
     begin, form = (10, "<H") if start[6] == 1 else (12, "<I")
     (length,) = struct.unpack(form, start[8:begin])
     offset = begin + length
@@ -160,7 +163,7 @@ def _read_header(file: io.BufferedIOBase, size: int, kinds: str) -> _Header:
 def _parse(text: str, kinds: str) -> tuple[np.dtype, tuple[int, ...], Literal["C", "F"]]:
     """Type, shape and order of a header: {'descr': '<f4', 'fortran_order': False, 'shape': (3,), }."""
     body = text.strip()
-    if not (body.startswith("{") and body.endswith("}")):
+    if _ODD.search(text) or not (body.startswith("{") and body.endswith("}")):
         raise _damaged()
     body, position, found = body[1:-1].strip(), 0, {}
     while position < len(body):

@@ -42,7 +42,7 @@ class TestNpy:
         [
             (b"404", r"x can't be read as an array of numbers: it is no \.npy file; copy it again"),
             (b"", r"it is no \.npy file"),
-            (b"\x93NUMPY\x09\x00" + bytes(90), r"version 9 of \.npy is not known"),
+            (b"\x93NUMPY\x09\x00" + bytes(90), r"version 9\.0 of \.npy is not known"),
             (b"\x80\x04" + bytes(90), "is a pickle, which is not read, since that could run code"),
             (npy(np.array([{}], object), pickled=True), "is a pickle"),
             (b"PK\x03\x04" + bytes(90), r"holds several arrays \(\.npz\)"),
@@ -57,6 +57,7 @@ class TestNpy:
             (with_header("{'descr': '<f4', 'descr': '<f4', 'shape': (1,), }", bytes(4)), "damaged"),
             (with_header("{'descr': '<f4', 'fortran_order': 0, 'shape': (1,), }", bytes(4)), "damaged"),
             (with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1;), }", bytes(4)), "damaged"),
+            (with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\x0b", bytes(4)), "damaged"),
             (with_header("{}", length=60000), "damaged"),
             (with_header("{", bytes(4)), "damaged"),
         ],
