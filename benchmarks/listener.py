@@ -1,6 +1,7 @@
 """The listener against its ceilings on made conversations that it has not seen, and how fast it is.
 
-    python benchmarks/listener.py [--weights W.safetensors] [--scripts 16] [--seed 0] [--minutes 0]
+    python benchmarks/listener.py [--weights W.safetensors] [--scripts 16] [--seed 0] [--rows ceilings listener]
+    python benchmarks/listener.py --minutes 60
 
 Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
 frames late, the listener, and the listener at temperature 0. With --minutes M: one conversation of that length, its
@@ -15,8 +16,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from data_pipeline.dyads import Recipe, ceilings, play
-from data_pipeline.dyads.ceilings import listening
+from data_pipeline.dyads import Recipe, play
+from data_pipeline.dyads.ceilings import ceilings, listening
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods import Inputs
 from reactface_jax.methods.listener import Control, Listener, Weights, load_weights
@@ -26,7 +27,6 @@ from reactface_jax.metrics.events import Event, answered, rises_of
 from reactface_jax.metrics.listening import while_listening
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
-NUM_REACTIONS = 10
 DELAY = 10
 HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks"
 
@@ -36,26 +36,30 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--scripts", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", nargs="+", choices=("ceilings", "listener"), default=("ceilings", "listener"))
+    parser.add_argument("--reactions", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=100, help="of the expectation, for each script and role")
     parser.add_argument("--minutes", type=int, default=0)
     arguments = parser.parse_args()
     weights = load_pretrained().weights if arguments.weights is None else load_weights(arguments.weights)
-    speed(weights)
     if arguments.minutes:
         hour(weights, arguments.minutes, arguments.seed)
         return
     recipe = Recipe(num_clips=3 * (arguments.scripts + 4), test_scripts=arguments.scripts, seed=arguments.seed)
     test = play(recipe, "test")
-    reached = ceilings(test.conversations, num_reactions=NUM_REACTIONS, seed=arguments.seed)
     inputs = Inputs(test.speaker, test.sound.astype(np.float32) / 32768)
-    late = np.concatenate([test.speaker[:, :1].repeat(DELAY, axis=1), test.speaker[:, :-DELAY]], axis=1)
-    key = jax.random.key(arguments.seed)
-    rows = {
-        "planted sampler": reached.sampler,
-        "planted expectation": reached.expectation,
-        "delayed mirror": late[:, None],
-        "listener": Listener(weights, Control(talks=True)).generate(inputs, NUM_REACTIONS, key=key),
-        "listener, temperature 0": Listener(weights, Control(talks=True, temperature=0)).generate(inputs, key=key),
-    }
+    key, count = jax.random.key(arguments.seed), arguments.reactions
+    rows: dict[str, np.ndarray] = {}
+    if "ceilings" in arguments.rows:
+        reached = ceilings(test.conversations, num_reactions=count, num_draws=arguments.draws, seed=arguments.seed)
+        rows |= {"planted sampler": reached.sampler, "planted expectation": reached.expectation}
+        late = np.concatenate([test.speaker[:, :1].repeat(DELAY, axis=1), test.speaker[:, :-DELAY]], axis=1)
+        rows["delayed mirror"] = late[:, None]
+    if "listener" in arguments.rows:
+        speed(weights)
+        rows["listener"] = Listener(weights, Control(talks=True)).generate(inputs, count, key=key)
+        expects = Listener(weights, Control(talks=True, temperature=0))
+        rows["listener, temperature 0"] = expects.generate(inputs, key=key)
     print(f"{len(test.speaker)} directions of {arguments.scripts} scripts")
     print(f"{'':24s}" + "".join(f"{heading:>10s}" for heading in HEADINGS.split()))
     moments = correlation.moments(test.listener)

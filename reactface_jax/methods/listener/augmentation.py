@@ -31,7 +31,8 @@ def augment(
     base = jnp.where(is_expression, jnp.min(coefficients, axis=1, keepdims=True), middle)
     moving = coefficients - base
     # Gains: of the person, and of each channel, so that left and right differ too.
-    gain = jnp.exp(0.25 * normal(batch, 1, 1) + 0.2 * normal(batch, 1, NUM_COEFFICIENTS))
+    # Trackers show less than made people have: a real smile of .3 is worth an answer.
+    gain = jnp.exp(-0.3 + 0.45 * normal(batch, 1, 1) + 0.2 * normal(batch, 1, NUM_COEFFICIENTS))
     # Rest: many expressions are a little on in a face at rest; heads are anywhere.
     resting = uniform((batch, 1, NUM_COEFFICIENTS), 0.0, 0.4) * (uniform((batch, 1, NUM_COEFFICIENTS), 0.0, 1.0) < 0.3)
     apart = jnp.array([0.0] * NUM_EXPRESSION + [0.2] * 3 + [0.3] * 3)[None, None]

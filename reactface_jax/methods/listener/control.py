@@ -32,6 +32,8 @@ class Control(NamedTuple):
     """-1 to 1: changes nods by a factor 1 + this."""
     blinks: bool = True
     """Whether lids keep blinking at any amplitude."""
+    sensitivity: float = 1.0
+    """0.5 to 4: factor of the speaker's expressions. `MEASURED` has what suits those that MediaPipe measures."""
     talks: bool = False
     """Whether the listener takes the floor when the speaker leaves it; else its mouth opens in answers only."""
 
@@ -41,6 +43,7 @@ class Control(NamedTuple):
             ("temperature", 0.0, 2.0),
             ("guidance", 0.0, 5.0),
             ("amplitude", 0.0, 1.5),
+            ("sensitivity", 0.5, 4.0),
             ("smiles", -1.0, 1.0),
             ("nods", -1.0, 1.0),
         ):
@@ -48,6 +51,10 @@ class Control(NamedTuple):
             if not low <= value <= high:
                 raise UserError(f"{name} {value:g} is out of range; give a number from {low:g} to {high:g}")
         return self
+
+
+MEASURED = Control(sensitivity=2.0)
+"""For the faces of real people: MediaPipe shows a third of the smile that a made person has."""
 
 
 def gains(control: Control) -> Float[np.ndarray, " C"]:

@@ -45,7 +45,7 @@ class Listener:
 
     weights: Weights
     control: Control = _AS_TRAINED
-    steps: int = 6
+    steps: int = 12
     """Of the flow, for each chunk."""
     name: str = "Listener"
     needs: tuple[str, ...] = ("speaker", "audio")
@@ -165,7 +165,8 @@ class Listener:
     ) -> tuple[ListenerState, Array]:
         control = self.control.checked()
         mode = _Mode(self.weights.sizes, self.steps, control.temperature == 0, control.guidance != 1)
-        knobs = _Knobs(control.temperature, control.guidance, float(control.talks), gains(control))
+        numbers = control.temperature, control.guidance, control.talks, control.sensitivity
+        knobs = _Knobs(*map(float, numbers), gains(control))
         weights = (self.weights.params, self.weights.space)
         return _answer(mode, weights, knobs, state, jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
 
@@ -188,6 +189,7 @@ class _Knobs(NamedTuple):
     temperature: float
     guidance: float
     talks: float
+    sensitivity: float
     gain: Float[np.ndarray, " C"]
 
 
@@ -206,11 +208,16 @@ def _answer(
     sizes = mode.sizes
     network, variables = ListenerNetwork(sizes), {"params": params}
     batch, num_reactions = state.past.shape[:2]
-    person, features = speaker_features.observe(state.person, coefficients, bands, heard, space.scale)
+    person, features = speaker_features.observe(
+        state.person, coefficients, bands, heard, space.scale, knobs.sensitivity
+    )
     seen, speaker = network.apply(variables, features, state.speaker, method="speaker")
     talks = jnp.full(batch, knobs.talks)
+    # Who does not talk does not move the mouth as if it did, however long the speaker is silent.
+    moves = jnp.tile(1 - (1 - knobs.talks) * space.speech, sizes.chunk)
     if mode.expects:
         chunks = network.apply(variables, seen, talks, method="expectation")
+        chunks *= moves[None, None]
         chunks = jnp.broadcast_to(chunks[:, None], (batch, num_reactions, *chunks.shape[1:]))
         own, past = state.own, chunks[:, :, -1]
     else:
@@ -246,7 +253,7 @@ def _answer(
                     mode.steps,
                 )
 
-            chunk = jax.vmap(draw, (0, 1, 0))(keys, conditions, past)
+            chunk = jax.vmap(draw, (0, 1, 0))(keys, conditions, past) * moves[None, None]
             return (owns[0], chunk, number + 1), chunk
 
         begin = (state.own, state.past, state.chunk)

@@ -9,7 +9,7 @@ angles: most are at rest most of the time, so that "nothing happens" is a zero a
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION, AnyArray
 
@@ -26,6 +26,8 @@ class MotionSpace(NamedTuple):
     """Of a component's error in training: the size of its effect on standardised channels, mean 1."""
     scale: Float[AnyArray, " C"]
     """Standard deviation of each channel over people; floors where nobody moves."""
+    speech: Float[AnyArray, " R"]
+    """1 for components that talking people move and those who only listen do not."""
 
 
 def rest_of(clip: Float[np.ndarray, "*B T C"]) -> Float[np.ndarray, "*B C"]:
@@ -35,8 +37,17 @@ def rest_of(clip: Float[np.ndarray, "*B T C"]) -> Float[np.ndarray, "*B C"]:
     return np.concatenate([expressions, np.median(clip[..., NUM_EXPRESSION:], axis=-2)], axis=-1).astype(np.float32)
 
 
-def fit(deviations: Float[np.ndarray, "n C"], components: int, seed: int = 0) -> MotionSpace:
-    """The space of some listeners' deviations from rest."""
+def fit(
+    deviations: Float[np.ndarray, "n C"], components: int, talks: Bool[np.ndarray, " n"] | None = None, seed: int = 0
+) -> MotionSpace:
+    """The space of some listeners' deviations from rest.
+
+    Args:
+        deviations: frames of many listeners.
+        components: R; fewer if fewer hold all variance.
+        talks: which frames are of people who talk at times; None: nobody is known to only listen.
+        seed: of the search for independent components.
+    """
     x = np.asarray(deviations, np.float64)
     std = np.sqrt(np.square(x).mean(0))
     moves = std > _STILL
@@ -53,9 +64,17 @@ def fit(deviations: Float[np.ndarray, "n C"], components: int, seed: int = 0) ->
     decode[:, moves] = standard * std[moves]
     effect = np.sqrt(np.linalg.norm(standard, axis=1))
     floor = np.where(np.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION, 0.05, 0.02)
-    return MotionSpace(
-        *(a.astype(np.float32) for a in (encode, decode, effect / effect.mean(), np.maximum(std, floor)))
-    )
+    speech = np.zeros(components) if talks is None else speech_components(x @ encode, talks)
+    arrays = (encode, decode, effect / effect.mean(), np.maximum(std, floor), speech)
+    return MotionSpace(*(array.astype(np.float32) for array in arrays))
+
+
+def speech_components(x: Float[np.ndarray, "n R"], talks: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " R"]:
+    """1 where people who only listen move a third as much as others, or less."""
+    if talks.all() or not talks.any():
+        return np.zeros(x.shape[1])
+    listening, talking = (np.square(x[rows]).mean(0) for rows in (~talks, talks))
+    return (listening < talking / 9).astype(np.float64)
 
 
 def in_chunks(frames: Float[Array, "*B T R"], chunk: int) -> Float[Array, "*B N FR"]:

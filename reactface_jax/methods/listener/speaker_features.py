@@ -60,6 +60,7 @@ def observe(
     bands: Float[AnyArray, "B T F"],
     heard: Float[AnyArray, " B"],
     usual_scale: Float[AnyArray, " C"],
+    sensitivity: Float[AnyArray, ""] | float = 1.0,
 ) -> tuple[RunningPerson, Float[Array, "B T G"]]:
     """Features of the next frames, G = 58 + 24 + 2.
 
@@ -69,12 +70,14 @@ def observe(
         bands: from `sound.log_mel`, at any gain.
         heard: 1, or 0 where there is no sound at all.
         usual_scale: of the deviations, over many people.
+        sensitivity: factor of the expressions: trackers show smaller ones than made people have.
     """
 
+    gain = jnp.where(jnp.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION, sensitivity, 1.0)[None]
     heard, usual_scale = jnp.asarray(heard, jnp.float32), jnp.asarray(usual_scale, jnp.float32)
 
     def frame(person: RunningPerson, seen: tuple[Array, Array]) -> tuple[RunningPerson, Array]:
-        return _observe_frame(person, *seen, heard, usual_scale)
+        return _observe_frame(person, *seen, heard, usual_scale, gain)
 
     person, features = jax.lax.scan(
         frame,
@@ -86,7 +89,7 @@ def observe(
 
 
 def _observe_frame(
-    person: RunningPerson, face: Array, bands: Array, heard: Array, usual_scale: Array
+    person: RunningPerson, face: Array, bands: Array, heard: Array, usual_scale: Array, gain: Array
 ) -> tuple[RunningPerson, Array]:
     first = person.count[:, None] == 0
     found = jnp.isfinite(face).all(-1, keepdims=True)
@@ -104,7 +107,7 @@ def _observe_frame(
         for old, new in ((person.power, jnp.square(deviation)), (person.weight, jnp.ones_like(person.weight)))
     )
     scale = jnp.sqrt((_PRIOR * jnp.square(usual_scale)[None] + power) / (_PRIOR + weight[:, None]))
-    seen = jnp.clip(deviation / scale, -_CLIP, _CLIP)
+    seen = jnp.clip(gain * deviation / scale, -_CLIP, _CLIP)
 
     level = jax.nn.logsumexp(bands, axis=-1)
     loudest = jnp.maximum(level, person.loudest - _FADING)

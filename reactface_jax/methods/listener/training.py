@@ -93,7 +93,8 @@ def fit_space(
     flat = data.listener.reshape(-1, *data.listener.shape[2:])
     some = np.random.default_rng(0).permutation(len(flat))[:clips]
     deviations = flat[some].astype(np.float32) - rests.reshape(-1, rests.shape[-1])[some, None]
-    return motion_space.fit(deviations.reshape(-1, deviations.shape[-1]), components), rests
+    talks = np.repeat(np.tile(np.asarray(data.talks, bool), len(data.listener))[some], deviations.shape[1])
+    return motion_space.fit(deviations.reshape(-1, deviations.shape[-1]), components, talks), rests
 
 
 def train(
