@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from data_pipeline.dyads.conversations import count_events
 from data_pipeline.dyads.writer import make
@@ -30,6 +31,8 @@ class Arguments:
     """Scripts of the test split, of all that there are; a fifth of them if not given."""
     pictures: bool = True
     """--no-pictures writes coefficients, sound and labels, and draws no videos: 60 times as fast."""
+    people: Literal["plain", "varied"] = "plain"
+    """varied: they differ in rest, gain, blinks, gaze and tracker noise, as recorded people do."""
     workers: int | None = None
     """Processes; one for each processor if not given."""
 
@@ -47,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         takes=arguments.takes,
         test_scripts=arguments.test_scripts,
         pictures=arguments.pictures,
+        people=arguments.people,
         show_progress=True,
     )
     print(f"{arguments.clips} conversations of {arguments.seconds:g} s are in {arguments.out}")

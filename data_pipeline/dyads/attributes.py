@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from data_pipeline.dyads.performance import channels
+from data_pipeline.dyads.channels import channels
 
 # Action unit: the channel that shows it, and from which weight on.
 ACTION_UNITS = {

@@ -23,6 +23,7 @@ from data_pipeline.dyads.conversations import PITCH, Conversation, plan, recipe_
 from data_pipeline.dyads.listening import STYLES, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, fill
+from data_pipeline.dyads.variation import sample_variation
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
@@ -74,6 +75,7 @@ def ceilings(
     places: dict[tuple[str, int], list[int]] = {}
     for row, (conversation, role) in enumerate(rows):
         places.setdefault((conversation.script_id, role), []).append(row)
+    varied = conversations[0].people[0].variation is not None
     samples = [(c.script, role, (seed, _SAMPLE, row), num_reactions) for row, (c, role) in enumerate(rows)]
     means = [
         (rows[same[0]][0].script, rows[same[0]][1], (seed, _EXPECTATION, same[0]), num_draws)
@@ -82,10 +84,12 @@ def ceilings(
     frames = conversations[0].script.num_frames
     sampler = np.empty((2 * count, num_reactions, frames, 58), np.float32)
     expectation = np.empty((2 * count, 1, frames, 58), np.float32)
-    for row, drawn in enumerate(_draw_all(partial(_several, own=own), samples, workers)):
+    for row, drawn in enumerate(_draw_all(partial(_several, own=own, varied=varied), samples, workers)):
         sampler[row] = drawn
         advance()
-    for same, mean in zip(places.values(), _draw_all(partial(_mean, own=own), means, workers), strict=True):
+    for same, mean in zip(
+        places.values(), _draw_all(partial(_mean, own=own, varied=varied), means, workers), strict=True
+    ):
         expectation[same] = mean
         advance()
     other_take = None
@@ -129,7 +133,9 @@ def ceiling_rows(
     return [(name, reactions[rows, :, :num_frames]) for name, reactions in named.items()]
 
 
-def draw(script: Script, role: int, rng: np.random.Generator, own: Own = "drawn") -> Float[np.ndarray, "T 58"]:
+def draw(
+    script: Script, role: int, rng: np.random.Generator, own: Own = "drawn", varied: bool = False
+) -> Float[np.ndarray, "T 58"]:
     """One listener that the rule could have made: raw coefficients.
 
     Args:
@@ -137,6 +143,7 @@ def draw(script: Script, role: int, rng: np.random.Generator, own: Own = "drawn"
         role: of the listener.
         rng: of all that a listener can't know.
         own: as in `ceilings`.
+        varied: whether people are varied ones.
     """
     mine = script.events[role] if own == "known" else ()
     if own == "drawn":
@@ -148,7 +155,9 @@ def draw(script: Script, role: int, rng: np.random.Generator, own: Own = "drawn"
     answers = answer(script.events[1 - role], style, rng)
     if own == "none":
         sound = np.zeros_like(sound)
-    return perform(script.num_frames, mine, answers, listen(sound), rest(rng), rng)
+    return perform(
+        script.num_frames, mine, answers, listen(sound), rest(rng), rng, sample_variation(rng) if varied else None
+    )
 
 
 def listening(conversations: Sequence[Conversation], delay: int = 6) -> Bool[np.ndarray, "N T"]:
@@ -165,13 +174,13 @@ _Job = tuple[Script, int, tuple[int, ...], int]
 """Script, listener's role, seed, number of draws."""
 
 
-def _several(job: _Job, own: Own) -> Float[np.ndarray, "R T 58"]:
+def _several(job: _Job, own: Own, varied: bool) -> Float[np.ndarray, "R T 58"]:
     script, role, key, count = job
-    return np.stack([draw(script, role, np.random.default_rng((*key, i)), own) for i in range(count)])
+    return np.stack([draw(script, role, np.random.default_rng((*key, i)), own, varied) for i in range(count)])
 
 
-def _mean(job: _Job, own: Own) -> Float[np.ndarray, "T 58"]:
-    return _several(job, own).mean(axis=0, dtype=np.float64)
+def _mean(job: _Job, own: Own, varied: bool) -> Float[np.ndarray, "T 58"]:
+    return _several(job, own, varied).mean(axis=0, dtype=np.float64)
 
 
 def _draw_all(work: Callable[[_Job], np.ndarray], jobs: Sequence[_Job], workers: int) -> Iterator[np.ndarray]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -11,12 +11,16 @@ from jaxtyping import Float
 from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, Answer, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import LENGTHS, ROLES, Script, write_script
+from data_pipeline.dyads.variation import Variation, sample_variation
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.raw_tree.react2023 import SPLITS
 from reactface_jax.errors import UserError
 from reactface_jax.rendering import Look
 from reactface_jax.types import FRAME_RATE
 
+VERSION = 2
+"""Of dyads.json. 1 lacked this field, `test_scripts`, `pictures` and `people`. Its recipes make the same scripts, people
+and answers today, with other words: the recorded speech's first samples were read otherwise."""
 SHARES = (0.6, 0.2, 0.2)
 """Of the scripts in train, val and test, as in REACT2023."""
 SESSION_SCRIPTS = 4
@@ -45,6 +49,8 @@ class Recipe:
     """Scripts of the test split, of all that there are; None: a fifth of them."""
     pictures: bool = True
     """Whether videos are drawn; coefficients do not depend on it."""
+    people: Literal["plain", "varied"] = "plain"
+    """Whether they differ in rest, gain, blinks, gaze and tracker, as recorded people do (variation.py)."""
 
     def __post_init__(self) -> None:
         if self.num_clips < len(SPLITS):
@@ -99,6 +105,7 @@ class Person:
     face: Float[np.ndarray, "58"]
     """At rest."""
     pitch: float
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class Conversation:
             listen(sound),
             person.face,
             np.random.default_rng((*self.key, _MOTION, role)),
+            person.variation,
         )
         return coefficients, sound
 
@@ -204,6 +212,7 @@ def _person(recipe: Recipe, split: int, block: int, take: int, role: int) -> Per
         look=Look.sample(rng),
         face=rest(rng),
         pitch=float(rng.uniform(*PITCH)),
+        variation=sample_variation(rng) if recipe.people == "varied" else None,
     )
 
 
@@ -234,6 +243,7 @@ def neighbours(conversations: list[Conversation]) -> np.ndarray:
 def truth(recipe: Recipe, conversations: dict[str, list[Conversation]]) -> dict[str, Any]:
     """The plan as JSON-able data; delays in frames."""
     return {
+        "version": VERSION,
         "recipe": asdict(recipe) | {"size": list(recipe.size)},
         "mean_delay": MEAN_DELAY,
         "conversations": {split: [c.truth() for c in of_split] for split, of_split in conversations.items()},

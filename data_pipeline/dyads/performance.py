@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from data_pipeline.dyads.channels import channels
 from data_pipeline.dyads.listening import Answer, Gestures
 from data_pipeline.dyads.scripts import Event
+from data_pipeline.dyads.variation import Variation, blinks, gaze, idle, smoothed, talking_head, tracked
 from data_pipeline.dyads.voice import Loudness
-from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
 REST_POSE = (np.pi + 0.02, 0.0, 0.0, -0.006, -0.018, 1.838)
@@ -52,16 +53,10 @@ BLINK_INTERVAL = 3.0
 """Mean, in seconds."""
 # Channels that no gesture uses have a person's own small value, the same in every frame.
 RESTING = ("cheekPuff", "jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthShrugUpper")
+TALKING = 0.1
+"""Loudness over a second from which on a varied person moves as one who talks."""
 IDLE_ROTATION, IDLE_TRANSLATION = 0.006, 0.003
 """Standard deviations of the idle motion."""
-
-
-def channels(name: str) -> list[int]:
-    """Where a channel is among the 58; both sides if the name gives none."""
-    found = [i for i, known in enumerate(COEFFICIENT_NAMES) if known in (name, f"{name}Left", f"{name}Right")]
-    if not found:
-        raise ValueError(f"no coefficient is called {name}")
-    return found
 
 
 def rest(rng: np.random.Generator) -> Float[np.ndarray, "58"]:
@@ -81,6 +76,7 @@ def perform(
     loudness: Loudness,
     face: Float[np.ndarray, "58"],
     rng: np.random.Generator,
+    person: Variation | None = None,
 ) -> Float[np.ndarray, "T 58"]:
     """Plays a person: raw coefficients of every frame.
 
@@ -91,22 +87,29 @@ def perform(
         loudness: of the person's voice.
         face: the person at rest.
         rng: for blinks and idle motion.
+        person: what is its own, and its tracker's; None: plain.
     """
     activity = {gesture: np.zeros(num_frames) for gesture in GESTURES}
     for event in events:
         _play(activity, OWN_GESTURES[event.kind], event.start, event, event.strength)
+    own_smile = activity["smile"].copy()
     for answered in answers:
         start = answered.to.start + answered.delay
         _play(activity, answered.gestures, start, answered.to, answered.strength)
 
     coefficients = np.tile(face, (num_frames, 1))
-    for gesture, track in activity.items():
+    for gesture, course in activity.items():
         for name, amplitude in GESTURES[gesture].items():
-            coefficients[:, channels(name)] += amplitude * np.clip(track, 0.0, 1.1)[:, None]
+            # Who answers with a smile keeps the mouth shut; plain people show their teeth.
+            played = own_smile if person is not None and name == "jawOpen" else course
+            coefficients[:, channels(name)] += amplitude * np.clip(played, 0.0, 1.1)[:, None]
     _speak(coefficients, loudness)
-    _blink(coefficients, rng)
-    for first, std in ((52, IDLE_ROTATION), (55, IDLE_TRANSLATION)):
-        coefficients[:, first : first + 3] += std * _drift(num_frames, rng)
+    if person is None:
+        _blink(coefficients, rng)
+        for first, std in ((52, IDLE_ROTATION), (55, IDLE_TRANSLATION)):
+            coefficients[:, first : first + 3] += std * _drift(num_frames, rng)
+    else:
+        coefficients = tracked(_live(coefficients, loudness, person, rng), face, person, rng)
     coefficients[:, :NUM_EXPRESSION] = np.clip(coefficients[:, :NUM_EXPRESSION], 0.0, 1.0)
     return coefficients.astype(np.float32)
 
@@ -151,7 +154,23 @@ def _blink(coefficients: Float[np.ndarray, "T 58"], rng: np.random.Generator) ->
 
 def _drift(num_frames: int, rng: np.random.Generator) -> Float[np.ndarray, "T 3"]:
     """Slow random motion of unit variance: noise averaged over a second."""
-    width = FRAME_RATE
-    noise = rng.normal(size=(num_frames + width - 1, 3))
-    sums = np.cumsum(np.vstack([np.zeros((1, 3)), noise]), axis=0)
-    return (sums[width:] - sums[:-width]) / np.sqrt(width)
+    return smoothed(rng.normal(size=(num_frames + FRAME_RATE - 1, 3)), FRAME_RATE)
+
+
+def _live(
+    coefficients: Float[np.ndarray, "T 58"], loudness: Loudness, person: Variation, rng: np.random.Generator
+) -> Float[np.ndarray, "T 58"]:
+    """Adds what a varied person does besides: blinks, looks elsewhere, the talking head's movement, idle motion."""
+    num_frames = len(coefficients)
+    level = np.convolve(loudness.level, np.full(FRAME_RATE, 1 / FRAME_RATE), mode="same")
+    talking = (level[:num_frames] > TALKING).astype(np.float64)
+    lived = coefficients.copy()
+    lived[:, channels("eyeBlink")] += blinks(talking, person, rng)[:, None]
+    side, down = gaze(talking, rng).T
+    for name, weight in (("eyeLookOutRight", side), ("eyeLookInLeft", side), ("eyeLookDown", down)):
+        lived[:, channels(name)] += np.maximum(weight, 0)[:, None]
+    for name in ("eyeLookOutLeft", "eyeLookInRight"):
+        lived[:, channels(name)] += np.maximum(-side, 0)[:, None]
+    lived[:, 52:55] += talking_head(talking, rng) + person.restless * IDLE_ROTATION * idle(num_frames, rng)
+    lived[:, 55:] += person.restless * IDLE_TRANSLATION * idle(num_frames, rng)
+    return lived

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from wave import open as open_wave
 
 import numpy as np
@@ -20,11 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data_pipeline.dyads.arrays import to_16_khz
 from data_pipeline.dyads.attributes import HEADER, attributes
 from data_pipeline.dyads.conversations import Conversation, Recipe, neighbours, plan, truth
-from data_pipeline.dyads.performance import COEFFICIENT_NAMES
 from data_pipeline.dyads.scripts import ROLES
 from data_pipeline.dyads.voice import RATE
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import make_folder
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
@@ -48,6 +48,7 @@ def make(
     size: tuple[int, int] = (256, 256),
     test_scripts: int | None = None,
     pictures: bool = True,
+    people: Literal["plain", "varied"] = "plain",
     show_progress: bool = False,
 ) -> dict[str, list[Conversation]]:
     """Makes a data set of conversations, or completes one whose making was interrupted. Returns its plan, by split.
@@ -62,6 +63,7 @@ def make(
         size: height and width of the videos.
         test_scripts: of the test split; a fifth of all if None.
         pictures: False leaves out the videos, which are nearly all the work, and writes sound at 16 kHz.
+        people: plain, or varied as recorded ones (variation.py).
         show_progress: draws a progress bar.
 
     With several workers, a script that calls this needs Python's usual `if __name__ == "__main__":`.
@@ -70,7 +72,7 @@ def make(
         UserError: too few or too short clips, or the folder holds something else.
     """
     root = Path(root)
-    recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures)
+    recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures, people)
     conversations = plan(recipe)
     _claim(root, json.loads(json.dumps(truth(recipe, conversations))))
     everyone = [(c, role) for of_split in conversations.values() for c in of_split for role in ROLES]

@@ -168,7 +168,7 @@ def train(
                 with progress.paused(), saved_if_it_fails(checkpoints, step, state, about):
                     batches_to_answer = data.validation_batches()
                     found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
-                    scored = _report_validation(progress, step, found, data, validation_clips)
+                    scored = _report_validation(progress, step, found, data, validation_clips, config.model.window)
             if scored is not None and scored > best_score:
                 best_step, best_score = step, scored
                 saving = True
@@ -186,15 +186,24 @@ def train(
 
 
 def _report_validation(
-    progress: Progress, step: int, found: Validated | None, data: TrainingData, clips: Clips | None
+    progress: Progress, step: int, found: Validated | None, data: TrainingData, clips: Clips | None, window: int
 ) -> float | None:
-    """Reports losses, measures and a picture of a validation. Returns its score; None if there is none."""
+    """Reports losses, measures and a picture of a validation. Returns its score; None if there is none.
+
+    Args:
+      progress: reports.
+      step: at which.
+      found: the answers.
+      data: of the training.
+      clips: the validation split's people; None where they are not known.
+      window: of the model (frames).
+    """
     if found is None:
         return None
     if clips is None:
         progress.report_validation(step, found.losses, {}, len(found.rows))
         return None
-    scores = score(found, clips, data.mean_face)
+    scores = score(found, clips, data.mean_face, window)
     progress.report_validation(step, found.losses, scores, len(found.rows))
     drawn, frames = found.rows[:DRAWN_CLIPS], found.prediction.shape[2]
     picture = draw_reactions(

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, Int
 from reactface_jax import metrics
 from reactface_jax.config import Config
 from reactface_jax.evaluation.rows import clip_noise
+from reactface_jax.metrics.groups import sessions
+from reactface_jax.metrics.reacting import Known, measure_reacting, reacting_figures
 from reactface_jax.online.generation import protocol_of, react
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training import losses
@@ -94,17 +96,27 @@ def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: 
     return Validated(means, np.concatenate(rows), np.concatenate(predictions))
 
 
-def score(validated: Validated, clips: Clips, mean_face: Float[np.ndarray, " C"]) -> dict[str, float]:
+def score(validated: Validated, clips: Clips, mean_face: Float[np.ndarray, " C"], window: int = 16) -> dict[str, float]:
     """The measures of docs/metrics.md, mode `clean`, of these clips among themselves.
 
-    Appropriate reactions are those of the split that are among the clips; a clip's own listener always is.
+    Appropriate reactions are those of the split that are among the clips; a clip's own listener always is. Of what says
+    whether it reacts, those are measured that need neither sound nor a training split, with events that are found in
+    the speaker's channels.
+
+    Args:
+      validated: the answers.
+      clips: their split.
+      mean_face: what the answers are relative to.
+      window: of the model (frames).
     """
     rows, num_frames = validated.rows, validated.prediction.shape[2]
-    measured = metrics.measure(
-        validated.prediction + mean_face,
+    prediction = validated.prediction + mean_face
+    people = (
         clips.speaker[rows, :num_frames],
         clips.listener[rows, :num_frames],
         clips.neighbours[np.ix_(rows, rows)],
-        clip_ids=[clips.clip_ids[row] for row in rows],
     )
-    return metrics.summarise(measured, "clean")
+    ids = [clips.clip_ids[row] for row in rows]
+    known = Known(groups=sessions(clips.clip_ids)[rows], names=clips.coefficient_names, window=window)
+    measured = metrics.measure(prediction, *people, ids, known.groups)
+    return metrics.summarise(measured, "clean") | reacting_figures(measure_reacting(prediction, *people, known))

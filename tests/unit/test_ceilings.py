@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.dyads import Recipe, play
 from data_pipeline.dyads.ceilings import ceilings, draw, listening
-from data_pipeline.dyads.performance import channels
+from data_pipeline.dyads.channels import channels
 from data_pipeline.dyads.scripts import Event, Script, Turn
 
 SMILE = channels("mouthSmile")

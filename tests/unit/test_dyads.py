@@ -12,12 +12,14 @@ import pytest
 
 from data_pipeline.dyads import make, play, writer
 from data_pipeline.dyads.attributes import attributes
+from data_pipeline.dyads.channels import channels
 from data_pipeline.dyads.conversations import Recipe, count_events, neighbours, plan
 from data_pipeline.dyads.listening import MEAN_DELAY, STYLES, answer
-from data_pipeline.dyads.performance import COEFFICIENT_NAMES, GESTURES, channels, envelope
+from data_pipeline.dyads.performance import GESTURES, envelope
 from data_pipeline.dyads.scripts import CHANCES, LENGTHS, Event, Script, Turn, write_script
 from data_pipeline.dyads.voice import RATE, SAMPLES_PER_FRAME, speak
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.video import read_video
 from reactface_jax.types import NUM_EXPRESSION

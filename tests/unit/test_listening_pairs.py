@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from data_pipeline.dyads.channels import channels
 from data_pipeline.dyads.listening_pairs import FORM, TALKS, make_pairs
-from data_pipeline.dyads.performance import channels
 from data_pipeline.dyads.scripts import add_silent_events, redraw, write_script
 from reactface_jax.errors import UserError
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
