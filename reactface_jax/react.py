@@ -26,6 +26,7 @@ from rich.progress import Progress, track
 
 from reactface_jax import arguments
 from reactface_jax.answer_files import check_out, is_one_video, save_coefficients, staged, written
+from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import measure
@@ -357,6 +358,7 @@ def _report_files(out: Path, coefficients: Float[np.ndarray, "K T 58"]) -> list[
 @reports_user_errors
 def main(words: Sequence[str] | None = None) -> None:
     """Runs `react` on the words of a command line, the program's own by default."""
+    keep_compiled_programs()
     arguments.run(react, words, prog="reactface react", description=__doc__)
 
 

@@ -19,8 +19,8 @@ from reactface_jax.rendering import Look
 from reactface_jax.types import FRAME_RATE
 
 VERSION = 2
-"""Of dyads.json. 1 lacked this field, `test_scripts`, `pictures` and `people`. Its recipes make the same scripts, people
-and answers today, with other words: the recorded speech's first samples were read otherwise."""
+"""Of dyads.json. 1 lacked this field, `test_scripts`, `pictures` and `people`. Its recipes make the same scripts,
+people and answers today, with other words: the recorded speech's first samples were read otherwise."""
 SHARES = (0.6, 0.2, 0.2)
 """Of the scripts in train, val and test, as in REACT2023."""
 SESSION_SCRIPTS = 4

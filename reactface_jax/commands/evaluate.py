@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.config import Config
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
@@ -22,6 +23,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Runs the words of a command line, the program's own by default."""
     # ---- Command line
     arguments, fields = parse(words)
+    keep_compiled_programs()
     console = Console(markup=False, emoji=False)  # names from files are shown as they are
 
     # ---- Reactions and figures, imported now that the command line is right

@@ -6,14 +6,13 @@ Every field of the configuration is a flag, such as `--train.batch-size 4`; docs
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jax
 import tyro
 
+from reactface_jax.compiled_programs import default_folder, keep_compiled_programs
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.config_files import read_config_file
 from reactface_jax.config_flags import parse_with_fields
@@ -22,11 +21,6 @@ from reactface_jax.methods.listener.config import ListenerConfig
 from reactface_jax.rendering.pirender.config import RendererConfig
 
 AnyConfig = Config | RendererConfig | ListenerConfig
-
-
-def _compilation_cache() -> str:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return os.environ.get("JAX_COMPILATION_CACHE_DIR", f"{cache}/reactface_jax/compiled")
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -44,7 +38,7 @@ class Arguments:
     """Replace the run in --workdir, which is removed once the new one has made a step."""
     dry_run: bool = False
     """Print shapes, memory and devices of what would run, and end."""
-    compilation_cache: str = field(default_factory=_compilation_cache)
+    compilation_cache: str = field(default_factory=default_folder)
     """Folder in which compiled programs are kept for the next run; "" keeps none."""
 
 
@@ -55,8 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments, config = parse(words)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # other packages: only warnings
     logging.getLogger("reactface_jax").setLevel(logging.INFO)
-    if arguments.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", str(Path(arguments.compilation_cache).expanduser()))
+    keep_compiled_programs(arguments.compilation_cache)
 
     # ---- Data and training, imported now that the command line is right
     from reactface_jax.commands.training_data import portrait_data, reaction_data

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from reactface_jax import arguments
+from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.metrics.video_distance import VideoDistance, compare_folders
 from reactface_jax.weights.params_file import load_params
@@ -48,6 +49,7 @@ def realism(
 @reports_user_errors
 def main(words: Sequence[str] | None = None) -> None:
     """Runs `realism` on the words of a command line, the program's own by default."""
+    keep_compiled_programs()
     arguments.run(realism, words, prog="reactface realism", description=__doc__)
 
 

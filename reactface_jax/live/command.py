@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from reactface_jax.arguments import run
+from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.live.senders import PROTOCOLS
 from reactface_jax.methods.listener.control import Control
@@ -51,6 +52,7 @@ class Arguments:
 @reports_user_errors
 def main(words: Sequence[str] | None = None) -> None:
     """Runs `live` on the command line's words."""
+    keep_compiled_programs()
     forms = ", ".join(PROTOCOLS.values())
     start(run(Arguments, words, prog="reactface live", description=f"{Arguments.__doc__} Avatars: {forms}."))
 
