@@ -149,11 +149,13 @@ def _pair(path: Path, line: int, row: dict[str, str]) -> Pair:
                 raise UserError(
                     f"{where}: {role}_face {face!r} is not known; give largest, left, right or a number from the left"
                 ) from None
-    sides = [
-        Side(video, cell[f"{role}_face"], _audio(path, cell[f"{role}_audio"]))
-        for role, video in (("speaker", speaker), ("listener", listener))
-    ]
-    return Pair(name, split, *sides, line=line)
+    return Pair(
+        name,
+        split,
+        speaker=Side(speaker, cell["speaker_face"], _audio(path, cell["speaker_audio"])),
+        listener=Side(listener, cell["listener_face"], _audio(path, cell["listener_audio"])),
+        line=line,
+    )
 
 
 def _audio(path: Path, cell: str) -> str:

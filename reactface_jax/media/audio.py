@@ -124,7 +124,7 @@ def _runs(container: InputContainer, stream: AudioStream, timeline: Timeline) ->
 
 def _channels(frame: AudioFrame) -> Float[np.ndarray, "C n"]:
     """Samples in [-1, 1] of any format, a row a channel."""
-    samples = frame.to_ndarray()
+    samples: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
     if samples.dtype == np.uint8:

@@ -45,7 +45,7 @@ def turned(picture: UInt8[np.ndarray, "h w 3"], matrix: Float[np.ndarray, "3 3"]
 
 
 def _display_matrix(frame: VideoFrame) -> Float[np.ndarray, "3 3"] | None:
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
     return None if data is None else np.frombuffer(data, np.int32).reshape(3, 3).astype(np.float64)
 
 

@@ -31,6 +31,8 @@ _BACK = Fraction(1, 2)
 """In formats without an index, a clock that goes back by more was set anew; by less, packets came late (s)."""
 _FORWARD = Fraction(10)
 """In formats without an index, a gap of all tracks beyond this is a clock that was set anew (s)."""
+_APART = Fraction(1)
+"""Tracks lie within this of each other in a file, so that one clock is set anew in all of them (s)."""
 _LONGEST_GAP = Fraction(60)
 """In other formats a gap of all tracks is believed up to this (s)."""
 _MOST_BACK = Fraction(1)
@@ -123,7 +125,7 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False
-    packets = (packet for packet in container.demux(stream) if packet.stream_index == stream.index)
+    packets = (packet for packet in container.demux() if packet.stream_index == stream.index)
     for number, packet in enumerate(packets):
         if following is not None and number >= following[0]:
             shift, following = following[1], next(shifts, None)
@@ -180,14 +182,16 @@ def _read_parts(
     begins: dict[int, list[tuple[int, int]]] = {track.index: [] for track in tracks}
     numbers = dict.fromkeys(begins, -1)
     latest: dict[int, Fraction] = {}  # decoding time of a track's last packet
-    for packet in container.demux(*tracks):
+    before: dict[int, Fraction] = {}  # the same when the clock was set last
+    for packet in container.demux():  # of all tracks: PyAV may not find those it is asked for in a damaged file
         index = packet.stream_index
         if index not in numbers:  # of a track that FFmpeg does not know
             continue
         numbers[index] += 1
-        if packet.pts is None and packet.dts is None:
+        ticks = packet.dts if packet.pts is None else packet.pts
+        if ticks is None:
             continue
-        shown = Fraction(packet.dts if packet.pts is None else packet.pts) * packet.time_base
+        shown = ticks * packet.time_base
         decoded = shown if packet.dts is None else packet.dts * packet.time_base
         part = begins[index][-1][1] if begins[index] else 0
         if not parts:
@@ -197,6 +201,12 @@ def _read_parts(
             if part == len(parts) or abs(decoded - parts[part].begun) > _FORWARD:
                 part = len(parts)
                 parts.append(_Part(decoded, decoded))
+                before = dict(latest)
+        if part < len(parts) - 1 and decoded > before.get(index, decoded) + _APART:
+            raise UserError(
+                f"the clocks of picture and sound of {path} differ from {float(decoded):.1f} s on: its timestamps are "
+                "damaged; convert it again"
+            )
         if not begins[index] or begins[index][-1][1] != part:
             begins[index].append((numbers[index], part))
         parts[part].add(index, shown, (packet.duration or 0) * packet.time_base)
