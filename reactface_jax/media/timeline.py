@@ -5,6 +5,7 @@ joined by their bytes, what follows is moved to where what came before has ended
 time. The packets are read once for that, without decoding them.
 """
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False
-    packets = (packet for packet in container.demux() if packet.stream_index == stream.index)
+    packets = (packet for packet in _packets(container) if packet.stream_index == stream.index)
     for number, packet in enumerate(packets):
         if following is not None and number >= following[0]:
             shift, following = following[1], next(shifts, None)
@@ -183,9 +184,9 @@ def _read_parts(
     numbers = dict.fromkeys(begins, -1)
     latest: dict[int, Fraction] = {}  # decoding time of a track's last packet
     before: dict[int, Fraction] = {}  # the same when the clock was set last
-    for packet in container.demux():  # of all tracks: PyAV may not find those it is asked for in a damaged file
+    for packet in _packets(container):
         index = packet.stream_index
-        if index not in numbers:  # of a track that FFmpeg does not know
+        if index not in numbers:  # of another track
             continue
         numbers[index] += 1
         ticks = packet.dts if packet.pts is None else packet.pts
@@ -212,6 +213,12 @@ def _read_parts(
         parts[part].add(index, shown, (packet.duration or 0) * packet.time_base)
         latest[index] = decoded
     return parts, begins
+
+
+def _packets(container: InputContainer) -> Iterator[Packet]:
+    """All packets; at the end PyAV stumbles over tracks that FFmpeg found midway, after ours have had their last."""
+    with contextlib.suppress(IndexError):
+        yield from container.demux()
 
 
 def _was_set_anew(path: str | Path, part: _Part, latest: Fraction | None, decoded: Fraction, jumps: bool) -> bool:
