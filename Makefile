@@ -37,7 +37,7 @@ $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
 	touch $@
 
 $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
-	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation
+	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation --truth $(DEMO)/raw/dyads.json --ceilings
 
 $(DEMO)/speaker.mp4: | $(STAMP)
 	$(REACTFACE) sample-clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
