@@ -53,6 +53,7 @@ def config_from_json(values: Mapping[str, Any]) -> Config:
 
 
 def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> Any:
+    # Not dacite's from_dict: of an unknown field it gives neither the section nor the nearest name.
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:

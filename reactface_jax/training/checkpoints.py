@@ -66,6 +66,7 @@ class Checkpoints:
     def __init__(self, run_dir: Path, keep: int):
         self._run_dir = run_dir
         save_small_arrays_whole()
+        logging.getLogger("absl").addFilter(_has_no_traceback)
         self._scores = read_scores(run_dir)
         self._set_scores_aside()
         kept = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(n=keep), _Best(self._scores)])
@@ -101,7 +102,7 @@ class Checkpoints:
         step = best_step(self._scores)
         return None if step is None else (step, self._scores[step])
 
-    def save(self, step: int, state: TrainState, about: About, score: float | None = None) -> None:
+    def save(self, step: int, state: TrainState[jax.Array], about: About, score: float | None = None) -> None:
         """Writes in the background; the state's buffers may be donated as soon as this returns.
 
         Args:
@@ -127,7 +128,7 @@ class Checkpoints:
         """Raises `UserError` if the checkpoint is damaged."""
         return read_about(self._run_dir, step)
 
-    def restore(self, step: int, abstract: TrainState) -> TrainState:
+    def restore(self, step: int, abstract: TrainState[jax.ShapeDtypeStruct]) -> TrainState[jax.Array]:
         """Reads a checkpoint into the shapes, types and shardings of `abstract`, on whichever devices these are.
 
         Raises:
@@ -143,14 +144,14 @@ class Checkpoints:
             for item in ("params", "progress", *(("average",) if about.config.train.ema > 0 else ())):
                 verify(folder / item, required=about.has_checksums)
 
-    def _read(self, step: int, abstract: TrainState) -> TrainState:
+    def _read(self, step: int, abstract: TrainState[jax.ShapeDtypeStruct]) -> TrainState[jax.Array]:
         folder = checkpoint_folder(self._run_dir, step)
         with damage_reported(folder):
             params = read_arrays(folder / "params", abstract.params)
             progress = read_arrays(folder / "progress", _progress(abstract))
             average = None if abstract.average is None else read_arrays(folder / "average", abstract.average)
             progress["key"] = jax.random.wrap_key_data(progress["key"])
-            return dataclasses.replace(abstract, params=params, average=average, **progress)
+            return TrainState(params=params, average=average, **progress)
 
     def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
         """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
@@ -209,6 +210,11 @@ class Checkpoints:
         if damaged:
             hosts.wait_for_all("damaged checkpoints are aside")
             self._manager.reload()
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    """Orbax logs the traceback of an error that it raises as well, such as that of a full disk."""
+    return record.exc_info is None
 
 
 class _CheckedArrays(ocp.StandardCheckpointHandler):
@@ -278,7 +284,7 @@ def _progress(state: TrainState) -> dict[str, Any]:
     return {**rest, "key": _key_data(state.key)}
 
 
-def _key_data(key: Any) -> Any:
+def _key_data(key: jax.Array | jax.ShapeDtypeStruct) -> jax.Array | jax.ShapeDtypeStruct:
     """A key as the numbers that it is, since orbax gives a key back as these; a shape where `key` is one."""
     if isinstance(key, jax.ShapeDtypeStruct):
         data = jax.eval_shape(jax.random.key_data, key)

@@ -57,7 +57,15 @@ def first_not_finite(launched: list[Launched], unfinished: int) -> Launched | No
 
 
 def diverged(bad: Launched, state: TrainState, config: Config, clip_ids: Sequence[str], folder: Path) -> UserError:
-    """Writes the dump of a step after which `state` is as before it, and returns the error to raise."""
+    """Writes the dump of a step that was not finite, and returns the error to raise.
+
+    Args:
+      bad: the step.
+      state: after it, which is as before it.
+      config: the experiment.
+      clip_ids: names of the training split's clips, by row.
+      folder: where the dump goes.
+    """
     host = f"-host{jax.process_index()}" if jax.process_count() > 1 else ""
     path = folder / f"diverged-step-{bad.step}{host}.npz"
     names = tuple(clip_ids[row] if row < len(clip_ids) else f"row {row}" for row in bad.batch.clip)

@@ -11,7 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from reactface_jax.config import Config
 from reactface_jax.models.build import build_model
@@ -33,13 +33,13 @@ class Program:
 
     model: nn.Module
     optimizer: optax.GradientTransformation
-    placement: TrainState
+    placement: TrainState[NamedSharding]
     """The state's tree of shardings."""
-    state: TrainState
+    state: TrainState[jax.ShapeDtypeStruct]
     """The state's tree of shapes, each with its sharding."""
     batch: Batch
     """A batch's shapes, those of all hosts together."""
-    start: Callable[[], TrainState]
+    start: Callable[[], TrainState[jax.Array]]
     """The state at step 0, made where it lives."""
     step: Any
     """`jax.jit` of state and batch to the next state, in the old one's memory, and metrics."""

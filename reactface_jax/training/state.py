@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,31 +11,38 @@ import optax
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
-Params = Mapping[str, Any]
-"""A tree of named arrays, or of their shapes or shardings."""
+if TYPE_CHECKING:
+    Params = Mapping[str, Any]
+    """A tree of named arrays, or of their shapes or shardings."""
+    OptState = tuple[Any, ...]
+    """A tree of optax's, likewise."""
+else:
+    Params = OptState = Any  # JAX builds such trees with placeholders of its own, which checks while running see
+Leaf = TypeVar("Leaf")
 
 
 @struct.dataclass
-class TrainState:
+class TrainState(Generic[Leaf]):
     """Everything that changes in training, and the key that does not.
 
-    Trees of shapes and of shardings have this class too: its fields are typed `Any` for them.
+    `TrainState[Array]` is the state itself; its shapes are a `TrainState[ShapeDtypeStruct]`, where it lives is a
+    `TrainState[NamedSharding]`.
     """
 
-    step: Any
+    step: Leaf
     """Int[Array, ""]: updates made so far. Where update n was not finite, -1 - n: from then on nothing changes."""
-    params: Any
-    opt_state: Any
-    key: Any
+    params: Params
+    opt_state: OptState
+    key: Leaf
     """PRNGKeyArray: root of all randomness; `stream` derives from it, nothing replaces it."""
-    average: Any = None
+    average: Params | None = None
     """Like `params`: their moving average; None in a run without."""
 
     @classmethod
     def create(
-        cls, params: Any, optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, average: bool = False
-    ) -> "TrainState":
-        return cls(
+        cls, params: Params, optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, average: bool = False
+    ) -> "TrainState[Array]":
+        return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=optimizer.init(params),
@@ -43,20 +50,21 @@ class TrainState:
             average=_copy(params) if average else None,
         )
 
-    def with_params(self, params: Any) -> "TrainState":
+    def with_params(self, params: Params) -> "TrainState[Leaf]":
         """The state with other initial parameters, from which the average, if there is one, starts as well."""
         average = None if self.average is None else _copy(params)
         return dataclasses.replace(self, params=params, average=average)
 
     @property
-    def best_params(self) -> Any:
+    def best_params(self) -> Params:
         """What validation and use take: the average, where there is one."""
         return self.params if self.average is None else self.average
 
 
-def _copy(params: Any) -> Any:
+def _copy(params: Params) -> Params:
     """Buffers of their own: what a step is donated may not be the same buffer twice."""
-    return jax.tree.map(jnp.copy, params)
+    copies: Params = jax.tree.map(jnp.copy, params)
+    return copies
 
 
 def stream(key: PRNGKeyArray, name: str, step: Int[Array, ""] | int) -> PRNGKeyArray:

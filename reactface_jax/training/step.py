@@ -19,11 +19,11 @@ from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training import losses
 from reactface_jax.training.optimizer import frozen_patterns, path_mask
 from reactface_jax.training.sharding import gathered
-from reactface_jax.training.state import TrainState, stream
+from reactface_jax.training.state import Params, TrainState, stream
 from reactface_jax.training.training_log import Metrics
 from reactface_jax.types import Batch, Reactions
 
-Gradient = Callable[[Any, Batch, PRNGKeyArray, Array], tuple[Metrics, Any]]
+Gradient = Callable[[Params, Batch, PRNGKeyArray, Array], tuple[Metrics, Params]]
 
 
 def make_gradient(model: nn.Module, config: Config) -> Gradient:
@@ -35,7 +35,7 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
     parts = config.train.accumulate
     frozen = frozen_patterns(config.model, config.optimizer.frozen)
 
-    def loss_fn(params: Any, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Array, Metrics]:
+    def loss_fn(params: Params, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Array, Metrics]:
         # Without a gradient from the start: XLA then leaves out what only frozen parameters need.
         held = path_mask(params, frozen)
         params = jax.tree.map(lambda x, is_held: jax.lax.stop_gradient(x) if is_held else x, params, held)
@@ -53,11 +53,11 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
         )
         return loss, {"loss": loss, **metrics}
 
-    def part_gradient(params: Any, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Metrics, Any]:
+    def part_gradient(params: Params, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Metrics, Params]:
         gradients, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, noise, dropout)
         return metrics, gradients
 
-    def gradient(params: Any, batch: Batch, key: PRNGKeyArray, step: Array) -> tuple[Metrics, Any]:
+    def gradient(params: Params, batch: Batch, key: PRNGKeyArray, step: Array) -> tuple[Metrics, Params]:
         clips, frames = batch.video.shape[:2]
         shape = (clips, config.train.num_reactions, -(-frames // config.train.window), config.model.feature_dim)
         noise = jax.random.normal(_sample_key(model, stream(key, "sample", step)), shape)
@@ -76,27 +76,31 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
             lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(part_gradient, params, *one, dropout)
         )
         total, _ = jax.lax.scan(add, zeros, (jnp.arange(parts), *cut))
-        return cast(tuple[Metrics, Any], jax.tree.map(lambda x: x / parts, total))
+        return cast(tuple[Metrics, Params], jax.tree.map(lambda x: x / parts, total))
 
     return gradient
 
 
 def make_train_step(
     model: nn.Module, optimizer: optax.GradientTransformation, config: Config
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState[Array], Batch], tuple[TrainState[Array], Metrics]]:
     """One update: the gradient, AdamW, the moving average."""
     gradient = make_gradient(model, config)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState[Array], batch: Batch) -> tuple[TrainState[Array], Metrics]:
         metrics, gradients = gradient(state.params, batch, state.key, state.step)
         metrics |= {"gradient_norm": optax.tree.norm(gradients)}
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         step = state.step + 1
         average = None if state.average is None else _average(state.average, params, step, config.train.ema)
-        updated = dataclasses.replace(state, step=step, params=params, opt_state=opt_state, average=average)
+        updated: TrainState[Any] = dataclasses.replace(
+            state, step=step, params=params, opt_state=opt_state, average=average
+        )
         sound = is_finite(metrics) & (state.step >= 0)
-        halted = dataclasses.replace(state, step=jnp.where(state.step < 0, state.step, -1 - state.step))
+        halted: TrainState[Any] = dataclasses.replace(
+            state, step=jnp.where(state.step < 0, state.step, -1 - state.step)
+        )
         # The key stays: it needs no choice, and a key can't be chosen.
         updated, halted = (dataclasses.replace(x, key=None) for x in (updated, halted))
         chosen = jax.tree.map(lambda new, old: jnp.where(sound, new, old), updated, halted)
@@ -110,10 +114,14 @@ def is_finite(metrics: Metrics) -> Array:
     return jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
 
 
-def _average(average: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:
-    """The exponential moving average after `step` updates. Early on it forgets faster: the start is no goal."""
+def _average(average: Params, params: Params, step: Int[Array, ""], decay: float) -> Params:
+    """The exponential moving average after `step` updates. Early on it forgets faster: the start is no goal.
+
+    `optax.incremental_update` is the same up to rounding, and a run that resumes would not end in the same bits.
+    """
     share = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: old + share * (new - old), average, params)
+    averages: Params = jax.tree.map(lambda old, new: old + share * (new - old), average, params)
+    return averages
 
 
 def _sample_key(model: nn.Module, key: PRNGKeyArray) -> PRNGKeyArray:

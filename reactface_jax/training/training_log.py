@@ -24,7 +24,16 @@ Metrics = dict[str, Float[Array, ""]]
 def what_runs(
     config: Config, mesh: Mesh, versions: Mapping[str, str], data: str, params: Any, start: int
 ) -> Iterator[str]:
-    """Lines for the start of the log: devices, versions, data, batch, parameters by part, steps."""
+    """Lines for the start of the log: devices, versions, data, batch, parameters by part, steps.
+
+    Args:
+      config: the experiment.
+      mesh: the devices.
+      versions: of the packages.
+      data: which data, how many clips.
+      params: parameters, or their shapes.
+      start: updates made so far.
+    """
     train, device = config.train, mesh.devices.flat[0]
     axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
     yield f"devices: {mesh.size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es); {axes}"

@@ -1,7 +1,7 @@
 """What a training run measures on validation clips: losses and measures of reactions by evaluation's protocol."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,13 +19,14 @@ from reactface_jax.online.generation import protocol_of, react
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training import losses
 from reactface_jax.training.sharding import gathered, on_mesh, place_batch
+from reactface_jax.training.state import Params
 from reactface_jax.training.training_log import Metrics
 from reactface_jax.types import Batch, Clips, Reactions
 
 SCORE = "FRCorr"
 """The measure that decides which checkpoint is the best; higher is better."""
 
-ValidationStep = Callable[[Any, Batch], tuple[Metrics, Array, Array]]
+ValidationStep = Callable[[Params, Batch], tuple[Metrics, Array, Array]]
 
 
 class Validated(NamedTuple):
@@ -46,7 +47,7 @@ def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> Valida
     """
     protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
 
-    def validation_step(params: Any, batch: Batch) -> tuple[Metrics, Array, Array]:
+    def validation_step(params: Params, batch: Batch) -> tuple[Metrics, Array, Array]:
         num_windows = -(-batch.video.shape[1] // config.model.window)
         noise = clip_noise(root, batch.clip, (config.eval.num_reactions, num_windows, config.model.feature_dim))
         listener, mean, std = react(model, protocol, gathered(params), to_unit_range(batch.video), batch.audio, noise)
@@ -58,7 +59,7 @@ def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> Valida
     return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
 
 
-def check_validation(step: ValidationStep, shapes: Any, batches: Iterable[Batch], mesh: Mesh) -> None:
+def check_validation(step: ValidationStep, shapes: Params, batches: Iterable[Batch], mesh: Mesh) -> None:
     """Traces the validation of one batch, without computing it: what is wrong with it is found before the first step.
 
     Args:
@@ -75,8 +76,19 @@ def check_validation(step: ValidationStep, shapes: Any, batches: Iterable[Batch]
         jax.eval_shape(step, shapes, place_batch(batch, mesh))
 
 
-def validate(step: ValidationStep, params: Any, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
-    """Answers validation clips, batch by batch, until there are at least `most` (0: all); None if there are none."""
+def validate(step: ValidationStep, params: Params, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
+    """Answers validation clips, batch by batch.
+
+    Args:
+      step: what `make_validation_step` returned.
+      params: the model's.
+      batches: of the validation split, in order; clip = -1 marks padding.
+      most: ends after the batch with which there are at least so many clips; 0: all.
+      mesh: the devices.
+
+    Returns:
+      The answers; None if there are no clips.
+    """
     parts: list[dict[str, float]] = []
     rows: list[np.ndarray] = []
     predictions: list[np.ndarray] = []

@@ -19,7 +19,15 @@ def draw_reactions(
     coefficient_names: Sequence[str],
     clip_ids: Sequence[str],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A row a clip, a column a channel: those in which its real listener moves most. All coefficients are raw."""
+    """A row a clip, a column a channel: those in which its real listener moves most.
+
+    Args:
+      prediction: K reactions of each clip, raw.
+      speaker: raw.
+      listener: the real one, raw.
+      coefficient_names: of the channels.
+      clip_ids: names of the clips.
+    """
     count = len(prediction)
     seconds = np.arange(prediction.shape[2]) / FRAME_RATE
     # Figure and canvas by hand: pyplot would keep every figure, and look for a screen.

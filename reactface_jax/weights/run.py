@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from reactface_jax.config import Config, config_from_json
 from reactface_jax.errors import UserError
-from reactface_jax.weights.checksums import DamagedError, verify
+from reactface_jax.weights.checksums import CHECKSUMS, DamagedError, verify
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def read_scores(run_dir: Path) -> dict[int, float]:
     for step in steps_of(run_dir):
         folder = checkpoint_folder(run_dir, step) / "metrics"
         try:
-            verify(folder, required=False)
+            verify(folder, required=(folder.parent / "about" / CHECKSUMS).exists())
             scores[step] = float(json.loads((folder / "metrics").read_text())["score"])
         except FileNotFoundError:
             scores[step] = NO_SCORE

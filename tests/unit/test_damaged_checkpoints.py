@@ -16,9 +16,9 @@ def test_damaged_checkpoints_are_read_right_or_refused(tmp_path):
 
 
 def flip_a_bit_of_the_parameters(folder: Path, rng: np.random.Generator) -> str:
-    path = max((folder / "params" / "d").iterdir(), key=lambda path: path.stat().st_size)
+    path = max((folder / "params").rglob("d/*"), key=lambda path: path.stat().st_size)
     content = bytearray(path.read_bytes())
-    content[len(content) * 3 // 4 + rng.integers(100)] ^= 1
+    content[rng.integers(len(content) // 4, len(content) // 2)] ^= 1
     path.write_bytes(content)
     return str(path)
 
