@@ -133,14 +133,14 @@ def import_pairs(
     finally:
         _write_tables(out)
     if failed:
-        for line, error in sorted(failed.items()):
-            print(f"not imported: line {line} of {pairs}: {_without_place(error, pairs, line)}")
-        line, error = min(failed.items())
+        for line in sorted(failed):
+            print(f"not imported: line {line} of {pairs}: {_without_place(failed[line], pairs, line)}")
+        line = min(failed)
         if number == 1:
-            raise error
+            raise failed[line]
         raise UserError(
             f"{len(failed)} of {number} recordings could not be imported, such as line {line} of {pairs}: "
-            f"{_without_place(error, pairs, line)}"
+            f"{_without_place(failed[line], pairs, line)}"
         )
     clips = sum(len(record["clips"]) for record in _records(out))
     print(f"{out}: {len(_records(out))} recordings, {clips} clips; next: prepare check --raw {out}")
@@ -285,7 +285,7 @@ def _write_tables(out: Path) -> None:
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     for record in _records(out):
         for number in range(1, len(record["clips"]) + 1):
-            lines = rows[record["recipe"]["split"]]
+            lines = rows[str(record["recipe"]["split"])]
             people = (f"{SITE}/{record['name']}/{role}/{number}" for role in ("speaker", "listener"))
             lines.append(",".join([str(len(lines)), *people]))
     for split, lines in rows.items():
@@ -309,7 +309,8 @@ def _report(pair: Pair, record: Record) -> str:
     ]
     for role, seconds in record["sound_seconds"].items():
         silent = record["seconds"][role] - seconds
-        if record["recipe"][role]["audio"] != SILENT and silent > _SHORT_SOUND:
+        side = record["recipe"][role]
+        if isinstance(side, dict) and side["audio"] != SILENT and silent > _SHORT_SOUND:
             lines.append(f"{pair.name}: the {role}'s sound ends {silent:.1f} s before the picture: silence from there")
     if sound["speaker"] < max(_UNSURE, sound["listener"]):
         lines.append(

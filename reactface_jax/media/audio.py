@@ -1,6 +1,5 @@
 """Sound: the track of any media file as mono samples, and the normalisation that the model expects."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,8 +103,7 @@ def _runs(container: InputContainer, stream: AudioStream, timeline: Timeline) ->
     runs: list[_Run] = []
     mono = Mono()
     follows = False  # whether the block before was taken
-    frames: Iterator[AudioFrame] = decode(container, stream, timeline)
-    for frame in frames:
+    for frame in decode(container, stream, timeline, AudioFrame):
         if not runs:
             mono = Mono(frame.sample_rate)
         expected = runs[-1].end if runs else 0.0

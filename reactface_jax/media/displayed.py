@@ -1,9 +1,11 @@
 """A decoded picture as a player shows it: square pixels, upright, in the size of the pictures before it."""
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 from jaxtyping import Float, UInt8
 
@@ -45,7 +47,7 @@ def turned(picture: UInt8[np.ndarray, "h w 3"], matrix: Float[np.ndarray, "3 3"]
 
 
 def _display_matrix(frame: VideoFrame) -> Float[np.ndarray, "3 3"] | None:
-    data = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
+    data = cast(Mapping[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
     return None if data is None else np.frombuffer(data, np.int32).reshape(3, 3).astype(np.float64)
 
 

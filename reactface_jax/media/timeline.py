@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import av
 import av.error
@@ -112,7 +112,9 @@ def read_timeline(path: str | Path) -> Timeline:
     return Timeline(shifts, promised)
 
 
-def decode(container: InputContainer, stream: VideoStream | AudioStream, timeline: Timeline) -> Iterator[F]:
+def decode(
+    container: InputContainer, stream: VideoStream | AudioStream, timeline: Timeline, kind: type[F]
+) -> Iterator[F]:
     """Decodes a track; frames have their times on the timeline.
 
     Packets before the first that can be decoded are passed over: a recording may begin between keyframes.
@@ -126,7 +128,7 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False
-    packets = (packet for packet in _packets(container) if packet.stream_index == stream.index)
+    packets = (packet for packet in _packets(container) if packet.stream.index == stream.index)
     for number, packet in enumerate(packets):
         if following is not None and number >= following[0]:
             shift, following = following[1], next(shifts, None)
@@ -140,7 +142,8 @@ def decode(container: InputContainer, stream: VideoStream | AudioStream, timelin
             continue
         for frame in frames:
             begun = True
-            yield cast(F, frame)
+            if isinstance(frame, kind):
+                yield frame
 
 
 def picture_begins(path: str | Path, timeline: Timeline) -> Fraction | None:
@@ -149,8 +152,7 @@ def picture_begins(path: str | Path, timeline: Timeline) -> Fraction | None:
         stream = video_track(container)
         if stream is None:
             return None
-        frames: Iterator[VideoFrame] = decode(container, stream, timeline)
-        first = next(frames, None)
+        first = next(decode(container, stream, timeline, VideoFrame), None)
         return None if first is None else time_of(first, Fraction(0))
 
 
@@ -185,7 +187,7 @@ def _read_parts(
     latest: dict[int, Fraction] = {}  # decoding time of a track's last packet
     before: dict[int, Fraction] = {}  # the same when the clock was set last
     for packet in _packets(container):
-        index = packet.stream_index
+        index = packet.stream.index  # packets at the end have no number of their own
         if index not in numbers:  # of another track
             continue
         numbers[index] += 1

@@ -49,9 +49,8 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
         shown: VideoFrame | None = None
         picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
         start = end = newest = Fraction(0)
-        frames: Iterator[VideoFrame] = decode(container, stream, timeline)
         decoded = 0
-        for frame in frames:
+        for frame in decode(container, stream, timeline, VideoFrame):
             decoded += 1
             time = time_of(frame, end)
             if shown is None:
