@@ -48,7 +48,7 @@ def turned(picture: UInt8[np.ndarray, "h w 3"], matrix: Float[np.ndarray, "3 3"]
 
 def _display_matrix(frame: VideoFrame) -> Float[np.ndarray, "3 3"] | None:
     data = cast(Mapping[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
-    return None if data is None else np.frombuffer(data, np.int32).reshape(3, 3).astype(np.float64)
+    return None if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3).astype(np.float64)
 
 
 def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> UInt8[np.ndarray, "h w 3"]:
