@@ -80,7 +80,8 @@ def test_report_of_a_run(run, shards, capsys):
     expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
-    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
+    rows = ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear", "ReactFace"]
+    assert [row["method"] for row in content["rows"]] == rows
     assert content["source"].endswith("step 7")
     checksums = content["data"].pop("sha256")
     assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]
