@@ -37,8 +37,9 @@ def shards(tmp_path_factory) -> Path:
     for split, lengths in {"train": [52, 53], "test": [52, 51]}.items():
         raw_tree.write_split(root, split, lengths)
         raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.eye(2 * len(lengths)))
-    write_shards(root, root / "shards")
-    return root / "shards"
+    folder = tmp_path_factory.mktemp("data") / "shards"
+    write_shards(root, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,8 @@ def test_report_of_a_run(run, shards, capsys):
     expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
-    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "ReactFace"]
+    rows = ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear", "ReactFace"]
+    assert [row["method"] for row in content["rows"]] == rows
     assert content["source"].endswith("step 7")
     checksums = content["data"].pop("sha256")
     assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]

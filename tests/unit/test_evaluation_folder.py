@@ -94,6 +94,8 @@ def test_names_in_reports(evaluation):
     [
         ({}, "give --checkpoint, --converted or --predictions"),
         ({"checkpoint": Path("a"), "converted": Path("b")}, "--checkpoint and --converted exclude each other"),
+        ({"checkpoint": Path("a"), "ceilings": True}, "--ceilings needs --truth"),
+        ({"predictions": ("a.npy",), "truth": Path("b")}, "--truth goes with --checkpoint or --converted"),
         ({"checkpoint": Path("a"), "speaker": Path("b")}, "--speaker goes with --predictions"),
         ({"checkpoint": Path("a"), "page_clips": -1}, "--page-clips -1 is negative"),
         ({"checkpoint": Path("a"), "faceverse": Path("nowhere.npz")}, "--faceverse nowhere.npz does not exist"),
