@@ -37,8 +37,9 @@ def shards(tmp_path_factory) -> Path:
     for split, lengths in {"train": [52, 53], "test": [52, 51]}.items():
         raw_tree.write_split(root, split, lengths)
         raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.eye(2 * len(lengths)))
-    write_shards(root, root / "shards")
-    return root / "shards"
+    folder = tmp_path_factory.mktemp("written") / "shards"
+    write_shards(root, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ def test_gltf_moves_as_the_drawn_head(
         ({NAMES_FILE: b"[" * 200_000}, "nested too deep"),
         ({NAMES_FILE: b"\xff\xfe["}, "no text in UTF-8"),
         ({"answer.csv": b"mine"}, "answer.csv already exists; give --overwrite"),
-        ({"--out": "taken.csv"}, "taken.csv is a folder"),
+        ({"--out": "taken.csv", "--reaction": 1}, "taken.csv is a folder"),
         ({"--out": "answer.npy/x.csv"}, "lies below the file answer.npy"),
         ({"--reaction": 3}, "--reaction 3: "),
         ({"--out": "answer.txt"}, "must end in .csv"),
