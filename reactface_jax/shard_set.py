@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from reactface_jax.types import Batch
 
 
+@runtime_checkable
 @runtime_checkable
 class ShardSet(Protocol):
     """The clips of a data set's splits; `data_pipeline.loader.ShardSet` says more of each method."""

@@ -73,6 +73,7 @@ class PortraitDrawer:
     """
 
     def __init__(self, photo: Path, weights: Path, size: int | None):
+        taken = read_photo(photo)
         params, about = load_renderer(weights)
         if "pirender" not in about:
             raise UserError(f"{weights} is no portrait renderer; convert one with `reactface convert pirender`")
@@ -82,7 +83,7 @@ class PortraitDrawer:
                 f"{NUM_COEFFICIENTS}; give the retrained one"
             )
         size = size or about["pirender"].get("image_size", _PORTRAIT_SIZE)
-        picture = cut_portrait(read_photo(photo), size, str(photo))
+        picture = cut_portrait(taken, size, str(photo))
         self._renderer = PortraitRenderer(params, to_unit_range_on_host(picture))
 
     def pictures(self, coefficients: Float[np.ndarray, "K T C"]) -> Iterator[list[UInt8[np.ndarray, "H W 3"]]]:
