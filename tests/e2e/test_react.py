@@ -159,6 +159,28 @@ def test_a_conversation_is_answered(
     assert abs(np.load(tmp_path / "left.npy") - coefficients).max() > 1e-3
 
 
+def test_the_packaged_listener_answers_without_a_checkpoint(
+    conversation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "style.npy", np.tile(NEUTRAL, (50, 1)))
+    np.save(tmp_path / "other.npy", np.zeros((50, 25), np.float32))
+    words = ["--speaker", conversation, "--renderer", "none", "--out", tmp_path / "answers"]
+    call(monkeypatch, *words, "--style-clip", tmp_path / "style.npy", "--control.amplitude", 0.5)
+    reactions = np.load(tmp_path / "answers" / "reactions.npy")
+    assert reactions.shape == (3, 40, 58)
+    assert np.isfinite(reactions).all()
+    assert abs(reactions[0] - reactions[1]).max() > 1e-3
+    for change, message in (
+        (["--protocol", "clip"], "are for a training's checkpoint"),
+        (["--style-clip", tmp_path / "other.npy"], "has shape (50, 25)"),
+        (["--style-clip", tmp_path / "none.npy"], "can't be read"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            call(monkeypatch, "--speaker", conversation, "--out", tmp_path / "no", *change)
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_phone_video_without_sound_is_answered(
     run: Path, phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
