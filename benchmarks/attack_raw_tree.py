@@ -29,6 +29,8 @@ import tyro
 from attack_readers import attack_headers, attack_tables
 from damaged_trees import KINDS, Arguments, Tally, damaged, damaged_text, write_tree
 
+import data_pipeline.shards.write  # noqa: F401  TensorFlow, which commands import late: here once for all processes
+from data_pipeline.labels.appropriateness import neighbours
 from data_pipeline.labels.command import labels
 from data_pipeline.raw_tree.check import check
 from data_pipeline.shards.command import shards
@@ -203,6 +205,8 @@ def attack_commands(tally: Tally, arguments: Arguments, home: Path, rng: np.rand
         "verify": lambda: verify(str(home / "expected")),
         "check": lambda: check(str(root), str(home / "rows.csv")),
     }
+    # Compiled here, once, and not in every process that is forked; the threads of this call have ended before that.
+    neighbours([np.random.default_rng(n).normal(size=(4, 58)).astype(np.float32) for n in range(4)], 2)
     usual = {name: run(command, arguments.patience).seconds for name, command in commands.items()}
 
     def whole(attack: str) -> None:
