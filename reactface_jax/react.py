@@ -44,7 +44,7 @@ from reactface_jax.media.face import (
 )
 from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.video import VideoWriter, expected_frames, iterate_video
-from reactface_jax.methods.listener import MEASURED, Control
+from reactface_jax.methods.listener import Control
 from reactface_jax.methods.measured_speaker import listen, read_style
 from reactface_jax.models import build_model
 from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
@@ -58,6 +58,7 @@ T = TypeVar("T")
 Renderer = Literal[listener_drawers.Renderer, "none"]
 Layout = Literal["grid", "listener", "authors"]
 
+_AS_TRAINED = Control()
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
 _MOST_REACTIONS = 1000
 _MOST_DRAWN = 63  # with the speaker 16 rows of 4 pictures, 4096 pixels high: the most that players show
@@ -81,7 +82,7 @@ def react(
     layouts: tuple[Layout, ...] | None = None,
     step: int | Literal["best"] | None = None,
     average: bool = True,
-    control: Control = MEASURED,
+    control: Control = _AS_TRAINED,
     style_clip: Path | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -132,7 +133,7 @@ def react(
     listener_drawers.require_options(
         renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
     )
-    if checkpoint is not None and (control != MEASURED or style_clip is not None):
+    if checkpoint is not None and (control != _AS_TRAINED or style_clip is not None):
         raise UserError("--control and --style-clip are for the listener that comes with the package; leave out one")
     if checkpoint is None and (protocol is not None or step is not None):
         raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")

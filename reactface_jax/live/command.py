@@ -15,7 +15,7 @@ from reactface_jax.arguments import run
 from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.live.senders import PROTOCOLS
-from reactface_jax.methods.listener.control import MEASURED, Control
+from reactface_jax.methods.listener.control import Control
 from reactface_jax.methods.method import Inputs, StreamingMethod
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
@@ -69,7 +69,7 @@ def start(arguments: Arguments) -> None:
         raise UserError(f"--talkers {arguments.talkers} is out of range; give 1 or more")
     if not 0 <= arguments.port < 2**16:
         raise UserError(f"--port {arguments.port} is out of range; give 0 to 65535")
-    control = MEASURED._replace(amplitude=arguments.amplitude, smiles=arguments.smiles, nods=arguments.nods).checked()
+    control = Control(amplitude=arguments.amplitude, smiles=arguments.smiles, nods=arguments.nods).checked()
     _check_senders(arguments)
     listener = load_pretrained("listener")
     print("compiling the listener …", flush=True)

@@ -1,7 +1,7 @@
 """A streaming, generative listener, trained on many appropriate listeners of each speaker: docs/does_it_react.md."""
 
-from reactface_jax.methods.listener.control import MEASURED, Control
+from reactface_jax.methods.listener.control import Control
 from reactface_jax.methods.listener.listener import Listener, ListenerState
 from reactface_jax.methods.listener.weights import Weights, load_weights, save_weights
 
-__all__ = ["MEASURED", "Control", "Listener", "ListenerState", "Weights", "load_weights", "save_weights"]
+__all__ = ["Control", "Listener", "ListenerState", "Weights", "load_weights", "save_weights"]

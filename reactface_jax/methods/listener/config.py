@@ -41,13 +41,13 @@ class ListenerSizes:
 class ListenerTraining:
     """The optimisation."""
 
-    steps: int = 1800
+    steps: int = 1500
     batch_size: int = 32
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3
     warmup_steps: int = 50
     """Of each cycle."""
-    cycles: int = 2
+    cycles: int = 1
     """Of the learning rate."""
     average: float = 0.998
     """Decay of the parameters' moving average, which is what is kept."""

@@ -33,7 +33,7 @@ class Control(NamedTuple):
     blinks: bool = True
     """Whether lids keep blinking at any amplitude."""
     sensitivity: float = 1.0
-    """0.5 to 4: factor of the speaker's expressions. `MEASURED` has what suits those that MediaPipe measures."""
+    """0.5 to 4: factor of the speaker's expressions. Above 1, small smiles count, and so does a tracker's noise."""
     talks: bool = False
     """Whether the listener takes the floor when the speaker leaves it; else its mouth opens in answers only."""
 
@@ -51,10 +51,6 @@ class Control(NamedTuple):
             if not low <= value <= high:
                 raise UserError(f"{name} {value:g} is out of range; give a number from {low:g} to {high:g}")
         return self
-
-
-MEASURED = Control(sensitivity=2.0)
-"""For the faces of real people: MediaPipe shows a third of the smile that a made person has."""
 
 
 def gains(control: Control) -> Float[np.ndarray, " C"]:
