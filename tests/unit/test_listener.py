@@ -18,6 +18,7 @@ from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 KEY = jax.random.key(3)
@@ -264,3 +265,17 @@ def channels_of(name: str) -> list[int]:
 def test_no_other_weights_come_with_the_package():
     with pytest.raises(UserError, match="no weights called ng"):
         rf.load_pretrained("ng")
+
+
+def test_an_error_in_the_own_past_does_not_grow():
+    """A face far outside of what anybody does, fed back, and a speaker like none before: the draws come back."""
+    listener = rf.load_pretrained("listener")
+    rng = np.random.default_rng(0)
+    speaker = np.tile(NEUTRAL, (1, 200, 1)).astype(np.float32)
+    speaker[..., :52] = np.abs(rng.normal(0, 0.3, (1, 200, 52))).clip(0, 1)  # a tracker gone mad
+    state = listener.start(4, jax.random.key(0))
+    state = state._replace(past=state.past + 50.0, own=state.own + 1.0)
+    _, reactions = listener.step(state, Inputs(speaker=speaker))
+    assert np.abs(np.asarray(reactions)[..., 52:55] - NEUTRAL[52:55]).max() < 0.6
+    closed = np.asarray(reactions)[..., COEFFICIENT_NAMES.index("eyeBlinkLeft")] > 0.5
+    assert closed[:, :, 100:].mean() < 0.5

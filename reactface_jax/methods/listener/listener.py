@@ -215,6 +215,7 @@ def _answer(
     talks = jnp.full(batch, knobs.talks)
     # Who does not talk does not move the mouth as if it did, however long the speaker is silent.
     moves = jnp.tile(1 - (1 - knobs.talks) * space.speech, sizes.chunk)
+    lowest, highest = jnp.tile(space.lowest, sizes.chunk), jnp.tile(space.highest, sizes.chunk)
     if mode.expects:
         chunks = network.apply(variables, seen, talks, method="expectation")
         chunks *= moves[None, None]
@@ -254,6 +255,8 @@ def _answer(
                 )
 
             chunk = jax.vmap(draw, (0, 1, 0))(keys, conditions, past) * moves[None, None]
+            # Nobody in training moved further: an error in the own past can't feed on itself.
+            chunk = jnp.clip(chunk, lowest[None, None], highest[None, None])
             return (owns[0], chunk, number + 1), chunk
 
         begin = (state.own, state.past, state.chunk)

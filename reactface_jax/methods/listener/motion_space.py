@@ -28,6 +28,9 @@ class MotionSpace(NamedTuple):
     """Standard deviation of each channel over people; floors where nobody moves."""
     speech: Float[AnyArray, " R"]
     """1 for components that talking people move and those who only listen do not."""
+    lowest: Float[AnyArray, " R"]
+    """Least value of each component in any frame of the listeners; `highest`, the greatest."""
+    highest: Float[AnyArray, " R"]
 
 
 def rest_of(clip: Float[np.ndarray, "*B T C"]) -> Float[np.ndarray, "*B C"]:
@@ -64,8 +67,10 @@ def fit(
     decode[:, moves] = standard * std[moves]
     effect = np.sqrt(np.linalg.norm(standard, axis=1))
     floor = np.where(np.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION, 0.05, 0.02)
-    speech = np.zeros(components) if talks is None else speech_components(x @ encode, talks)
-    arrays = (encode, decode, effect / effect.mean(), np.maximum(std, floor), speech)
+    frames = x @ encode
+    speech = np.zeros(components) if talks is None else speech_components(frames, talks)
+    limits = (frames.min(0), frames.max(0))
+    arrays = (encode, decode, effect / effect.mean(), np.maximum(std, floor), speech, *limits)
     return MotionSpace(*(array.astype(np.float32) for array in arrays))
 
 
