@@ -1,6 +1,6 @@
 """Attacks what `prepare` reads and writes, at random: what ends in a traceback, hangs, is silently wrong or gets lost.
 
-    python benchmarks/attack_raw_tree.py --headers 3000 --tables 600 --trees 150 --sets 150 --disks 60 --kills 60
+    python benchmarks/attack_raw_tree.py --headers 3000 --tables 600 --trees 60 --sets 100 --disks 30 --kills 60
 
 Files are damaged at random places (bytes, ends, numbers, encodings), commands get options that make no sense, a disk
 that is full at a random byte, and SIGKILL at a random moment. Each command runs in a process of its own, forked from
@@ -21,13 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
 from attack_readers import attack_headers, attack_tables
-from damaged_trees import KINDS, Arguments, Tally, damaged, damaged_text, write_tree
+from damaged_trees import KINDS, Arguments, Ending, Tally, damaged, damaged_text, judge, write_tree
 
 import data_pipeline.shards.write  # noqa: F401  TensorFlow, which commands import late: here once for all processes
 from data_pipeline.labels.appropriateness import neighbours
@@ -38,16 +37,6 @@ from data_pipeline.shards.verify import verify
 from reactface_jax.errors import reports_user_errors
 
 # ---- Commands, in processes of their own -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a command ended."""
-
-    code: int  # negative: the signal
-    errors: str
-    hung: bool
-    seconds: float
 
 
 def run(
@@ -104,19 +93,6 @@ def succeed(command: Callable[[], None]) -> None:
     """Runs a command that nothing disturbs; here too in a process of its own, since this one must start no threads."""
     if (ending := run(command, 600)).code:
         raise RuntimeError(ending.errors)
-
-
-def judge(tally: Tally, attack: str, ending: Ending) -> bool:
-    """Counts an ending; whether it was a success."""
-    tally.runs[attack] += 1
-    last = (ending.errors.strip().splitlines() or [""])[-1]
-    if ending.hung:
-        tally.fault("hangs", attack, f"more than {ending.seconds:.0f} s")
-    elif ending.code == 2 and "error: " in last and "Traceback" not in ending.errors:
-        tally.refused[attack] += 1
-    elif ending.code != 0:
-        tally.fault("tracebacks", attack, f"code {ending.code}: {ending.errors[-600:]}")
-    return ending.code == 0
 
 
 def state(root: Path) -> dict[str, bytes]:

@@ -52,6 +52,29 @@ class Tally:
         self.examples.append(f"{kind}: {attack}: {what}")
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended."""
+
+    code: int  # negative: the signal
+    errors: str
+    hung: bool
+    seconds: float
+
+
+def judge(tally: Tally, attack: str, ending: Ending) -> bool:
+    """Counts an ending; whether it was a success."""
+    tally.runs[attack] += 1
+    last = (ending.errors.strip().splitlines() or [""])[-1]
+    if ending.hung:
+        tally.fault("hangs", attack, f"more than {ending.seconds:.0f} s")
+    elif ending.code == 2 and "error: " in last and "Traceback" not in ending.errors:
+        tally.refused[attack] += 1
+    elif ending.code != 0:
+        tally.fault("tracebacks", attack, f"code {ending.code}: {ending.errors[-600:]}")
+    return ending.code == 0
+
+
 def write_tree(root: Path) -> None:
     """A small raw tree of exactly REACT2023's form, of noise: two pairs to train on, one to validate."""
     rng = np.random.default_rng(0)
