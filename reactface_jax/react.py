@@ -58,7 +58,6 @@ T = TypeVar("T")
 Renderer = Literal[listener_drawers.Renderer, "none"]
 Layout = Literal["grid", "listener", "authors"]
 
-_AS_TRAINED = Control()
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
 _MOST_REACTIONS = 1000
 _MOST_DRAWN = 63  # with the speaker 16 rows of 4 pictures, 4096 pixels high: the most that players show
@@ -82,7 +81,10 @@ def react(
     layouts: tuple[Layout, ...] | None = None,
     step: int | Literal["best"] | None = None,
     average: bool = True,
-    control: Control = _AS_TRAINED,
+    amplitude: float = 1.0,
+    smiles: float = 0.0,
+    nods: float = 0.0,
+    temperature: float = 1.0,
     style_clip: Path | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -109,7 +111,10 @@ def react(
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
       average: take the moving average of the parameters, if the run has one.
-      control: knobs of the listener that comes with the package: amplitude, smiles, nods and others.
+      amplitude: of all motion of the listener that comes with the package, 0 to 1.5.
+      smiles: its smiles are changed by a factor 1 + this, -1 to 1.
+      nods: its nods, likewise.
+      temperature: how much its reactions differ; 0 gives the mean of all appropriate ones.
       style_clip: coefficients of someone whose way of listening it takes on, an array [T, 58] (.npy).
       overwrite: replace an answer that is there.
 
@@ -133,8 +138,12 @@ def react(
     listener_drawers.require_options(
         renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
     )
-    if checkpoint is not None and (control != _AS_TRAINED or style_clip is not None):
-        raise UserError("--control and --style-clip are for the listener that comes with the package; leave out one")
+    control = Control(amplitude=amplitude, smiles=smiles, nods=nods, temperature=temperature).checked()
+    if checkpoint is not None and (control != Control() or style_clip is not None):
+        raise UserError(
+            "--amplitude, --smiles, --nods, --temperature and --style-clip are for the listener that comes with the "
+            "package; leave them out, or --checkpoint"
+        )
     if checkpoint is None and (protocol is not None or step is not None):
         raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
     run = None if checkpoint is None else load_run(checkpoint, step, average=average)

@@ -33,7 +33,7 @@ def listen(
     num_reactions: int,
     seed: int,
     control: Control,
-    style: Float[np.ndarray, "T 58"] | None = None,
+    style: Float[np.ndarray, "S 58"] | None = None,
 ) -> Float[np.ndarray, "K T 58"]:
     """Raw coefficients of the packaged listener's reactions to one person.
 

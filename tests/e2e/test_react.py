@@ -165,7 +165,7 @@ def test_the_packaged_listener_answers_without_a_checkpoint(
     np.save(tmp_path / "style.npy", np.tile(NEUTRAL, (50, 1)))
     np.save(tmp_path / "other.npy", np.zeros((50, 25), np.float32))
     words = ["--speaker", conversation, "--renderer", "none", "--out", tmp_path / "answers"]
-    call(monkeypatch, *words, "--style-clip", tmp_path / "style.npy", "--control.amplitude", 0.5)
+    call(monkeypatch, *words, "--style-clip", tmp_path / "style.npy", "--amplitude", 0.5)
     reactions = np.load(tmp_path / "answers" / "reactions.npy")
     assert reactions.shape == (3, 40, 58)
     assert np.isfinite(reactions).all()
@@ -173,7 +173,7 @@ def test_the_packaged_listener_answers_without_a_checkpoint(
     for change, message in (
         (["--protocol", "clip"], "are for a training's checkpoint"),
         (["--style-clip", tmp_path / "other.npy"], "has shape (50, 25)"),
-        (["--style-clip", tmp_path / "none.npy"], "can't be read"),
+        (["--style-clip", tmp_path / "none.npy"], "does not exist"),
     ):
         with pytest.raises(SystemExit) as ended:
             call(monkeypatch, "--speaker", conversation, "--out", tmp_path / "no", *change)
