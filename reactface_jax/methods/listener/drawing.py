@@ -12,11 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from reactface_jax.methods.listener.config import ListenerSizes
-from reactface_jax.methods.listener.network import ListenerNetwork
 
 
 def loss(
-    network: ListenerNetwork,
+    network: Any,
     params: PyTree,
     key: Key[Array, ""],
     target: Float[Array, "B K N FR"],
@@ -50,7 +49,7 @@ def loss(
 
 
 def draw(
-    network: ListenerNetwork,
+    network: Any,
     params: PyTree,
     key: Key[Array, ""],
     conditions: Float[Array, "G *B D"],
@@ -62,7 +61,7 @@ def draw(
     """The next chunk.
 
     Args:
-        network: whose head draws.
+        network: a `ListenerNetwork`, whose head draws.
         params: its parameters.
         key: of the noise.
         conditions: with the speaker seen (G = 1), and with the speaker hidden (G = 2), which guidance needs.

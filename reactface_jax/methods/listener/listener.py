@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -143,7 +143,7 @@ class Listener:
             raise UserError(f"a style needs a clip of at least {self.chunk} frames, got {len(clip)}")
         space = self.weights.space
         chunks = in_chunks(jnp.asarray((clip - rest_of(clip)) @ space.encode)[None], self.chunk)
-        network = ListenerNetwork(self.weights.sizes)
+        network: Any = ListenerNetwork(self.weights.sizes)
         return network.apply({"params": self.weights.params}, chunks, method="style")[0]
 
     def _inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,8 +165,13 @@ class Listener:
     ) -> tuple[ListenerState, Array]:
         control = self.control.checked()
         mode = _Mode(self.weights.sizes, self.steps, control.temperature == 0, control.guidance != 1)
-        numbers = control.temperature, control.guidance, control.talks, control.sensitivity
-        knobs = _Knobs(*map(float, numbers), gains(control))
+        knobs = _Knobs(
+            temperature=float(control.temperature),
+            guidance=float(control.guidance),
+            talks=float(control.talks),
+            sensitivity=float(control.sensitivity),
+            gain=gains(control),
+        )
         weights = (self.weights.params, self.weights.space)
         return _answer(mode, weights, knobs, state, jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
 
@@ -179,7 +184,7 @@ _STYLE, _REST = 2**32 - 1, 2**32 - 2
 class _Mode(NamedTuple):
     """What the compiled program depends on."""
 
-    sizes: object
+    sizes: Any
     steps: int
     expects: bool
     guided: bool
@@ -206,7 +211,8 @@ def _answer(
     """Any number of chunks; one after the other where the own past matters."""
     params, space = weights
     sizes = mode.sizes
-    network, variables = ListenerNetwork(sizes), {"params": params}
+    network: Any = ListenerNetwork(sizes)
+    variables = {"params": params}
     batch, num_reactions = state.past.shape[:2]
     person, features = speaker_features.observe(
         state.person, coefficients, bands, heard, space.scale, knobs.sensitivity
@@ -263,6 +269,6 @@ def _answer(
         (own, past, _), chunks = jax.lax.scan(next_chunk, begin, jnp.moveaxis(seen, 1, 0))
         chunks = jnp.moveaxis(chunks, 0, 2)  # B K N FR
     frames = chunks.reshape(batch, num_reactions, -1, sizes.components)
-    reactions = show(frames @ space.decode, state.rest, knobs.gain)
+    reactions = show(frames @ space.decode, state.rest, jnp.asarray(knobs.gain))
     number = state.chunk + seen.shape[1]
     return state._replace(person=person, speaker=speaker, own=own, past=past, chunk=number), reactions

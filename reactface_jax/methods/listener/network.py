@@ -4,6 +4,8 @@ Letters: B clips or conversations, K reactions, N chunks of `chunk` frames, R co
 What is seen of the speaker is computed once and serves all K reactions.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -29,7 +31,7 @@ class ListenerNetwork(nn.Module):
         self.expect_hidden = nn.Dense(sizes.head_width)
         self.expect_out = nn.Dense(sizes.chunk * sizes.components)
         self.gather = nn.Dense(sizes.head_width)
-        self.head = MixtureHead(sizes) if sizes.head == "mixture" else FlowHead(sizes)
+        self.head: Any = MixtureHead(sizes) if sizes.head == "mixture" else FlowHead(sizes)
 
     def start_speaker(self, batch_size: int) -> Float[Array, "B H"]:
         """State of a conversation that has not begun."""
@@ -89,7 +91,8 @@ class ListenerNetwork(nn.Module):
 
     def project(self, condition: Float[Array, "*B D"]) -> Float[Array, "*B P"]:
         """What `denoise` takes of a condition, once for all times and noises."""
-        return self.head.project(condition)
+        projected: Array = self.head.project(condition)
+        return projected
 
     def denoise(
         self,
@@ -99,11 +102,13 @@ class ListenerNetwork(nn.Module):
         last: Float[Array, "... R"],
     ) -> Float[Array, "... FR"]:
         """Flow matching: the chunk that a noisy one comes from, on average. Axes of size 1 serve all."""
-        return self.head(noisy, time, projected, last)
+        clean: Array = self.head(noisy, time, projected, last)
+        return clean
 
     def mixture(self, condition: Float[Array, "*B D"], last: Float[Array, "*B R"]) -> tuple[Array, Array, Array]:
         """Logits [*B, M], means and log standard deviations [*B, M, FR] of the next chunk."""
-        return self.head(condition, last)
+        mixture: tuple[Array, Array, Array] = self.head(condition, last)
+        return mixture
 
     def everything(self, features: Array, past: Array, last: Array) -> None:
         """Touches all parameters, for `init`."""

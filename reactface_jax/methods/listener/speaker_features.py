@@ -40,7 +40,7 @@ class RunningPerson(NamedTuple):
     """Sum of the squared deviations, as far as they are remembered."""
     weight: Float[Array, " B"]
     """Frames in `power`."""
-    count: Float[Array, " B"]
+    found: Float[Array, " B"]
     """Frames so far in which the face was found."""
     last: Float[Array, "B C"]
     """The face that was seen last: it stays while the tracker has lost it."""
@@ -91,13 +91,13 @@ def observe(
 def _observe_frame(
     person: RunningPerson, face: Array, bands: Array, heard: Array, usual_scale: Array, gain: Array
 ) -> tuple[RunningPerson, Array]:
-    first = person.count[:, None] == 0
+    first = person.found[:, None] == 0
     found = jnp.isfinite(face).all(-1, keepdims=True)
     face = jnp.where(found, face, person.last)
     ahead = face - person.rest
     is_expression = (jnp.arange(NUM_COEFFICIENTS) < NUM_EXPRESSION)[None]
     slow = jnp.where(is_expression, jnp.where(ahead < 0, _FALL, _RISE), _FOLLOW)
-    pace = jnp.where(person.count < _FIRST, 1 / (person.count + 1), 0.0)[:, None]
+    pace = jnp.where(person.found < _FIRST, 1 / (person.found + 1), 0.0)[:, None]
     step = jnp.where(first, ahead, jnp.maximum(slow, pace) * jnp.clip(ahead, -_LARGEST, _LARGEST))
     rest = person.rest + jnp.where(found, step, 0.0)
 
@@ -114,4 +114,4 @@ def _observe_frame(
     sound = jnp.concatenate([bands - loudest[:, None] + 3.0, (level - loudest)[:, None] + 1.5], axis=-1)
     sound = jnp.clip(0.4 * sound, -3.0, 2.0) * heard[:, None]
     features = jnp.concatenate([seen, sound, heard[:, None]], axis=-1)
-    return RunningPerson(rest, power, weight, person.count + found[:, 0], face, loudest), features
+    return RunningPerson(rest, power, weight, person.found + found[:, 0], face, loudest), features

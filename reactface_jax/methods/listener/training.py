@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +120,7 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     space, rests = fit_space(data, config.model.components)
-    network = ListenerNetwork(config.model)
+    network: Any = ListenerNetwork(config.model)
     optimizer = make_optimizer(config.train)
     state = init(config, network, optimizer)
     saved = out / STATE_FILE
@@ -144,7 +144,7 @@ def train(
     return out / "listener.safetensors"
 
 
-def init(config: ListenerConfig, network: ListenerNetwork, optimizer: optax.GradientTransformation) -> State:
+def init(config: ListenerConfig, network: Any, optimizer: optax.GradientTransformation) -> State:
     """The state before the first step."""
     sizes = config.model
     features = jnp.zeros((1, sizes.chunk, speaker_features.NUM_FEATURES))
@@ -156,7 +156,7 @@ def init(config: ListenerConfig, network: ListenerNetwork, optimizer: optax.Grad
 
 def finish(
     config: ListenerConfig,
-    network: ListenerNetwork,
+    network: Any,
     state: State,
     data: ListeningData,
     rests: Float[np.ndarray, "N M C"],
@@ -175,7 +175,7 @@ def finish(
 
 
 def _steps(
-    network: ListenerNetwork,
+    network: Any,
     optimizer: optax.GradientTransformation,
     config: ListenerTraining,
     state: State,
@@ -198,7 +198,7 @@ def _steps(
 
 
 def _loss(
-    network: ListenerNetwork,
+    network: Any,
     config: ListenerTraining,
     params: PyTree,
     key: Array,

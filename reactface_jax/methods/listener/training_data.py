@@ -22,7 +22,7 @@ def listening_data(config: ListenerData) -> ListeningData:
     pairs = importlib.import_module("data_pipeline.dyads.listening_pairs")
     cache = Path(config.cache) if config.cache else None
     made = pairs.make_pairs(config.scripts, config.seconds, config.seed, config.workers, cache)
-    return ListeningData(*made, form=pairs.FORM, talks=pairs.TALKS)
+    return ListeningData(made.speaker, made.sound, made.listener, made.person, pairs.FORM, pairs.TALKS)
 
 
 def train_listener(
