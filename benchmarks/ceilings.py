@@ -3,7 +3,7 @@
     python benchmarks/ceilings.py                                                 # the demo's recipe, its test split
     python benchmarks/ceilings.py --clips 240 --seconds 10 --test-scripts 100     # one with 40 events of each kind
 
-Plays the recipe as arrays, without files. docs/does_it_react.md and docs/made_conversations.md quote its table.
+Plays the recipe as arrays, without files, and prints the report of an evaluation.
 """
 
 import time
