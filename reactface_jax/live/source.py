@@ -55,7 +55,7 @@ class Source:
         try:
             for packet in self._container.demux(streams):
                 for frame in packet.decode():
-                    if frame.time is None:
+                    if not isinstance(frame, av.VideoFrame | av.AudioFrame) or frame.time is None:
                         continue
                     if isinstance(frame, av.VideoFrame):
                         yield float(frame.time), _small(frame)

@@ -7,7 +7,7 @@ One that answers as it goes is a `StreamingMethod`, too. All coefficients are ra
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Key, UInt8
+from jaxtyping import Array, Float, Key, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.types import AnyArray
@@ -37,9 +37,7 @@ class Method(Protocol):
         """Fields of `Inputs`."""
         ...
 
-    def generate(
-        self, inputs: Inputs, num_reactions: int = 1, *, key: Key[AnyArray, ""]
-    ) -> Float[np.ndarray, "N K T C"]:
+    def generate(self, inputs: Inputs, num_reactions: int = 1, *, key: Key[Array, ""]) -> Float[np.ndarray, "N K T C"]:
         """K reactions to each speaker, of the speaker's length."""
         ...
 
@@ -71,7 +69,7 @@ class StreamingMethod(Method, Protocol):
         """Frames that a step takes, or a multiple of it."""
         ...
 
-    def start(self, num_reactions: int = 1, key: Key[AnyArray, ""] | None = None, *, batch_size: int = 1) -> Any:
+    def start(self, num_reactions: int = 1, key: Key[Array, ""] | None = None, *, batch_size: int = 1) -> Any:
         """The state of conversations that have not begun; of constant size."""
         ...
 
