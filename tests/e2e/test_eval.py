@@ -201,10 +201,12 @@ def test_anyones_arrays(tmp_path, capsys):
     assert not out.exists()
 
 
-def test_mistakes_are_told_in_one_sentence(run, shards, tmp_path, capsys):
+def test_mistakes_are_one_sentence(run, shards, tmp_path, capsys):
     assert "does not exist" in message(capsys, "--checkpoint", tmp_path / "none")
     assert "did you mean --eval.num-reactions?" in message(capsys, "--checkpoint", run, "--eval.num-reaction", "3")
-    assert "--split tset does not fit" in message(capsys, "--checkpoint", run, "--split", "tset")
+    assert "--split tset does not fit: give train, val or test" in message(
+        capsys, "--checkpoint", run, "--split", "tset"
+    )
     assert "has no split val" in message(capsys, "--checkpoint", run, "--split", "val")
     assert "is not a shard set" in message(capsys, "--checkpoint", run, "--data", tmp_path)
     assert "not of this configuration" in message(
