@@ -18,8 +18,8 @@ from reactface_jax.live.senders import Sender
 from reactface_jax.live.senders.pose import pose_of
 from reactface_jax.types import FRAME_RATE
 
-_AHEAD = 0.02
-"""Seconds that the first frame waits, so that small delays of answers are not heard of."""
+_AHEAD = 0.06
+"""Seconds that the first frame waits, so that answers may come a little late without a pause."""
 _MOST = FRAME_RATE // 2
 """Frames that wait before it hurries."""
 _STORED = 10 * FRAME_RATE
