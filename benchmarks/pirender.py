@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reactface_jax.rendering.pirender.model import WINDOW, PIRender
-from reactface_jax.rendering.pirender.portrait import PortraitRenderer
+from reactface_jax.rendering.portrait.model import WINDOW, PIRender
+from reactface_jax.rendering.portrait.portrait import PortraitRenderer
 
 
 def main() -> None:

@@ -7,6 +7,6 @@ Expected:  the log's psnr and ssim of validation frames rise above psnr_of_portr
            portrait itself for the answer; how far has not been measured yet.
 """
 
-from reactface_jax.rendering.pirender.config import RendererConfig
+from reactface_jax.rendering.portrait.config import RendererConfig
 
 config = RendererConfig()

@@ -6,7 +6,7 @@ Time:      15 minutes, with other work beside it.
 Expected:  docs/rendering.md: heads that turn as they should, in coarse and blurred pictures.
 """
 
-from reactface_jax.rendering.pirender.config import RendererConfig, RendererData, RendererTraining
+from reactface_jax.rendering.portrait.config import RendererConfig, RendererData, RendererTraining
 
 config = RendererConfig(
     data=RendererData(image_size=64, clip_frames=64, eval_clips=6),

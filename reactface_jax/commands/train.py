@@ -18,7 +18,7 @@ from reactface_jax.config_files import read_config_file
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.methods.listener.config import ListenerConfig
-from reactface_jax.rendering.pirender.config import RendererConfig
+from reactface_jax.rendering.portrait.config import RendererConfig
 
 AnyConfig = Config | RendererConfig | ListenerConfig
 
@@ -54,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # ---- Data and training, imported now that the command line is right
     from reactface_jax.commands.training_data import portrait_data, reaction_data
     from reactface_jax.methods.listener.training_data import train_listener
-    from reactface_jax.rendering.pirender.training import train_renderer
+    from reactface_jax.rendering.portrait.training import train_renderer
     from reactface_jax.training import hosts
     from reactface_jax.training.loop import train
     from reactface_jax.weights.workdir import check_workdir

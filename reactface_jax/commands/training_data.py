@@ -1,8 +1,8 @@
 """What the trainings read, from a shard set: batches, and the people with whom answers are compared."""
 
 from reactface_jax.config import Config
-from reactface_jax.rendering.pirender.config import RendererConfig
-from reactface_jax.rendering.pirender.training import RendererBatches
+from reactface_jax.rendering.portrait.config import RendererConfig
+from reactface_jax.rendering.portrait.training import RendererBatches
 from reactface_jax.shard_set import open_shards
 from reactface_jax.training.loop import TrainingData
 from reactface_jax.training.sharding import host_rows, make_mesh

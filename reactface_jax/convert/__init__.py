@@ -18,7 +18,7 @@ from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_n
 from reactface_jax.models.build import build_model
 from reactface_jax.models.i3d import I3D, SIZE
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
-from reactface_jax.rendering.pirender.model import WINDOW, PIRender
+from reactface_jax.rendering.portrait.model import WINDOW, PIRender
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The authors' names of PIRender."""
 
 from reactface_jax.convert.tensor_layouts import CONV_1D, SAME, Entry, Layout, linear
-from reactface_jax.rendering.pirender.model import DECODER_CHANNELS, EDITING_CHANNELS, ENCODER_CHANNELS, UP_CHANNELS
+from reactface_jax.rendering.portrait.model import DECODER_CHANNELS, EDITING_CHANNELS, ENCODER_CHANNELS, UP_CHANNELS
 
 _CONV_2D = Layout(  # [out, in, kh, kw] -> [kh, kw, in, out]
     lambda x: [x.transpose(2, 3, 1, 0)], lambda xs: xs[0].transpose(3, 2, 0, 1)

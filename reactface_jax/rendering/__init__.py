@@ -10,14 +10,14 @@ from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 
 if TYPE_CHECKING:
-    from reactface_jax.rendering.pirender.portrait import PortraitRenderer, pirender
+    from reactface_jax.rendering.portrait.portrait import PortraitRenderer, pirender
 
 __all__ = ["ARKIT_NAMES", "HeadRenderer", "Look", "PortraitRenderer", "pirender"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("PortraitRenderer", "pirender"):
-        from reactface_jax.rendering.pirender import portrait
+        from reactface_jax.rendering.portrait import portrait
 
         return getattr(portrait, name)
     raise AttributeError(f"module 'reactface_jax.rendering' has no attribute {name!r}")

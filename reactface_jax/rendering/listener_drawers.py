@@ -13,8 +13,8 @@ from reactface_jax.media.picture_grid import CELL
 from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, channel_order, load_faceverse
-from reactface_jax.rendering.pirender.portrait import PortraitRenderer
-from reactface_jax.rendering.pirender.run import load_renderer
+from reactface_jax.rendering.portrait.portrait import PortraitRenderer
+from reactface_jax.rendering.portrait.run import load_renderer
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 Renderer = Literal["head", "pirender", "faceverse"]

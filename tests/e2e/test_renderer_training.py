@@ -15,9 +15,9 @@ from PIL import Image
 import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
-from reactface_jax.rendering.pirender.config import RendererConfig, RendererData, RendererTraining, load_renderer_config
-from reactface_jax.rendering.pirender.run import load_renderer
-from reactface_jax.rendering.pirender.training import RendererBatches, _of_raw, draw_samples, train_renderer
+from reactface_jax.rendering.portrait.config import RendererConfig, RendererData, RendererTraining, load_renderer_config
+from reactface_jax.rendering.portrait.run import load_renderer
+from reactface_jax.rendering.portrait.training import RendererBatches, _of_raw, draw_samples, train_renderer
 from reactface_jax.types import Batch
 
 ROOT = Path(__file__).parents[2]

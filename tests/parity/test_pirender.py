@@ -22,7 +22,7 @@ from reactface_jax.convert import __main__ as command
 from reactface_jax.convert import pirender_table
 from reactface_jax.errors import UserError
 from reactface_jax.ops.pixels import to_bytes
-from reactface_jax.rendering.pirender.blocks import (
+from reactface_jax.rendering.portrait.blocks import (
     AdaIN,
     MapNorm,
     PairConvNorm,
@@ -33,8 +33,8 @@ from reactface_jax.rendering.pirender.blocks import (
     filtered_rows,
     sample,
 )
-from reactface_jax.rendering.pirender.model import DownBlock, MappingNetwork, PIRender, ResidualBlock, UpBlock
-from reactface_jax.rendering.pirender.portrait import PortraitRenderer, coefficient_windows
+from reactface_jax.rendering.portrait.model import DownBlock, MappingNetwork, PIRender, ResidualBlock, UpBlock
+from reactface_jax.rendering.portrait.portrait import PortraitRenderer, coefficient_windows
 from reactface_jax.weights.params_file import load_params
 
 assert_close = functools.partial(chex.assert_trees_all_close, rtol=0, atol=2e-5)

@@ -11,7 +11,7 @@ import pytest
 from reactface_jax.config import Config
 from reactface_jax.config.ranges import Range
 from reactface_jax.errors import UserError
-from reactface_jax.rendering.pirender.config import RendererConfig
+from reactface_jax.rendering.portrait.config import RendererConfig
 
 # fmt: off
 AT_LEAST_1 = (

@@ -10,7 +10,7 @@ import pytest
 from reactface_jax.config import Config, differences, load_config
 from reactface_jax.methods.listener.config import is_listener_config, load_listener_config
 from reactface_jax.models.build import build_model
-from reactface_jax.rendering.pirender.config import is_renderer_config, load_renderer_config
+from reactface_jax.rendering.portrait.config import is_renderer_config, load_renderer_config
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 

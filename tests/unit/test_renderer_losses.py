@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reactface_jax.rendering.pirender.losses import perceptual, psnr, ssim, style
+from reactface_jax.rendering.portrait.losses import perceptual, psnr, ssim, style
 
 
 def pictures(seed: int = 0) -> jax.Array:

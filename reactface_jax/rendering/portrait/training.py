@@ -24,11 +24,11 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 from reactface_jax.folder_lock import locked
 from reactface_jax.ops.pixels import to_bytes, to_unit_range
-from reactface_jax.rendering.pirender.config import RendererConfig, RendererTraining
-from reactface_jax.rendering.pirender.losses import perceptual, psnr, ssim, style
-from reactface_jax.rendering.pirender.model import WINDOW, PIRender
-from reactface_jax.rendering.pirender.portrait import coefficient_windows
-from reactface_jax.rendering.pirender.run import check_layout, restore_newest, save_checkpoint
+from reactface_jax.rendering.portrait.config import RendererConfig, RendererTraining
+from reactface_jax.rendering.portrait.losses import perceptual, psnr, ssim, style
+from reactface_jax.rendering.portrait.model import WINDOW, PIRender
+from reactface_jax.rendering.portrait.portrait import coefficient_windows
+from reactface_jax.rendering.portrait.run import check_layout, restore_newest, save_checkpoint
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray, Batch
 from reactface_jax.weights.workdir import check_workdir, old_run_aside, put_back
 

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from reactface_jax.ops.linear import kernel_initializer
-from reactface_jax.rendering.pirender.blocks import (
+from reactface_jax.rendering.portrait.blocks import (
     AdaIN,
     ConvNorm,
     MapNorm,

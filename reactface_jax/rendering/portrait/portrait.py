@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.ops.pixels import to_bytes
-from reactface_jax.rendering.pirender.model import DESCRIPTOR, WINDOW, PIRender, Rendering
+from reactface_jax.rendering.portrait.model import DESCRIPTOR, WINDOW, PIRender, Rendering
 from reactface_jax.types import AnyArray
 
 _STRIDE = 32  # the hourglass halves five times

@@ -8,7 +8,7 @@ from reactface_jax.config import apply_overrides
 from reactface_jax.config.ranges import Count, CountOrNone, Positive, Range, Section, Seed, Weight
 from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
-from reactface_jax.rendering.pirender.model import WINDOW
+from reactface_jax.rendering.portrait.model import WINDOW
 
 
 @dataclass(frozen=True)
