@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -10,8 +11,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+OUTPUT_CLOSED = 141
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+"""Exit codes after a closed output and after Ctrl-C: 128 and the signal's number, as shells have it."""
 
 
 class UserError(Exception):
@@ -31,6 +33,10 @@ def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except BrokenPipeError:
+            # Who read the output has left, as `| head` does; what is still to be flushed goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(OUTPUT_CLOSED) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None

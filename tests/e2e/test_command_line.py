@@ -101,6 +101,21 @@ def test_an_interrupted_command_ends_with_one_line(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from reactface_jax.commands.main import main; main(['--help'])"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert program.stdout is not None
+    program.stdout.close()  # as `| head` does
+    assert program.stderr is not None
+    assert program.stderr.read() == ""
+    program.stderr.close()
+    assert program.wait() == 141
+
+
 def test_completion_knows_commands_and_flags(capsys):
     script = shown(capsys, "completion", "bash")
     for word in ("reactface", "prepare", "extract", "wav2vec2", "sample-clip", "--num-reactions", "--clip-ids"):
