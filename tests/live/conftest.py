@@ -9,24 +9,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import uvicorn
-from delayed_smile import SMILES, DelayedSmile
+from delayed_smile import DelayedSmile
+from drawn_speaker import smiling_speaker
 from PIL import Image
 
 from reactface_jax.live.server import Live, make_app
 from reactface_jax.rendering import HeadRenderer
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
-from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
-
-FRAMES = 75
-SMILE = slice(25, 50)
-
-
-def smiling_speaker() -> np.ndarray:
-    """Coefficients of three seconds: a smile in the second one."""
-    coefficients = np.tile(NEUTRAL, (FRAMES, 1)).astype(np.float32)
-    bump = np.sin(np.linspace(0, np.pi, SMILE.stop - SMILE.start)) ** 0.5
-    coefficients[SMILE, SMILES] = 0.9 * bump[:, None]
-    return coefficients
 
 
 @pytest.fixture(scope="session")

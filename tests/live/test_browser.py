@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FRAMES
+from drawn_speaker import FRAMES
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on this machine")]
 
 SMILE = "mouthSmileLeft"
 SMILES = f"""() => listener.history.some(([, faces]) => faces[0][PAGE.channels.indexOf("{SMILE}")] > 0.3)"""

@@ -9,13 +9,15 @@ import time
 
 import numpy as np
 import pytest
-from conftest import FRAMES, SMILE
 from delayed_smile import DELAY, SMILES
+from drawn_speaker import FRAMES, SMILE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from reactface_jax.live.page import FILES
 from reactface_jax.live.session import Settings
+
+pytestmark = pytest.mark.long
 
 
 def get(port: int, path: str) -> tuple[int, dict[str, str], str]:

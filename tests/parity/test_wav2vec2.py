@@ -214,7 +214,8 @@ def test_a_dropped_layer_leaves_its_input(shallow_params: dict) -> None:
 
 def test_masked_frames_hold_the_embedding(shallow_params: dict) -> None:
     """With every frame under a span, the output depends on the embedding and no longer on the sound."""
-    masked = dataclasses.replace(SHALLOW, mask_time_prob=1e6, mask_time_length=1)
+    masked = dataclasses.replace(SHALLOW, mask_time_length=1)
+    object.__setattr__(masked, "mask_time_prob", 1e6)  # beyond its range, so that every frame is masked
     found = gradient(masked, shallow_params, sound(NUM_SAMPLES), jax.random.key(0))
     assert np.any(found["masked_spec_embed"])
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(found["feature_projection"]))

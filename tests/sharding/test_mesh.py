@@ -40,7 +40,7 @@ def test_a_mesh_that_is_not_the_devices_is_refused(config):
 def test_contradictions_of_a_mesh_are_refused():
     with pytest.raises(UserError, match=r"only one of mesh.data"):
         MeshConfig(fsdp=-1)
-    with pytest.raises(UserError, match=r"mesh.model 0 must be positive"):
+    with pytest.raises(UserError, match=r"mesh.model 0 must be at least 1"):
         MeshConfig(model=0)
     mesh = sharding.make_mesh(config=MeshConfig(model=8))
     with pytest.raises(UserError, match=r"--mesh.model 8 must divide the heads .*num_heads 12"):

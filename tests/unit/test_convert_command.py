@@ -223,7 +223,7 @@ def test_a_hub_id_is_read_through_transformers(tmp_path, audio_state, monkeypatc
     [
         (lambda d: (d / "params.safetensors").unlink(), "has no params.safetensors"),
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
-        (lambda d: (d / "config.json").write_text("{"), "config.json is not JSON"),
+        (lambda d: (d / "config.json").write_text("{"), "config.json is damaged: it is not what was written"),
         (lambda d: (d / "params.safetensors").write_bytes(b"12345678"), "params.safetensors is damaged"),
     ],
 )

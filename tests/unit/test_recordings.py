@@ -360,6 +360,7 @@ def test_a_damaged_record_is_named(films: Path, tmp_path: Path) -> None:
 
 
 def test_extract_one_person(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "both[").mkdir()
     (tmp_path / "both[/x].mp4").symlink_to(films / "both.mp4")  # a name that is no markup of the progress bar
     extract(tmp_path / "both[/x].mp4", tmp_path / "right", face="right", clip_seconds=2)
     assert sorted(path.name for path in (tmp_path / "right").iterdir()) == [
