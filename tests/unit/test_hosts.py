@@ -51,5 +51,5 @@ def test_processes_that_do_not_know_of_each_other_are_told_what_to_give(monkeypa
 def test_contradictions_are_refused():
     with pytest.raises(UserError, match=r"hosts.count -1 must be at least 0"):
         HostsConfig(count=-1)
-    with pytest.raises(UserError, match=r"hosts.timeout 0 must be positive"):
+    with pytest.raises(UserError, match=r"hosts.timeout 0 must be at least 1"):
         HostsConfig(timeout=0)
