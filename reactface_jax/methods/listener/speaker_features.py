@@ -2,7 +2,7 @@
 
 People differ in their resting faces, in where their heads are and in how much they move, and a tracker adds its own: of
 a real speaker, MediaPipe's rotation_x lies 7 and translation_z 18 standard deviations off made conversations. So a
-running estimate of the rest is taken off, and what remains is divided by a running scale. Both know the past alone and
+running estimate of the rest is taken off, and what remains is divided by a running scale. Both know only the past and
 begin with the first frame; no step of either is so large that a tracker's jump could spoil it.
 """
 
