@@ -165,7 +165,7 @@ def report(task, done, total):
 
 if __name__ == "__main__":
     if place == "moving":
-        shards._move = die
+        shards.take_place = die
     shards.write_shards(raw, out, workers=int(workers), max_bad=3, clips_per_shard=32, report=report)
 """
 

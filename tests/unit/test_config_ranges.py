@@ -34,7 +34,6 @@ AT_LEAST_0 = (
 BELOW_1 = (
     "model.momentum", "model.dropout", "optimizer.b1", "optimizer.b2", "train.ema", "model.audio.hidden_dropout",
     "model.audio.attention_dropout", "model.audio.activation_dropout", "model.audio.feature_dropout",
-    "model.audio.layer_dropout",
 )
 # fmt: on
 Row = tuple[str, int | float, str]
@@ -42,7 +41,7 @@ TABLE: list[Row] = [
     *((name, 0, "at least 1") for name in AT_LEAST_1),
     *((name, -1, "at least 0") for name in AT_LEAST_0),
     *((name, 1.0, "at least 0 and below 1") for name in BELOW_1),
-    ("model.audio.mask_time_prob", 1.01, "at least 0 and at most 1"),
+    *((f"model.audio.{name}", 1.01, "at least 0 and at most 1") for name in ("mask_time_prob", "layer_dropout")),
     ("optimizer.learning_rate", 0.0, "above 0"),
     ("model.video_gain", -2.0, "above 0"),
     ("data.image_size", -1, "at least 0"),
