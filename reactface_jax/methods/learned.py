@@ -1,0 +1,87 @@
+"""The interface of rows that learn by steps: what the training loop, evaluation and `react` know of them.
+
+A method is a frozen dataclass of its sizes; all that is learned or measured travels beside it as `Variables`. Here
+coefficients are relative to the data's mean face, as in `Batch`; `Ready` in ready.py makes a `Method` of both.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from reactface_jax.methods.method import Inputs
+from reactface_jax.types import Batch
+
+Metrics = Mapping[str, Float[Array, ""]]
+
+
+class Variables(NamedTuple):
+    """All arrays of a method."""
+
+    params: Mapping[str, Any]
+    """What the optimiser changes."""
+    state: Mapping[str, Any]
+    """What it does not: statistics of the training split, running means, flags. May be empty."""
+
+
+@runtime_checkable
+class LearnedMethod(Protocol):
+    """Something that learns to answer speakers."""
+
+    @property
+    def name(self) -> str:
+        """In the table."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fields of `Inputs`; one without "video" is trained on batches of no pictures."""
+        ...
+
+    @property
+    def warm_up(self) -> int:
+        """Frames that are put before a clip so that its first frame is answered; 0 for most."""
+        ...
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Steps at which a stage begins, ascending from 0: (0,) for all that is trained at once."""
+        ...
+
+    def init(self, key: Key[Array, ""]) -> Variables:
+        """Fresh variables; under `jax.jit`."""
+        ...
+
+    def begin(self, stage: int, variables: Variables, batches: Iterable[Batch]) -> Variables:
+        """Variables as a stage starts with them: what it measures on training clips, such as means and deviations.
+
+        Args:
+          stage: index in `stages`.
+          variables: as `init` or the stage before left them.
+          batches: training clips without end, of `data.clip_frames` frames; take a fixed number.
+        """
+        ...
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Of `params`. With several stages it leaves alone, state included, what a stage does not train."""
+        ...
+
+    def loss(
+        self, variables: Variables, batch: Batch, *, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Mapping[str, Any]]]:
+        """The loss of update number `step` (from 0), figures for the log, and the next `state`; under `jax.jit`."""
+        ...
+
+    def answer(
+        self, variables: Variables, inputs: Inputs, num_reactions: int, *, keys: Key[Array, " B"]
+    ) -> Float[Array, "B K T C"]:
+        """K reactions to each of B speakers; under `jax.jit`, with `num_reactions` fixed.
+
+        Args:
+          variables: trained.
+          inputs: what `needs` names; the speaker's coefficients relative to the mean face, without NaN.
+          num_reactions: K. One that draws nothing repeats its reaction.
+          keys: a clip's own: its reactions depend on no other clip.
+        """
+        ...
