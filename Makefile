@@ -46,10 +46,10 @@ $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
 	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@ --overwrite
 
 test: $(STAMP) ## the tests
-	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 40
 
 test-long: $(STAMP) ## the tests that take minutes more, before a release
-	$(RUN) -m pytest -m long --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -m long --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 40
 
 lint: $(STAMP) ## ruff and mypy
 	$(VENV)/bin/ruff check .
