@@ -1,6 +1,6 @@
 # Every target does its own set-up; a second call finds it done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint clean
+.PHONY: help setup demo test test-long lint docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,6 +55,10 @@ lint: $(STAMP) ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(STAMP) ## the documentation site, in build/site; its notebooks are run
+	$(RUN) -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "Open build/site/index.html."
 
 clean: ## removes what was made, runs/ included
 	rm -rf runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

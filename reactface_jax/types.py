@@ -1,6 +1,6 @@
 """What travels between the parts: batches in, reactions out.
 
-Legend of dimension letters, used in every shape of this project:
+Legend of dimension letters, used in every shape of this project::
 
     B clips in a batch           K reactions per clip          T video frames at 25 fps
     S speech frames, S = 2 T     N windows, N = ceil(T / w)    w frames in a window
@@ -35,13 +35,14 @@ class Batch(NamedTuple):
     audio: Float[AnyArray, "B L"]
     """The speaker's voice, 16 kHz mono, normalised over its whole file (zero mean, unit variance)."""
     speaker: Float[AnyArray, "B T C"]
+    """The speaker's own coefficients."""
     listener: Float[AnyArray, "B T C"]
     """The one real listener of the clip."""
     neighbours: Float[AnyArray, "B M T C"] | Int[AnyArray, "B M 2"]
     """Appropriate reactions; or, as they come from the loader, row and first frame of each in the table of the split's
     listeners (reactface_jax/training/neighbour_table.py)."""
     neighbour_mask: Bool[AnyArray, "B M"]
-    """Which of them are real: a clip may have fewer than M."""
+    """Which of them are real; a clip may have fewer than M."""
     clip: Int[AnyArray, " B"]
     """Row of the clip in its split's order (csv pairs, then roles swapped); -1 pads a last batch."""
 
