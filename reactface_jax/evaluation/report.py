@@ -14,6 +14,7 @@ from reactface_jax.config import Config
 from reactface_jax.evaluation import published_table as published
 from reactface_jax.evaluation.escaping import latex, markdown
 from reactface_jax.evaluation.rows import Row
+from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.metrics import MODES, Mode
 from reactface_jax.metrics.bootstrap import Interval, differ, interval
@@ -329,7 +330,7 @@ def to_markdown(report: Report) -> str:
     facts = {"source": report.source, **report.data}
     if report.config is not None:
         facts["protocol"] = report.config.eval.protocol
-    lines = ["# Evaluation", "", *(f"- {name}: {markdown(value)}" for name, value in facts.items()), ""]
+    lines = ["# Evaluation", "", markdown(verdict(report.rows, report.reference)), ""]
     made = figures(report)
     for title, headings, rows in made:
         lines += [
@@ -354,6 +355,8 @@ def to_markdown(report: Report) -> str:
         lines += ["## What depends on the mode", "", *sentences, ""]
     lines += [
         _LEGEND.format(reference=markdown(report.reference.name)),
+        "",
+        *(f"- {name}: {markdown(value)}" for name, value in facts.items()),
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     ]

@@ -14,6 +14,7 @@ from reactface_jax.config import Config, EvalConfig
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
 from reactface_jax.evaluation import rows as evaluation
+from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.methods import Inputs
 from reactface_jax.models import build_model
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
@@ -202,3 +203,23 @@ def test_a_folder_that_is_a_file(made, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         report.write(made, tmp_path / "taken")
+
+
+def test_the_verdict_compares_with_the_delayed_mirror_the_ceiling_and_chance():
+    def row(name, corr, draws=(), **scores):
+        drawn = {"clean": {"FRCorr": np.asarray(draws, float)}} if len(draws) else {}
+        clean = {"FRCorr": corr} | scores
+        return evaluation.Row(name, {"clean": clean, "paper": clean}, None, draws=drawn)
+
+    judged = row("Ours", 3.0, (2.9, 3.1, 3.0), FRCorr_random_neighbours=0.8, smile_answered=0.97, frown_answered=0.5)
+    others = [row("GT", 10.0), row("delayed-mirror", 2.0, (1.9, 2.1, 2.0)), row("planted-sampler", 4.0)]
+    assert verdict([*others, judged], judged) == (
+        "Ours reaches FRCorr 3.00: above the delayed mirror's 2.00, which needs no learning; 75% of the planted "
+        "sampler's 4.00; by chance it would be 0.80. Of the speaker's expressions it answers 97% of the smiles and 50% "
+        "of the frowns."
+    )
+    worse = row("Ours", 1.0, (0.9, 1.1, 1.0))
+    assert "below the delayed mirror's 2.00" in verdict([others[1], worse], worse)
+    alike = row("Ours", 2.01, (1.8, 2.2, 1.9))
+    assert "not significantly different from the delayed mirror's" in verdict([others[1], alike], alike)
+    assert verdict([judged], judged).startswith("Ours reaches FRCorr 3.00: by chance it would be 0.80.")

@@ -9,6 +9,9 @@ from jaxtyping import Float
 from reactface_jax.evaluation.rows import Row
 from reactface_jax.metrics.synchrony import MAX_LAG
 
+RINGS = 6
+"""Colours of rings in style.css."""
+
 
 def lag_histogram(row: Row, reach: int) -> str:
     """How often each lag is a reaction's best one."""
@@ -102,10 +105,11 @@ def channel_chart(rows: Sequence[Row], reference: Row, names: Sequence[str]) -> 
             f'width="{max(end - begin, 0.5):.1f}" height="10"><title>{escape(reference.name)}, '
             f"{escape(names[channel])}: {bars[channel]:.3f}</title></rect>"
         )
-        for name, others in means.items():
+        for ring, (name, others) in enumerate(means.items()):
             if not np.isnan(others[channel]):
                 marks.append(
-                    f'<circle class="ring" cx="{x(float(others[channel])):.1f}" cy="{middle:.1f}" r="3.2"><title>'
+                    f'<circle class="ring ring-{ring % RINGS}" cx="{x(float(others[channel])):.1f}" '
+                    f'cy="{middle:.1f}" r="3.2"><title>'
                     f"{escape(name)}, {escape(names[channel])}: {others[channel]:.3f}</title></circle>"
                 )
         if line == 0:
@@ -117,7 +121,8 @@ def channel_chart(rows: Sequence[Row], reference: Row, names: Sequence[str]) -> 
                 )
     still = len(bars) - len(order)
     left_out = f" {still} channels never move in an appropriate reaction and are left out." if still else ""
-    rings = f" Rings: {escape(', '.join(means))}." if means else ""
+    keys = [f'<span class="ring-key ring-{ring % RINGS}"></span>{escape(name)}' for ring, name in enumerate(means)]
+    rings = f" Rings: {', '.join(keys)}." if keys else ""
     return (
         f'<div class="scroll"><svg class="wide" viewBox="0 0 {columns * column_width} {height}" role="img" '
         f'aria-label="CCC by channel">{"".join(marks)}</svg></div><p class="note">Bars: {escape(reference.name)}.'

@@ -19,6 +19,7 @@ from reactface_jax.evaluation.page.contents import Contents, tracks_of
 from reactface_jax.evaluation.page.head import pack_head
 from reactface_jax.evaluation.page.packing import pack_tracks, text
 from reactface_jax.evaluation.rows import Row
+from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.types import FRAME_RATE
 
@@ -48,6 +49,7 @@ def to_html(content: report.Report, contents: Contents) -> str:
     slots = {
         "title": escape(f"{reference.name}: evaluation"),
         "style": _read("style.css"),
+        "verdict": escape(verdict(content.rows, reference)),
         "facts": _facts(content),
         "figures": "".join(_figures(content)),
         "picker": _picker(content.reference, contents),
