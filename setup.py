@@ -7,6 +7,7 @@ setup(
         *find_packages(include=["reactface_jax*", "data_pipeline*"]),
         "reactface_jax.configs",
         "reactface_jax.configs.ablations",
+        "reactface_jax.configs.methods",
     ],
     package_dir={"reactface_jax.configs": "configs"},
 )

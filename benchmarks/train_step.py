@@ -31,11 +31,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from profiling import time_by_part
 
 from reactface_jax.config import Config, load_config
-from reactface_jax.models import build_model
 from reactface_jax.training.dry_run import memory_of
+from reactface_jax.training.methods import make_objective
 from reactface_jax.training.program import make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
-from reactface_jax.training.step import make_gradient
 from reactface_jax.weights.run import versions
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -80,8 +79,8 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
 
     print(f"{figures['device']} ({device.platform})")
     once = dataclasses.replace(config, model=dataclasses.replace(config.model, remat="none", video_chunk=0))
-    counted = make_gradient(build_model(dataclasses.replace(once.model, window=config.train.window)), once)
-    flops = count_flops(jax.make_jaxpr(counted)(state.params, batch, state.key, state.step).jaxpr)
+    counted = make_objective(once).gradient
+    flops = count_flops(jax.make_jaxpr(counted)(state.variables, batch, state.key, state.step).jaxpr)
     report("arithmetic_of_a_step", flops / 1e9, "GFLOP")
     start, cpu = time.perf_counter(), time.process_time()
     compiled = program.step.lower(state, batch).compile()

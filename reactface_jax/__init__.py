@@ -8,18 +8,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactface_jax import convert, metrics, rendering
+    from reactface_jax import convert, losses, metrics, rendering
     from reactface_jax.config import Config, load_config
     from reactface_jax.methods.pretrained import load_pretrained
     from reactface_jax.models import ReactFace, build_model
     from reactface_jax.online import stream
     from reactface_jax.online.conversation import Conversation
     from reactface_jax.online.generation import generate
-    from reactface_jax.training import losses
 
 _MODULES = {
     "convert": "convert",
-    "losses": "training.losses",
+    "losses": "losses",
     "metrics": "metrics",
     "rendering": "rendering",
     "stream": "online.stream",

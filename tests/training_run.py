@@ -12,7 +12,7 @@ import numpy as np
 from reactface_jax.config import Config, ModelConfig, load_config
 from reactface_jax.training.loop import TrainingData
 from reactface_jax.training.state import TrainState
-from reactface_jax.types import SAMPLES_PER_FRAME, Batch, Reactions
+from reactface_jax.types import SAMPLES_PER_FRAME, Batch, Clips, Reactions
 
 ROOT = pathlib.Path(__file__).parents[1]
 FRAMES = 16
@@ -90,6 +90,17 @@ def make_data(batch=make_batch) -> TrainingData:
         train_batches=lambda start: map(batch, itertools.count(start)),
         validation_batches=lambda: iter([make_batch(1000), make_batch(1001)._replace(clip=np.array([2, -1]))]),
     )
+
+
+def make_clips() -> Clips:
+    """The people of `make_data`'s three validation clips."""
+    batches = [make_batch(1000), make_batch(1001)]
+    mean_face = make_data().mean_face
+    speaker, listener = (
+        np.concatenate([getattr(batch, name) for batch in batches])[:3] + mean_face for name in ("speaker", "listener")
+    )
+    names = tuple(f"c{i}" for i in range(58))
+    return Clips(speaker, listener, np.ones((3, 3), bool), ["val/a", "val/b", "val/c"], names)
 
 
 def assert_same(a, b) -> None:

@@ -1,6 +1,7 @@
 """What the trainings read, from a shard set: batches, and the people with whom answers are compared."""
 
 from reactface_jax.config import Config
+from reactface_jax.methods.rows import picture_size
 from reactface_jax.rendering.portrait.config import RendererConfig
 from reactface_jax.rendering.portrait.training import RendererBatches
 from reactface_jax.shard_set import open_shards
@@ -14,6 +15,7 @@ def reaction_data(config: Config) -> TrainingData:
     shards = open_shards(config.data.dir)
     names = tuple(shards.description["coefficient_names"])
     eval_frames = min(config.data.eval_frames, int(shards.num_frames("val").min()))
+    pictures = picture_size(config)
     rows = host_rows(make_mesh(config=config.mesh), config.train.batch_size)
     return TrainingData(
         description=f"{config.data.dir}, {shards.num_clips('train')} training clips",
@@ -23,8 +25,8 @@ def reaction_data(config: Config) -> TrainingData:
             "train",
             batch_size=config.train.batch_size,
             num_frames=config.data.clip_frames,
-            image_size=config.data.image_size,
-            max_neighbours=config.data.max_neighbours,
+            image_size=pictures,
+            max_neighbours=config.num_neighbours,
             seed=config.train.seed,
             start_step=start_step,
             rows=rows,
@@ -33,7 +35,7 @@ def reaction_data(config: Config) -> TrainingData:
             "val",
             batch_size=config.train.batch_size,
             num_frames=eval_frames,
-            image_size=config.data.image_size,
+            image_size=pictures,
             rows=rows,
         ),
         listeners=shards.listeners("train"),

@@ -221,10 +221,14 @@ class EvalConfig(Section, name="eval"):
     seed: Seed = 0
 
 
+MethodName = Literal["reactface", "trans-ae", "lfi", "ng", "zhou", "trans-vae", "belfusion"]
+
+
 @dataclass(frozen=True)
 class Config:
     """An experiment."""
 
+    method: MethodName = "reactface"  # what is trained; every other one has a section of its own
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -234,7 +238,14 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     hosts: HostsConfig = field(default_factory=HostsConfig)
 
+    @property
+    def num_neighbours(self) -> int:
+        """Appropriate reactions that are read for each training clip; only ReactFace's loss looks at others' too."""
+        return self.data.max_neighbours if self.method == "reactface" else 1
+
     def __post_init__(self) -> None:
+        if self.method not in ("reactface", "trans-ae"):
+            return  # the others have no model section to fit
         self.model.check_window("train.window", self.train.window)
         require(
             self.data.image_size > 0 or not self.model.use_video,

@@ -17,7 +17,7 @@ Metrics = Mapping[str, Float[Array, ""]]
 
 
 class Variables(NamedTuple):
-    """All arrays of a method."""
+    """All arrays of a method; no keys among them."""
 
     params: Mapping[str, Any]
     """What the optimiser changes."""
@@ -36,12 +36,12 @@ class LearnedMethod(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Fields of `Inputs`; one without "video" is trained on batches of no pictures."""
+        """Fields of `Inputs`; one without "video" is trained on batches of no pictures, [B, T, 0, 0, 3]."""
         ...
 
     @property
     def warm_up(self) -> int:
-        """Frames that are put before a clip so that its first frame is answered; 0 for most."""
+        """Frames that `answer` itself puts before a clip so that its first frame is answered; 0 for most."""
         ...
 
     @property
@@ -70,18 +70,27 @@ class LearnedMethod(Protocol):
     def loss(
         self, variables: Variables, batch: Batch, *, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Metrics, Mapping[str, Any]]]:
-        """The loss of update number `step` (from 0), figures for the log, and the next `state`; under `jax.jit`."""
+        """The loss of update number `step` (from 0), figures for the log, and the next `state`; under `jax.jit`.
+
+        `batch.listener` is the real one; `batch.neighbours` need not hold more than him.
+        """
         ...
 
     def answer(
         self, variables: Variables, inputs: Inputs, num_reactions: int, *, keys: Key[Array, " B"]
     ) -> Float[Array, "B K T C"]:
-        """K reactions to each of B speakers; under `jax.jit`, with `num_reactions` fixed.
+        """K reactions to each of B speakers, of their length; under `jax.jit`, with `num_reactions` fixed.
 
         Args:
           variables: trained.
-          inputs: what `needs` names; the speaker's coefficients relative to the mean face, without NaN.
+          inputs: what `needs` names; the speaker's coefficients relative to the mean face, without NaN; his voice
+            normalised over its file, as in `Batch`.
           num_reactions: K. One that draws nothing repeats its reaction.
           keys: a clip's own: its reactions depend on no other clip.
         """
         ...
+
+
+def seen(batch: Batch, needs: tuple[str, ...]) -> Inputs:
+    """What a method that needs these fields sees of a batch's speakers."""
+    return Inputs(**{name: getattr(batch, name) for name in needs})

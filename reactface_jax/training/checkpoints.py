@@ -112,7 +112,7 @@ class Checkpoints:
           score: of a validation, the more the better: the checkpoint with the highest one is kept.
         """
         self._scores[step] = NO_SCORE if score is None else float(score)
-        average = {} if state.average is None else {"average": ocp.args.StandardSave(state.average)}
+        more = {"average": state.average, "method_state": state.method_state}
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -120,7 +120,7 @@ class Checkpoints:
                 progress=ocp.args.StandardSave(_progress(state)),
                 about=ocp.args.JsonSave(_to_json(about)),
                 metrics=ocp.args.JsonSave({"score": self._scores[step]}),
-                **average,
+                **{name: ocp.args.StandardSave(tree) for name, tree in more.items() if tree is not None},
             ),
         )
 
@@ -135,13 +135,14 @@ class Checkpoints:
           UserError: the checkpoint is damaged.
         """
         self._manager.wait_until_finished()
-        self._verify(step, self.about(step))
+        self._verify(step, self.about(step), abstract)
         return self._read(step, abstract)
 
-    def _verify(self, step: int, about: About) -> None:
+    def _verify(self, step: int, about: About, abstract: TrainState[jax.ShapeDtypeStruct]) -> None:
         folder = checkpoint_folder(self._run_dir, step)
+        some = [name for name in ("average", "method_state") if getattr(abstract, name) is not None]
         with damage_reported(folder):
-            for item in ("params", "progress", *(("average",) if about.config.train.ema > 0 else ())):
+            for item in ("params", "progress", *some):
                 verify(folder / item, required=about.has_checksums)
 
     def _read(self, step: int, abstract: TrainState[jax.ShapeDtypeStruct]) -> TrainState[jax.Array]:
@@ -149,9 +150,12 @@ class Checkpoints:
         with damage_reported(folder):
             params = read_arrays(folder / "params", abstract.params)
             progress = read_arrays(folder / "progress", _progress(abstract))
-            average = None if abstract.average is None else read_arrays(folder / "average", abstract.average)
+            average, method_state = (
+                None if shapes is None else read_arrays(folder / name, shapes)
+                for name, shapes in (("average", abstract.average), ("method_state", abstract.method_state))
+            )
             progress["key"] = jax.random.wrap_key_data(progress["key"])
-            return TrainState(params=params, average=average, **progress)
+            return TrainState(params=params, average=average, method_state=method_state, **progress)
 
     def restore_newest(self, abstract: TrainState, check: Callable[[About], None]) -> tuple[int, TrainState] | None:
         """Step and state of the newest checkpoint that can be read; None if there is no checkpoint.
@@ -172,7 +176,7 @@ class Checkpoints:
                 about = self.about(step)
                 check(about)
                 if hosts.is_first():  # reading all files once is enough
-                    self._verify(step, about)
+                    self._verify(step, about, abstract)
             except DamagedError as error:
                 damaged[step] = error
             if _everywhere(step not in damaged):
@@ -233,7 +237,7 @@ class _CheckedJson(ocp.JsonCheckpointHandler):
 
 def _handlers() -> ocp.handlers.DefaultCheckpointHandlerRegistry:
     registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
-    for item in ("params", "average", "progress"):
+    for item in ("params", "average", "method_state", "progress"):
         registry.add(item, ocp.args.StandardSave, _CheckedArrays())
     registry.add("about", ocp.args.JsonSave, _CheckedJson())
     registry.add("metrics", ocp.args.JsonSave, _CheckedJson(filename="metrics"))
@@ -278,8 +282,8 @@ def check_resumable(saved: About, current: About) -> None:
 
 
 def _progress(state: TrainState) -> dict[str, Any]:
-    """All of a state but parameters and their average, which users of the model read without the rest."""
-    apart = ("params", "average", "key")
+    """All of a state but what users of the model read without the rest."""
+    apart = ("params", "average", "method_state", "key")
     rest = {field.name: getattr(state, field.name) for field in dataclasses.fields(state) if field.name not in apart}
     return {**rest, "key": _key_data(state.key)}
 

@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from reactface_jax.config import Config, config_from_json
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
+from reactface_jax.methods.learned import Variables
 from reactface_jax.training.state import TrainState
 from reactface_jax.training.training_log import Metrics
 from reactface_jax.types import Batch
@@ -33,7 +34,7 @@ class Dump(NamedTuple):
     """What is needed to compute a step again."""
 
     config: Config
-    params: Any
+    variables: Variables
     key: np.ndarray
     """Data of the run's root key."""
     step: int
@@ -69,7 +70,8 @@ def diverged(bad: Launched, state: TrainState, config: Config, clip_ids: Sequenc
     host = f"-host{jax.process_index()}" if jax.process_count() > 1 else ""
     path = folder / f"diverged-step-{bad.step}{host}.npz"
     names = tuple(clip_ids[row] if row < len(clip_ids) else f"row {row}" for row in bad.batch.clip)
-    dump = Dump(config, _fetch(state.params), _fetch(jax.random.key_data(state.key)), bad.step - 1, bad.batch, names)
+    variables, key = _fetch(state.variables), _fetch(jax.random.key_data(state.key))
+    dump = Dump(config, variables, key, bad.step - 1, bad.batch, names)
     _write(path, dump)
     values = ", ".join(
         f"{name} is {float(value)}" for name, value in jax.device_get(bad.metrics).items() if not math.isfinite(value)
@@ -91,19 +93,26 @@ def read_dump(path: Path) -> Dump:
         about = json.loads(str(arrays.pop("about")))
         fields = {name: arrays.pop(f"batch/{name}") for name in Batch._fields}
         key = arrays.pop("key")
-        params = unflatten_dict({name.removeprefix("params/"): array for name, array in arrays.items()}, sep="/")
+        trees = {"params": {}, "state": {}} | unflatten_dict(arrays, sep="/")
         config = config_from_json(about["config"])
-        return Dump(config, params, key, about["step"], Batch(**fields), tuple(about["clip_ids"]))
+        return Dump(
+            config,
+            Variables(trees["params"], trees["state"]),
+            key,
+            about["step"],
+            Batch(**fields),
+            tuple(about["clip_ids"]),
+        )
     except (ValueError, KeyError, OSError) as error:
         raise UserError(f"{path} is no dump of a training, or damaged; train again to get another") from error
 
 
 def _write(path: Path, dump: Dump) -> None:
     about = {"config": dataclasses.asdict(dump.config), "step": dump.step, "clip_ids": dump.clip_ids}
-    params = {f"params/{name}": array for name, array in flatten_dict(dump.params, sep="/").items()}
+    arrays = flatten_dict(dump.variables._asdict(), sep="/")
     batch = {f"batch/{name}": np.asarray(array) for name, array in dump.batch._asdict().items()}
     with replacing(path) as file:
-        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), key=dump.key, **batch, **params)
+        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), key=dump.key, **batch, **arrays)
 
 
 def _fetch(tree: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from reactface_jax.config import Config
+from reactface_jax.methods.rows import picture_size
 from reactface_jax.training.sharding import BATCH_SPEC
 from reactface_jax.training.state import TrainState
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
@@ -29,8 +30,8 @@ class Memory(NamedTuple):
 
 def batch_shapes(config: Config, mesh: Mesh) -> Batch:
     """A training batch of the configuration, of all hosts together, as shapes."""
-    clips, frames, size = config.train.batch_size, config.data.clip_frames, config.data.image_size
-    neighbours = config.data.max_neighbours
+    clips, frames, size = config.train.batch_size, config.data.clip_frames, picture_size(config)
+    neighbours = config.num_neighbours
     shapes: dict[str, tuple[tuple[int, ...], Any]] = dict(
         video=((clips, frames, size, size, 3), np.uint8),
         audio=((clips, frames * SAMPLES_PER_FRAME), np.float32),
@@ -59,9 +60,9 @@ def what_would_run(step_fn: Any, state: TrainState, batch: Batch) -> Iterator[st
     """Compiles the step for these shapes and yields lines about them."""
     for name, x in batch._asdict().items():
         yield f"  batch.{name}: {x.dtype.name} {list(x.shape)}"
-    for name in ("params", "average", "opt_state"):
+    for name in ("params", "average", "method_state", "opt_state"):
         leaves = jax.tree.leaves(getattr(state, name))
-        if not leaves:  # a run without average
+        if not leaves:  # a run without average, or a method without state
             continue
         share = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves)
         yield f"  state.{name}: {len(leaves)} arrays, {_size(share)} a device"

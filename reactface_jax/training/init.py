@@ -34,7 +34,7 @@ def pretrained_audio(shapes: Params, folder: str) -> Params | None:
     """
     if not folder:
         return None
-    if "audio_encoder" not in shapes["speaker_encoder"]:
+    if "audio_encoder" not in shapes.get("speaker_encoder", {}):
         raise UserError("--train.pretrained-audio is for a model that hears; leave it out, or set --model.use-audio")
     theirs, _ = load_params(folder)
     ours = shapes["speaker_encoder"]["audio_encoder"]

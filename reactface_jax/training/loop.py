@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: mesh, model, optimiser, shardings, restore, loop."""
+"""The training loop, top to bottom: mesh, method, optimiser, shardings, restore, loop."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,6 @@ from jaxtyping import Float
 
 from reactface_jax.config import Config
 from reactface_jax.folder_lock import locked
-from reactface_jax.models.build import build_model
 from reactface_jax.training import hosts, preemption
 from reactface_jax.training.checkpoints import Checkpoints, check_resumable, saved_if_it_fails
 from reactface_jax.training.curves import Curves
@@ -92,14 +91,17 @@ def train(
     if not dry_run:
         check_workdir(workdir, resume=resume, overwrite=overwrite)
 
-    # ---- Mesh, model, optimiser, shardings
+    # ---- Mesh, method, optimiser, shardings
     mesh = make_mesh(config=config.mesh)
     program = make_program(config, mesh)
-    validation_fn = make_validation_step(build_model(config.model), config, mesh)
+    objective = program.objective
+    validation_fn = make_validation_step(objective, mesh)
 
     about = About(config, data.mean_face, data.coefficient_names)
     if dry_run:
-        for line in what_runs(config, mesh, about.versions, data.description, program.state.params, 0):
+        for line in what_runs(
+            config, mesh, about.versions, data.description, program.state.params, 0, objective.frozen
+        ):
             log.info(line)
         for line in what_would_run(program.step, program.state, program.batch):
             log.info(line)
@@ -109,7 +111,7 @@ def train(
     pretrained = pretrained_audio(program.state.params, config.train.pretrained_audio)
     batches = data.train_batches(0)
     validation_clips = None if data.validation_clips is None else data.validation_clips()
-    check_validation(validation_fn, program.state.best_params, data.validation_batches(), mesh)
+    check_validation(validation_fn, program.state.best_variables, data.validation_batches(), mesh)
 
     with contextlib.ExitStack() as stack:
         forget_old_run: Callable[[], None] = lambda: None  # noqa: E731
@@ -136,15 +138,18 @@ def train(
             if pretrained is not None:
                 params = with_audio_encoder(state.params, pretrained)
                 state = state.with_params(jax.device_put(params, program.placement.params))
-        for line in what_runs(config, mesh, about.versions, data.description, state.params, start):
+        for line in what_runs(config, mesh, about.versions, data.description, state.params, start, objective.frozen):
             log.info(line)
 
         # ---- Loop
         table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
-        progress = Progress(config, curves)
+        progress = Progress(config, curves, objective.learning_rate)
         launched: list[Launched] = []
         best_step, best_score = checkpoints.best or (start, -math.inf)
         for step in range(start + 1, config.train.steps + 1):
+            if program.begins_stage(step - 1):
+                with progress.paused():
+                    state = program.begin_stage(state, step - 1, lambda: data.train_batches(step - 1))  # noqa: B023
             batch = next(batches)
             on_devices = place_batch(batch, mesh)
             state, metrics = program.step(state, on_devices if table is None else table.filled(on_devices))
@@ -167,8 +172,11 @@ def train(
             if validating:
                 with progress.paused(), saved_if_it_fails(checkpoints, step, state, about):
                     batches_to_answer = data.validation_batches()
-                    found = validate(validation_fn, state.best_params, batches_to_answer, config.train.eval_clips, mesh)
+                    variables, most = state.best_variables, config.train.eval_clips
+                    found = validate(validation_fn, variables, batches_to_answer, most, mesh)
                     scored = _report_validation(progress, step, found, data, validation_clips, config.model.window)
+                    if not program.in_last_stage(step):
+                        scored = None  # what has not been trained yet draws by chance
             if scored is not None and scored > best_score:
                 best_step, best_score = step, scored
                 saving = True

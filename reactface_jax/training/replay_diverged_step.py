@@ -3,12 +3,10 @@
 Says which input, which loss and whose gradient is not finite. Exit code 0 if it happens again, 1 if it does not.
 """
 
-import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,15 +15,15 @@ import tyro
 
 from reactface_jax import arguments
 from reactface_jax.errors import reports_user_errors
-from reactface_jax.models.build import build_model
 from reactface_jax.training.divergence import Dump, read_dump
-from reactface_jax.training.step import make_gradient
+from reactface_jax.training.methods import make_objective
+from reactface_jax.training.objective import Gradient
 from reactface_jax.tree_names import named_leaves
 
 _SHOWN = 5  # parameters
 
 
-def replay(model: nn.Module, dump: Dump) -> Iterator[str]:
+def replay(gradient: Gradient, dump: Dump) -> Iterator[str]:
     """Lines of what is found; the last one is "finite here" if nothing is."""
     yield f"step {dump.step + 1}, clips {', '.join(dump.clip_ids)}"
     inputs = {name: x for name, x in dump.batch._asdict().items() if not np.isfinite(x).all()}
@@ -33,10 +31,10 @@ def replay(model: nn.Module, dump: Dump) -> Iterator[str]:
         clips = [clip for clip, values in zip(dump.clip_ids, x, strict=True) if not np.isfinite(values).all()]
         yield f"input {name} is not finite in {', '.join(clips)}"
     key = jax.random.wrap_key_data(jnp.asarray(dump.key))
-    metrics, gradients = jax.jit(make_gradient(model, dump.config))(dump.params, dump.batch, key, dump.step)
-    for name, value in (metrics | {"gradient_norm": optax.tree.norm(gradients)}).items():
+    metrics, gradients, _ = jax.jit(gradient)(dump.variables, dump.batch, key, jnp.asarray(dump.step))
+    for name, value in {**metrics, "gradient_norm": optax.tree.norm(gradients)}.items():
         yield f"{name}: {float(value):.6g}"
-    bad = [name for name, x in named_leaves(dump.params).items() if not np.isfinite(x).all()]
+    bad = [name for name, x in named_leaves(dump.variables.params).items() if not np.isfinite(x).all()]
     yield from _some("parameter", bad)
     bad = [name for name, x in named_leaves(gradients).items() if not np.isfinite(x).all()]
     yield from _some("gradient of", bad)
@@ -58,10 +56,8 @@ def command(dump: tyro.conf.Positional[Path]) -> int:
       dump: the diverged-step-N.npz that the training wrote.
     """
     content = read_dump(dump)
-    config = content.config
-    model = build_model(dataclasses.replace(config.model, window=config.train.window))
     line = ""
-    for line in replay(model, content):
+    for line in replay(make_objective(content.config).gradient, content):
         print(line)
     return int(line == "finite here")
 

@@ -95,26 +95,31 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def spec(path: str) -> P:
-    """The first rule's spec that matches a path such as `params/listener/coefficient_map/kernel`."""
+def spec(path: str, *, has_rules: bool = True) -> P:
+    """The first rule's spec that matches a path such as `params/listener/coefficient_map/kernel`.
+
+    Without `has_rules` a parameter that none matches is whole on each device.
+    """
     for pattern, partition in RULES:
         if re.search(pattern, path):
             return partition
+    if not has_rules:
+        return P()
     raise ValueError(f"no rule of training.sharding.RULES matches {path}")
 
 
-def specs(tree: Any, mesh: Mesh | AbstractMesh, *, quiet: bool = False) -> dict[str, P]:
+def specs(tree: Any, mesh: Mesh | AbstractMesh, *, quiet: bool = False, has_rules: bool = True) -> dict[str, P]:
     """Path to spec for every leaf of `tree`. An axis that does not divide its dimension is left out, and logged."""
     found: dict[str, P] = {}
     for path, leaf in named_leaves(tree).items():
         shape = np.shape(leaf)
-        found[path] = _fitting(path, shape, spec(path), mesh, quiet) if shape else P()
+        found[path] = _fitting(path, shape, spec(path, has_rules=has_rules), mesh, quiet) if shape else P()
     return found
 
 
-def shardings(tree: Any, mesh: Mesh) -> Any:
-    """A tree like `tree`, with each leaf's `NamedSharding`."""
-    found = specs(tree, mesh)
+def shardings(tree: Any, mesh: Mesh, *, has_rules: bool = True) -> Any:
+    """A tree like `tree`, with each leaf's `NamedSharding`; `has_rules` as in `spec`."""
+    found = specs(tree, mesh, has_rules=has_rules)
     return jax.tree_util.tree_map_with_path(lambda key, _: NamedSharding(mesh, found[path_name(key)]), tree)
 
 
@@ -134,7 +139,7 @@ def on_mesh(function: Callable[Arguments, Result], mesh: Mesh) -> Callable[Argum
     return wrapped
 
 
-def gathered(params: Any) -> Any:
+def gathered(params: Any, *, has_rules: bool = True) -> Any:
     """Parameters as the model uses them: without the split over "fsdp", with the one over "model".
 
     Left to itself the compiler splits convolutions by their outputs, and sends activations instead. Gradients are whole
@@ -143,7 +148,7 @@ def gathered(params: Any) -> Any:
     if not on_mesh_now():
         return params
     mesh = jax.sharding.get_abstract_mesh()
-    found = specs({"params": params}, mesh, quiet=True)
+    found = specs({"params": params}, mesh, quiet=True, has_rules=has_rules)
 
     def place(key: Any, x: Any) -> Any:
         kept = [None if axis == "fsdp" else axis for axis in tuple(found[f"params/{path_name(key)}"])]

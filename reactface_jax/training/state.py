@@ -11,6 +11,8 @@ import optax
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from reactface_jax.methods.learned import Variables
+
 if TYPE_CHECKING:
     Params = Mapping[str, Any]
     """A tree of named arrays, or of their shapes or shardings."""
@@ -37,17 +39,35 @@ class TrainState(Generic[Leaf]):
     """PRNGKeyArray: root of all randomness; `stream` derives from it, nothing replaces it."""
     average: Params | None = None
     """Like `params`: their moving average; None in a run without."""
+    method_state: Params | None = None
+    """What a method carries besides parameters (`Variables.state`); None where that is nothing, as in ReactFace."""
 
     @classmethod
     def create(
-        cls, params: Params, optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, average: bool = False
+        cls,
+        params: Params,
+        optimizer: optax.GradientTransformation,
+        key: PRNGKeyArray,
+        *,
+        average: bool = False,
+        method_state: Params | None = None,
     ) -> "TrainState[Array]":
+        """A state before its first update.
+
+        Args:
+          params: initial.
+          optimizer: of the run.
+          key: root of its randomness.
+          average: keep a moving average of the parameters.
+          method_state: of the method, if it has any.
+        """
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=optimizer.init(params),
             key=key,
             average=_copy(params) if average else None,
+            method_state=method_state if jax.tree.leaves(method_state) else None,
         )
 
     def with_params(self, params: Params) -> "TrainState[Leaf]":
@@ -55,10 +75,25 @@ class TrainState(Generic[Leaf]):
         average = None if self.average is None else _copy(params)
         return dataclasses.replace(self, params=params, average=average)
 
+    def with_variables(self, variables: Variables) -> "TrainState[Leaf]":
+        """The state with a method's other variables; the average starts from their parameters."""
+        state = variables.state if jax.tree.leaves(variables.state) else None
+        return dataclasses.replace(self.with_params(variables.params), method_state=state)
+
     @property
     def best_params(self) -> Params:
         """What validation and use take: the average, where there is one."""
         return self.params if self.average is None else self.average
+
+    @property
+    def variables(self) -> Variables:
+        """As the method trains with them."""
+        return Variables(self.params, self.method_state or {})
+
+    @property
+    def best_variables(self) -> Variables:
+        """As validation and use take them."""
+        return Variables(self.best_params, self.method_state or {})
 
 
 def _copy(params: Params) -> Params:

@@ -3,18 +3,21 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.config import Config
+from reactface_jax.methods.rows import picture_size
+from reactface_jax.optimizer import path_mask
 from reactface_jax.training.curves import Curves
-from reactface_jax.training.optimizer import frozen_patterns, learning_rate, path_mask
+from reactface_jax.tree_names import named_leaves
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,13 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 def what_runs(
-    config: Config, mesh: Mesh, versions: Mapping[str, str], data: str, params: Any, start: int
+    config: Config,
+    mesh: Mesh,
+    versions: Mapping[str, str],
+    data: str,
+    params: Any,
+    start: int,
+    frozen: Sequence[str] = (),
 ) -> Iterator[str]:
     """Lines for the start of the log: devices, versions, data, batch, parameters by part, steps.
 
@@ -33,32 +42,37 @@ def what_runs(
       data: which data, how many clips.
       params: parameters, or their shapes.
       start: updates made so far.
+      frozen: regular expressions of the parameter paths that stay as they are.
     """
     train, device = config.train, mesh.devices.flat[0]
     axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
     yield f"devices: {mesh.size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es); {axes}"
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in versions.items())
     yield f"data: {data}"
-    yield (
-        f"batch: {train.batch_size} clips of {config.data.clip_frames} frames at {config.data.image_size}x"
-        f"{config.data.image_size}, {train.num_reactions} reactions in windows of {train.window}, {config.model.dtype}"
-    )
-    sizes = jax.tree.map(lambda x: x.size, params)  # of arrays or of shapes
-    frozen = jax.tree.leaves(path_mask(params, frozen_patterns(config.model, config.optimizer.frozen)))
-    num_frozen = sum(size for size, is_frozen in zip(jax.tree.leaves(sizes), frozen, strict=True) if is_frozen)
-    yield f"parameters: {sum(jax.tree.leaves(sizes)):,} ({num_frozen:,} frozen)"
-    for outer, group in sizes.items():
-        for inner, tree in group.items():
-            yield f"  {outer}/{inner}: {sum(jax.tree.leaves(tree)):,}"
+    size = picture_size(config)
+    pictures = f"at {size}x{size}" if size else "without pictures"
+    how = f"{train.num_reactions} reactions in windows of {train.window}, {config.model.dtype}"
+    if config.method != "reactface":
+        how = f"method {config.method}, with its own optimiser"
+    yield f"batch: {train.batch_size} clips of {config.data.clip_frames} frames {pictures}, {how}"
+    sizes = {name: leaf.size for name, leaf in named_leaves(params).items()}  # of arrays or of shapes
+    held = jax.tree.leaves(path_mask(params, frozen))
+    num_frozen = sum(size for size, is_frozen in zip(sizes.values(), held, strict=True) if is_frozen)
+    yield f"parameters: {sum(sizes.values()):,} ({num_frozen:,} frozen)"
+    parts: dict[str, int] = {}
+    for name, size in sizes.items():
+        part = "/".join(name.split("/")[:2])
+        parts[part] = parts.get(part, 0) + size
+    yield from (f"  {part}: {size:,}" for part, size in parts.items())
     yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
 
 
 class Progress:
     """Collects metrics on the device; `report` fetches, logs and writes them, so that steps need no sync."""
 
-    def __init__(self, config: Config, curves: Curves):
+    def __init__(self, config: Config, curves: Curves, learning_rate: optax.Schedule | None = None):
         self._steps = config.train.steps
-        self._learning_rate = learning_rate(config.optimizer, config.train.steps)
+        self._learning_rate = learning_rate
         self._curves = curves
         self._pending: list[tuple[int, Metrics]] = []
         # Speed is measured from the end of the first step on, since that one compiles.
@@ -83,7 +97,8 @@ class Progress:
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         self._pending.clear()
         means = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]}
-        means["learning_rate"] = float(self._learning_rate(steps[-1] - 1))
+        if self._learning_rate is not None:
+            means["learning_rate"] = float(self._learning_rate(steps[-1] - 1))
         speed = self._steps_per_second()
         left = ""
         if speed is not None:

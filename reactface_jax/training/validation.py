@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,22 +10,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from reactface_jax import metrics
-from reactface_jax.config import Config
-from reactface_jax.evaluation.rows import clip_noise
+from reactface_jax.methods.learned import Variables
 from reactface_jax.metrics.groups import sessions
 from reactface_jax.metrics.reacting import Known, measure_reacting, reacting_figures
-from reactface_jax.online.generation import protocol_of, react
-from reactface_jax.ops.pixels import to_unit_range
-from reactface_jax.training import losses
-from reactface_jax.training.sharding import gathered, on_mesh, place_batch
-from reactface_jax.training.state import Params
+from reactface_jax.training.objective import Objective
+from reactface_jax.training.sharding import on_mesh, place_batch
 from reactface_jax.training.training_log import Metrics
-from reactface_jax.types import Batch, Clips, Reactions
+from reactface_jax.types import Batch, Clips
 
 SCORE = "FRCorr"
 """The measure that decides which checkpoint is the best; higher is better."""
 
-ValidationStep = Callable[[Params, Batch], tuple[Metrics, Array, Array]]
+ValidationStep = Callable[[Variables, Batch], tuple[Metrics, Array, Array]]
 
 
 class Validated(NamedTuple):
@@ -40,31 +35,22 @@ class Validated(NamedTuple):
     """Relative to mean_face."""
 
 
-def make_validation_step(model: nn.Module, config: Config, mesh: Mesh) -> ValidationStep:
-    """Parameters and batch to losses, reactions [B K T C] and rows, which every host gets whole.
+def make_validation_step(objective: Objective, mesh: Mesh) -> ValidationStep:
+    """Variables and batch to losses, reactions [B K T C] and rows, which every host gets whole."""
 
-    A clip's noise is that of `eval.py` and the same in every validation, so that two differ only by the parameters.
-    """
-    protocol, root = protocol_of(config), jax.random.key(config.eval.seed)
-
-    def validation_step(params: Params, batch: Batch) -> tuple[Metrics, Array, Array]:
-        num_windows = -(-batch.video.shape[1] // config.model.window)
-        noise = clip_noise(root, batch.clip, (config.eval.num_reactions, num_windows, config.model.feature_dim))
-        listener, mean, std = react(model, protocol, gathered(params), to_unit_range(batch.video), batch.audio, noise)
-        reactions = Reactions(listener, mean, std, jnp.asarray(batch.speaker))
-        loss, parts = losses.validation(reactions, batch.listener, batch.clip >= 0, weights=config.loss)
-        return {"loss": loss, **parts}, listener, jnp.asarray(batch.clip)
+    def validation_step(variables: Variables, batch: Batch) -> tuple[Metrics, Array, Array]:
+        return *objective.answer(variables, batch), jnp.asarray(batch.clip)
 
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
 
 
-def check_validation(step: ValidationStep, shapes: Params, batches: Iterable[Batch], mesh: Mesh) -> None:
+def check_validation(step: ValidationStep, shapes: Variables, batches: Iterable[Batch], mesh: Mesh) -> None:
     """Traces the validation of one batch, without computing it: what is wrong with it is found before the first step.
 
     Args:
       step: what will validate.
-      shapes: of the parameters.
+      shapes: of the method's variables.
       batches: of the validation split; one is taken.
       mesh: the devices.
 
@@ -76,12 +62,14 @@ def check_validation(step: ValidationStep, shapes: Params, batches: Iterable[Bat
         jax.eval_shape(step, shapes, place_batch(batch, mesh))
 
 
-def validate(step: ValidationStep, params: Params, batches: Iterable[Batch], most: int, mesh: Mesh) -> Validated | None:
+def validate(
+    step: ValidationStep, variables: Variables, batches: Iterable[Batch], most: int, mesh: Mesh
+) -> Validated | None:
     """Answers validation clips, batch by batch.
 
     Args:
       step: what `make_validation_step` returned.
-      params: the model's.
+      variables: the method's.
       batches: of the validation split, in order; clip = -1 marks padding.
       most: ends after the batch with which there are at least so many clips; 0: all.
       mesh: the devices.
@@ -93,7 +81,7 @@ def validate(step: ValidationStep, params: Params, batches: Iterable[Batch], mos
     rows: list[np.ndarray] = []
     predictions: list[np.ndarray] = []
     for batch in batches:
-        found, listener, clip = jax.device_get(step(params, place_batch(batch, mesh)))
+        found, listener, clip = jax.device_get(step(variables, place_batch(batch, mesh)))
         real = clip >= 0  # the others pad the last batch
         if real.any():
             parts.append(found)

@@ -56,6 +56,8 @@ class Run:
     mean_face: Float[np.ndarray, " C"]
     coefficient_names: tuple[str, ...]
     versions: Mapping[str, str]
+    method_state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the method carries besides parameters; nothing of ReactFace."""
 
 
 def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, average: bool = True) -> Run:
@@ -99,14 +101,22 @@ def _load(run_dir: Path, step: int, average: bool) -> Run:
     item = "average" if average and about.config.train.ema > 0 else "params"
     folder = checkpoint_folder(run_dir, step)
     with damage_reported(folder):
-        verify(folder / item, required=about.has_checksums)
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        handler = ocp.StandardCheckpointHandler()
-        abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), handler.metadata(folder / item)
-        )
-        params = read_arrays(folder / item, abstract)
-    return Run(about.config, params, step, about.mean_face, about.coefficient_names, about.versions)
+        params = _read_item(folder / item, about)
+        has_state = (folder / "method_state").is_dir()
+        method_state = _read_item(folder / "method_state", about) if has_state else {}
+    names = about.coefficient_names
+    return Run(about.config, params, step, about.mean_face, names, about.versions, method_state)
+
+
+def _read_item(folder: Path, about: About) -> Any:
+    """An item's arrays, onto this machine's first device."""
+    verify(folder, required=about.has_checksums)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        ocp.StandardCheckpointHandler().metadata(folder),
+    )
+    return read_arrays(folder, abstract)
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from training_run import StandIn
 
 from reactface_jax.training import loop as training
-from reactface_jax.training import program, sharding
+from reactface_jax.training import reactface_objective, sharding
 
 
 @pytest.fixture(scope="module")
@@ -33,5 +33,4 @@ def one_device(monkeypatch):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    for module in (training, program):
-        monkeypatch.setattr(module, "build_model", StandIn)
+    monkeypatch.setattr(reactface_objective, "build_model", StandIn)

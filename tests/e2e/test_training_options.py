@@ -10,11 +10,12 @@ from training_run import FRAMES, StandIn, assert_same, configure, make_batch, ma
 
 from reactface_jax.config import OptimizerConfig
 from reactface_jax.errors import UserError
+from reactface_jax.methods.learned import Variables
+from reactface_jax.optimizer import make_optimizer
 from reactface_jax.training.divergence import read_dump
 from reactface_jax.training.loop import train
-from reactface_jax.training.optimizer import make_optimizer
+from reactface_jax.training.reactface_objective import make_gradient
 from reactface_jax.training.replay_diverged_step import replay
-from reactface_jax.training.step import make_gradient
 from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
@@ -63,12 +64,13 @@ def test_a_batch_in_parts_is_the_whole_batch():
     config = configure("--train.batch-size", "4", "--model.dropout", "0")
     batch = make_batch(0, size=4)
     model = StandIn(config.model)
-    params = model.init({"params": jax.random.key(0), "sample": jax.random.key(1)}, batch.video / 255, batch.audio)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
+    variables = Variables(model.init(keys, batch.video / 255, batch.audio)["params"], {})
     results = []
     for parts in (1, 2, 4):
         train_config = dataclasses.replace(config.train, accumulate=parts)
         gradient = make_gradient(model, dataclasses.replace(config, train=train_config))
-        results.append(jax.jit(gradient)(params["params"], batch, jax.random.key(2), jnp.zeros((), jnp.int32)))
+        results.append(jax.jit(gradient)(variables, batch, jax.random.key(2), jnp.zeros((), jnp.int32)))
     for other in results[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), results[0], other)
     with pytest.raises(UserError, match=r"train.batch_size 4 must be a multiple of train.accumulate 3"):
@@ -87,11 +89,12 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_part_and_is_not_saved
 
     # The dump holds that batch, and the parameters that had not yet met it: those of the checkpoint before.
     dump = read_dump(tmp_path / "diverged-step-3.npz")
-    assert_same(dump.params, load_run(tmp_path).params)
+    assert_same(dump.variables.params, load_run(tmp_path).params)
+    gradient = make_gradient(StandIn(config.model), config)
     assert_same(dump.batch, batch(2))
-    lines = list(replay(StandIn(config.model), dump))
+    lines = list(replay(gradient, dump))
     assert "input speaker is not finite in val/a, val/b" in lines
     assert "speaker: nan" in lines
     assert any(line.startswith("gradient of") for line in lines)
     assert "finite here" not in lines
-    assert list(replay(StandIn(config.model), dump._replace(batch=make_batch(2))))[-1] == "finite here"
+    assert list(replay(gradient, dump._replace(batch=make_batch(2))))[-1] == "finite here"

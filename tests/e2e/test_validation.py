@@ -9,28 +9,16 @@ import jaxtyping
 import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
-from training_run import StandIn, configure, make_batch, make_data
+from training_run import StandIn, configure, make_batch, make_clips, make_data
 
 from reactface_jax import metrics
 from reactface_jax.evaluation.rows import clip_noise
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training import loop as training
 from reactface_jax.training.loop import TrainingData, train
-from reactface_jax.types import Clips
 from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
-
-
-def make_clips(raw=0.0) -> Clips:
-    """The people of `make_data`'s three validation clips."""
-    batches = [make_batch(1000), make_batch(1001)]
-    mean_face = make_data().mean_face
-    speaker, listener = (
-        np.concatenate([getattr(batch, name) for batch in batches])[:3] + mean_face for name in ("speaker", "listener")
-    )
-    names = tuple(f"c{i}" for i in range(58))
-    return Clips(speaker, listener, np.ones((3, 3), bool), ["val/a", "val/b", "val/c"], names)
 
 
 def make_scored_data(batch=make_batch) -> TrainingData:

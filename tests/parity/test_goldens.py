@@ -15,10 +15,9 @@ from oracle.kinks import float64
 from oracle.weights import older_spelling
 
 import reactface_jax as rf
-from reactface_jax import convert
+from reactface_jax import convert, losses
 from reactface_jax.config import AudioConfig, LossConfig, ModelConfig
 from reactface_jax.models.speaker_encoder import SpeakerEncoder
-from reactface_jax.training import losses
 
 AUDIO = AudioConfig(num_layers=2, intermediate_size=64, conv_dim=16, num_conv_pos_embeddings=16)
 LOSSES = {"reconstruction": "rec", "kl": "kld", "diversity": "div", "smooth": "smooth", "speaker": "speaker_rec"}

@@ -16,10 +16,9 @@ from oracle.weights import older_spelling, randomise
 from small_model import CONFIG, clip
 
 import reactface_jax as rf
-from reactface_jax import convert
+from reactface_jax import convert, losses
 from reactface_jax.config import LossConfig, ModelConfig
 from reactface_jax.models.speaker_encoder import SpeakerFeatures
-from reactface_jax.training import losses
 
 B, K, T, M = 2, 2, 24, 3
 VARIED = replace(CONFIG, window=8, interaction_layers=3, sync_order="face_first", momentum=0.5)

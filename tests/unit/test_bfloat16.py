@@ -10,8 +10,9 @@ import pytest
 
 from reactface_jax.config import Config, load_config
 from reactface_jax.models import build_model
+from reactface_jax.optimizer import make_optimizer
 from reactface_jax.training.init import init_params
-from reactface_jax.training.optimizer import make_optimizer
+from reactface_jax.training.reactface_objective import make_gradient
 from reactface_jax.training.state import TrainState
 from reactface_jax.training.step import make_train_step
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
@@ -57,7 +58,7 @@ def train(dtype: str) -> tuple[np.ndarray, TrainState]:
         return TrainState.create(init_params(model, config, jax.random.key(1)), optimizer, jax.random.key(0))
 
     state = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})()
-    step = jax.jit(make_train_step(model, optimizer, config), donate_argnums=0)
+    step = jax.jit(make_train_step(make_gradient(model, config), optimizer, config), donate_argnums=0)
     losses = []
     for number in range(STEPS):
         state, metrics = step(state, make_batch(number))

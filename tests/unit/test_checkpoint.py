@@ -20,8 +20,8 @@ from reactface_jax.config import (
     differences,
 )
 from reactface_jax.errors import UserError
+from reactface_jax.optimizer import learning_rate, make_optimizer, path_mask
 from reactface_jax.training.checkpoints import Checkpoints, check_resumable
-from reactface_jax.training.optimizer import learning_rate, make_optimizer, path_mask
 from reactface_jax.training.sharding import abstract, make_mesh, shardings
 from reactface_jax.training.state import TrainState, stream
 from reactface_jax.weights.checksums import CHECKSUMS, write_checksums

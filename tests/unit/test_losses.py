@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reactface_jax import losses
 from reactface_jax.config import LossConfig
-from reactface_jax.training import losses
 from reactface_jax.types import Reactions
 
 # Compiled once a shape: faster here than operation by operation.

@@ -9,7 +9,6 @@ import optax
 
 from reactface_jax.config import ModelConfig, OptimizerConfig
 from reactface_jax.errors import UserError
-from reactface_jax.training.state import Params
 from reactface_jax.tree_names import named_leaves, path_name
 
 FEATURE_EXTRACTOR = r"speaker_encoder/audio_encoder/feature_extractor/"
@@ -60,7 +59,7 @@ def make_optimizer(
     return optax.multi_transform({"trained": optax.chain(clip, adamw), "frozen": optax.set_to_zero()}, labels)
 
 
-def check_patterns(params: Params, config: OptimizerConfig) -> None:
+def check_patterns(params: Any, config: OptimizerConfig) -> None:
     """Raises `UserError` unless each pattern of the configuration matches a parameter, and one is left to train."""
     for name, pattern in {"decayed": config.decayed, "frozen": config.frozen}.items():
         if pattern and not any(jax.tree.leaves(path_mask(params, (pattern,)))):
@@ -71,7 +70,7 @@ def check_patterns(params: Params, config: OptimizerConfig) -> None:
         raise UserError(f"--optimizer.frozen {config.frozen} matches every parameter; nothing would be trained")
 
 
-def _some_path(params: Params) -> str:
+def _some_path(params: Any) -> str:
     return next(iter(named_leaves(params)))
 
 

@@ -70,15 +70,30 @@ def validation(
     Returns:
       The weighted sum, and both losses before weighting.
     """
-    share = jnp.ones(len(listener)) if valid is None else valid.astype(jnp.float32)
-    share = share / share.sum()
-    expression, pose = map(_distance, _split(reactions.listener[:, 0]), _split(listener))
     divergence = _kl_per_coordinate(reactions.mean[:, 0], reactions.std[:, 0]).mean((1, 2))
     parts = {
-        "reconstruction": jnp.sum(share * (expression + weights.pose * pose)),
-        "kl": jnp.sum(share * divergence),
+        "reconstruction": distance(reactions.listener[:, 0], listener, valid, pose_weight=weights.pose),
+        "kl": jnp.sum(_share(listener, valid) * divergence),
     }
     return _weighted_sum(parts, weights), parts
+
+
+def distance(
+    reaction: Float[AnyArray, "B T C"],
+    listener: Float[AnyArray, "B T C"],
+    valid: Bool[AnyArray, " B"] | None = None,
+    *,
+    pose_weight: float = REFERENCE_WEIGHTS.pose,
+) -> Float[Array, ""]:
+    """Smooth L1 to the one real listener, expression plus weighted pose; mean over the valid clips."""
+    expression, pose = map(_distance, _split(reaction), _split(listener))
+    return jnp.sum(_share(listener, valid) * (expression + pose_weight * pose))
+
+
+def _share(listener: Float[AnyArray, "B T C"], valid: Bool[AnyArray, " B"] | None) -> Float[Array, " B"]:
+    """Of each clip in a mean over the valid ones."""
+    share = jnp.ones(len(listener)) if valid is None else jnp.asarray(valid, jnp.float32)
+    return share / share.sum()
 
 
 def reconstruction(

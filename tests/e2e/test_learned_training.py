@@ -1,0 +1,108 @@
+"""Rows that learn by steps go through the same loop as ReactFace: state, stages, resuming, validation, batches."""
+
+import dataclasses
+import logging
+import re
+
+import numpy as np
+import pytest
+from learned_row import Offset
+from training_run import assert_same, configure, make_batch, make_clips, make_data
+
+from reactface_jax.config import Config, config_from_json
+from reactface_jax.errors import UserError
+from reactface_jax.methods import rows
+from reactface_jax.training.divergence import read_dump
+from reactface_jax.training.loop import train
+from reactface_jax.training.methods import make_objective
+from reactface_jax.training.replay_diverged_step import replay
+from reactface_jax.weights.run import load_run
+
+pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
+
+WORDS = ("--method", "zhou", "--data.clip-frames", "16")
+
+
+@pytest.fixture(autouse=True)
+def offset_is_a_row(monkeypatch):
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
+
+
+def without_pictures(step):
+    return make_batch(step)._replace(video=np.zeros((2, 16, 0, 0, 3), np.uint8))
+
+
+def scored_data(batch=without_pictures):
+    return dataclasses.replace(make_data(batch), validation_clips=make_clips)
+
+
+@pytest.mark.parametrize("stop", [2, 3])
+def test_two_parts_are_the_whole_also_across_a_stage(stop, tmp_path):
+    """The second stage begins after two updates: with what is measured then, on training's own batches."""
+    words = (*WORDS, "--train.ema", "0.9", "--train.eval-every", "2")
+    whole = train(configure(*words, "--train.steps", "4"), tmp_path / "whole", scored_data())
+    train(configure(*words, "--train.steps", str(stop)), tmp_path / "parts", scored_data())
+    assert_same(whole, train(configure(*words, "--train.steps", "4"), tmp_path / "parts", scored_data(), resume=True))
+    assert int(whole.method_state["begun"]) == 2
+    assert float(whole.method_state["updates"]) == 4
+    mean = sum(np.mean([without_pictures(s).speaker.mean((0, 1)) for s in (at, at + 1)], axis=0) for at in (0, 2))
+    np.testing.assert_allclose(whole.method_state["mean"], mean, rtol=1e-5)
+
+    run = load_run(tmp_path / "parts")
+    assert_same(run.params, whole.average)
+    assert_same(run.method_state, whole.method_state)
+    assert load_run(tmp_path / "whole", "best").step == 4  # validations of the first stage do not count
+
+    other = train(configure(*words, "--train.steps", "4", "--train.seed", "1"), tmp_path / "seed", scored_data())
+    assert np.any(np.asarray(other.params["gain"]) != np.asarray(whole.params["gain"]))
+
+
+def test_the_loss_falls_and_the_log_says_what_runs(tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset(stages=(0, 40)))
+    batch = without_pictures(0)
+    batch = batch._replace(listener=0.5 * batch.speaker + 0.3)
+    train(configure(*WORDS, "--train.steps", "60"), tmp_path, make_data(lambda step: batch))
+    losses = [float(found) for found in re.findall(r"step \d+/60  loss (\S+)", caplog.text)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert "without pictures, method zhou, with its own optimiser" in caplog.text
+    assert "parameters: 116 (0 frozen)" in caplog.text
+    assert "validation on 3 clips: loss" in caplog.text
+
+
+def test_a_dry_run_and_a_replay(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    train(configure(*WORDS), tmp_path / "dry", make_data(without_pictures), dry_run=True)
+    assert "batch.video: uint8 [2, 16, 0, 0, 3]" in caplog.text
+    assert "state.method_state: 3 arrays" in caplog.text
+
+    def broken(step):
+        batch = without_pictures(step)
+        return batch._replace(listener=np.full_like(batch.listener, np.nan)) if step == 1 else batch
+
+    with pytest.raises(UserError, match="diverged at step 2"):
+        train(configure(*WORDS, "--train.steps", "3"), tmp_path / "run", make_data(broken))
+    dump = read_dump(tmp_path / "run" / "diverged-step-2.npz")
+    assert float(dump.variables.state["updates"]) == 1
+    assert "input listener is not finite in row 0, row 1" in list(replay(make_objective(dump.config).gradient, dump))
+
+
+def test_what_does_not_fit_a_row_gets_a_sentence(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"--train.accumulate 2 is not for Offset, which keeps statistics"):
+        train(configure(*WORDS, "--train.accumulate", "2"), tmp_path / "parts", make_data(without_pictures))
+    with pytest.raises(UserError, match=r"--train.pretrained-audio is for a model that hears"):
+        train(configure(*WORDS, "--train.pretrained-audio", "x"), tmp_path / "a", make_data(without_pictures))
+    with pytest.raises(UserError, match=r"--method mirror does not fit: give reactface, trans-ae, "):
+        configure("--method", "mirror")
+    train(configure(*WORDS, "--train.steps", "1"), tmp_path / "run", make_data(without_pictures))
+    with pytest.raises(UserError, match=r"of another configuration .method: 'zhou' there, 'reactface' here"):
+        train(configure("--train.steps", "2"), tmp_path / "run", make_data(), resume=True)
+    monkeypatch.delitem(rows.ROWS, "zhou")
+    with pytest.raises(UserError, match="--method zhou can't be trained here; give reactface"):
+        train(configure(*WORDS), tmp_path / "unknown", make_data(without_pictures))
+
+
+def test_runs_from_before_there_were_methods_are_of_reactface():
+    values = dataclasses.asdict(Config())
+    del values["method"]
+    assert config_from_json(values) == Config()
