@@ -1,6 +1,6 @@
 # Every target does its own set-up; a second call finds it done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint docs clean
+.PHONY: help setup demo table test test-long lint docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ $(DEMO)/speaker.mp4: | $(STAMP)
 
 $(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
 	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@ --overwrite
+
+table: $(STAMP) ## every row of the paper's table, trained on made conversations; hours, goes on when called again
+	JAX_NUM_CPU_DEVICES=2 PYTHONPATH=. $(RUN) benchmarks/table.py --out runs/table
 
 test: $(STAMP) ## the tests
 	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 40

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from rich.progress import Progress, track
@@ -29,8 +28,8 @@ from reactface_jax.answer_files import check_out, is_one_video, save_coefficient
 from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.extraction.people import measure
-from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
+from reactface_jax.extraction.people import Measured, measure
+from reactface_jax.media.audio import read_audio, read_audio_or_none
 from reactface_jax.media.face import (
     FaceTrack,
     check_choice,
@@ -44,15 +43,17 @@ from reactface_jax.media.face import (
 )
 from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.video import VideoWriter, expected_frames, iterate_video
+from reactface_jax.methods.answer_video import answer_video, check_can_measure
+from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.listener import Control
 from reactface_jax.methods.measured_speaker import listen, read_style
-from reactface_jax.models import build_model
-from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online, protocol_of
-from reactface_jax.ops.pixels import to_unit_range
+from reactface_jax.methods.trained import TrainedMethod, make_trained
+from reactface_jax.methods.trained_reactface import TrainedReactFace
+from reactface_jax.online.generation import Protocol
 from reactface_jax.rendering import listener_drawers
 from reactface_jax.rendering.listener_drawers import ListenerDrawer, open_drawer
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from reactface_jax.weights.run import Run, load_run
+from reactface_jax.weights.run import load_run
 
 T = TypeVar("T")
 Renderer = Literal[listener_drawers.Renderer, "none"]
@@ -147,8 +148,10 @@ def react(
     if checkpoint is None and (protocol is not None or step is not None):
         raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
     run = None if checkpoint is None else load_run(checkpoint, step, average=average)
+    method: TrainedMethod | None = None
     if run is not None:
-        check_protocol(build_model(run.config.model), protocol or protocol_of(run.config))
+        method = make_trained(run.config, Variables(run.params, run.method_state), run.mean_face, protocol)
+        check_can_measure(method, tuple(run.coefficient_names))
     names = COEFFICIENT_NAMES if run is None else run.coefficient_names
     style = None if style_clip is None else read_style(style_clip)
     sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
@@ -169,12 +172,20 @@ def react(
         squares = steady_crops(followed, num_frames)
         _report_sound(speaker if audio is None else audio, sound, len(squares))
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
-        if run is None:
+        start, person = time.perf_counter(), None
+        if method is None or "speaker" in method.needs:
             with _bar("measuring the face", num_frames) as advance:
                 (person,) = measure(speaker, [followed], num_frames, advance)
+        if method is None:
+            assert person is not None
             coefficients = listen(person, sound, num_reactions, seed, control, style)
         else:
-            coefficients = _generate(run, speaker, squares, sound, protocol, num_reactions, seed)
+            assert run is not None
+            coefficients = _answer(method, speaker, squares, sound, person, num_reactions, seed)
+            by = method.protocol if isinstance(method, TrainedReactFace) else None
+            what = f"step {run.step}, protocol {by}" if by else f"{method.name}, step {run.step}"
+            seconds = time.perf_counter() - start
+            print(f"{num_reactions} reaction(s) by {what}, in {seconds:.1f} s with compilation")
         with staged(out) as folder:
             save_coefficients(folder, coefficients, names)
             if chosen:
@@ -266,47 +277,23 @@ def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _generate(
-    run: Run,
+def _answer(
+    method: TrainedMethod,
     speaker: Path,
     squares: Float[np.ndarray, "T 3"],
     audio: Float[np.ndarray, " L"],
-    protocol: Protocol | None,
+    person: Measured | None,
     num_reactions: int,
     seed: int,
 ) -> Float[np.ndarray, "K T 58"]:
-    """Raw coefficients of the reactions."""
-    config = run.config
-    protocol = protocol or protocol_of(config)
+    """Raw coefficients of a trained method's reactions."""
+    protocol = method.protocol if isinstance(method, TrainedReactFace) else None
     if protocol == "prefix" and len(squares) > _LONG:
         print("protocol prefix: the time grows with the square of the length; --protocol window is for long videos")
-    model, key = build_model(config.model), jax.random.key(seed)
     what = "reacting" if protocol == "stream" else "cropping"
     crops = _progress(_crops(speaker, squares), what, len(squares))
-    frames = (model_frame(picture, config.data.image_size) for picture in crops)
-    start = time.perf_counter()
-    if protocol == "stream":
-        reactions = generate_online(
-            model, run.params, frames, normalise(audio), len(squares), num_reactions=num_reactions, key=key
-        )
-    else:
-        video = to_unit_range(np.stack(list(frames)))[None]
-        reactions = np.asarray(
-            generate(
-                model,
-                run.params,
-                video,
-                normalise(audio)[None],
-                protocol=protocol,
-                num_reactions=num_reactions,
-                key=key,
-            )[0],
-            np.float32,
-        )
-    coefficients = reactions + run.mean_face
-    seconds = time.perf_counter() - start
-    print(f"{num_reactions} reaction(s) by step {run.step}, protocol {protocol}, in {seconds:.1f} s with compilation")
-    return coefficients
+    frames = (model_frame(picture, method.image_size) for picture in crops)
+    return answer_video(method, frames, audio, person, num_reactions, seed)
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """`reactface eval`: measures a model on a split of shards, or anyone's reactions as arrays.
 
     reactface eval --checkpoint runs/reference [--data SHARDS] [--split test] [--out DIR]
+    reactface eval --methods reactface=runs/reference ng=runs/ng mirror delayed-mirror … --out DIR
     reactface eval --predictions [NAME=]FILE … --speaker S --listener L --neighbours M --out DIR
 
 Fields of the run's configuration can be changed, such as `--eval.num-reactions 3`; docs/metrics.md explains the
@@ -46,7 +47,7 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, list[str]]:
         Arguments, words, prog="reactface eval", fields_of=lambda _: Config, shown=_config
     )
     if arguments.predictions and fields:
-        raise UserError(f"{fields[0]} goes with --checkpoint or --converted; with --predictions leave it out")
+        raise UserError(f"{fields[0]} goes with runs; with --predictions leave it out")
     if arguments.data is not None:
         fields += ["--data.dir", arguments.data]
     if arguments.split is not None:
@@ -58,9 +59,10 @@ def _config(arguments: Arguments | None) -> Config:
     """The configuration that `--help` shows: the model's, where the command line says which."""
     if arguments is None or arguments.predictions:
         return Config()
-    from reactface_jax.evaluation.evaluate_run import load_trained
+    from reactface_jax.evaluation.evaluate_run import asked_methods
 
-    return load_trained(arguments).config
+    stored = [one.stored for one in asked_methods(arguments) if one.stored is not None]
+    return stored[0].config if stored else Config()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from reactface_jax.config.ranges import (
     Weight,
     require,
 )
+from reactface_jax.config.trans_ae import TransAeConfig
 from reactface_jax.errors import UserError
 
 
@@ -119,6 +120,7 @@ class DataConfig(Section, name="data"):
 class LossConfig(Section, name="loss"):
     """Weights of the five losses; 0 leaves one out."""
 
+    target: Literal["appropriate", "paired"] = "appropriate"  # the nearest appropriate reaction, or the own listener's
     reconstruction: Weight = 1.0
     pose: Weight = 10.0  # of rotation and translation within the reconstruction
     kl: Weight = 1e-5
@@ -231,6 +233,7 @@ class Config:
     method: MethodName = "reactface"  # what is trained; every other one has a section of its own
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    trans_ae: TransAeConfig = field(default_factory=TransAeConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -240,8 +243,9 @@ class Config:
 
     @property
     def num_neighbours(self) -> int:
-        """Appropriate reactions that are read for each training clip; only ReactFace's loss looks at others' too."""
-        return self.data.max_neighbours if self.method == "reactface" else 1
+        """Appropriate reactions that are read for each training clip; 1 where the loss sees the own listener only."""
+        compares = self.method == "reactface" and self.loss.target == "appropriate"
+        return self.data.max_neighbours if compares else 1
 
     def __post_init__(self) -> None:
         if self.method not in ("reactface", "trans-ae"):

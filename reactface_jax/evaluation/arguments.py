@@ -17,13 +17,19 @@ _OF_ARRAYS = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_name
 class Arguments:
     """Measures a model, or anyone's reactions, and writes a report.
 
-    Give --checkpoint, --converted or --predictions. With the first two, every field of the configuration is a flag.
+    Give --checkpoint, --converted, --methods or --predictions. But for the last, every field of the configuration is a
+    flag.
     """
 
     checkpoint: Path | None = None
     """The --workdir of a training run."""
     converted: Path | None = None
     """A folder that `reactface convert reactface` wrote."""
+    methods: tuple[str, ...] = ()
+    """Several of one table: [NAME=]RUN of trained ones, and reference rows such as mirror, delayed-mirror, nn-motion;
+    or a text file with one a line."""
+    wav2vec2: Path | None = None
+    """With --methods nn-audio: a converted wav2vec 2.0, whose features it compares; log-mel energies by default."""
     predictions: tuple[str, ...] = ()
     """[NAME=]FILE of each method: .npy of its reactions [N, K, T, C], raw."""
     speaker: Path | None = None
@@ -31,7 +37,8 @@ class Arguments:
     listener: Path | None = None
     """With --predictions: .npy of the real listeners [N, T, C], in the same order."""
     neighbours: Path | None = None
-    """With --predictions: .npy of the appropriateness matrix [N, N]."""
+    """With --predictions: .npy of the appropriateness matrix [N, N]; without it only a clip's own listener is
+    appropriate."""
     clip_ids: Path | None = None
     """With --predictions: text file with a clip's name a line."""
     coefficient_names: Path | None = None
@@ -72,9 +79,9 @@ class Arguments:
     """A converted FaceVerse: the page's faces, and --renderer faceverse."""
 
     def __post_init__(self) -> None:
-        given = [name for name in ("checkpoint", "converted", "predictions") if getattr(self, name)]
+        given = [name for name in ("checkpoint", "converted", "methods", "predictions") if getattr(self, name)]
         if not given:
-            raise UserError("give --checkpoint, --converted or --predictions: what is to be measured")
+            raise UserError("give --checkpoint, --converted, --methods or --predictions: what is to be measured")
         if len(given) > 1:
             raise UserError(f"--{given[0]} and --{given[1]} exclude each other; give one of them")
         if self.page_clips < 0:
@@ -86,19 +93,21 @@ class Arguments:
         if self.predictions:
             self._check_predictions()
             return
+        if self.wav2vec2 is not None and not self.methods:
+            raise UserError("--wav2vec2 goes with --methods; leave it out")
+        if self.methods and self.out is None:
+            raise UserError("--out is missing; --methods needs a folder for the report")
         for name in _OF_ARRAYS:
             if getattr(self, name) is not None:
                 raise UserError(f"--{name.replace('_', '-')} goes with --predictions; give those, or leave it out")
 
     def _check_predictions(self) -> None:
         if self.step is not None or not self.average:
-            raise UserError("--step and --no-average go with --checkpoint; with --predictions leave them out")
+            raise UserError("--step and --no-average go with runs; with --predictions leave them out")
         if self.truth is not None:
             raise UserError("--truth goes with --checkpoint or --converted; with --predictions leave it out")
         if self.data is not None or self.split is not None:
             raise UserError("--data and --split go with --checkpoint or --converted; with --predictions leave them out")
-        for name in ("speaker", "listener", "neighbours", "out"):
+        for name in ("speaker", "listener", "out"):
             if getattr(self, name) is None:
-                raise UserError(
-                    f"--{name} is missing; --predictions needs --speaker, --listener, --neighbours and --out"
-                )
+                raise UserError(f"--{name} is missing; --predictions needs --speaker, --listener and --out")

@@ -16,7 +16,7 @@ from reactface_jax.evaluation.prediction_files import (
     read_predictions,
     read_training,
 )
-from reactface_jax.evaluation.report import Report, mode_differences
+from reactface_jax.evaluation.report import NO_MATRIX, Report, mode_differences
 from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs
@@ -36,7 +36,6 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     speaker, listener, neighbours, out = arguments.speaker, arguments.listener, arguments.neighbours, arguments.out
     assert speaker is not None
     assert listener is not None
-    assert neighbours is not None
     assert out is not None
     flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d")
     inputs = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
@@ -88,6 +87,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
             "channels": num_channels,
             "reactions": {name: array.shape[1] for name, array in given.items()},
             "sha256": checksums,
+            **({} if neighbours is not None else {"appropriate": NO_MATRIX}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,

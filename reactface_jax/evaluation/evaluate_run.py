@@ -1,57 +1,59 @@
-"""A trained or converted model, evaluated on a split of shards."""
+"""Trained or converted methods, evaluated on a split of shards."""
 
 import importlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
-from reactface_jax.config import Config, apply_overrides, config_from_json
+from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.arguments import Arguments
+from reactface_jax.evaluation.asked_methods import Asked, place, read_methods, row_of
 from reactface_jax.evaluation.attention_maps import MAX_FRAMES, AttentionMap, attention_maps
-from reactface_jax.evaluation.known_split import know_split
+from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_split
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
-from reactface_jax.evaluation.report import Report
-from reactface_jax.evaluation.result import ARRAYS, Evaluation, check_out
+from reactface_jax.evaluation.reference_rows import Search, Training, fitted
+from reactface_jax.evaluation.report import NO_MATRIX, Report
+from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.evaluation.video_realism import open_comparison
-from reactface_jax.models import ReactFace, build_model
+from reactface_jax.methods import Inputs, Method
+from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
+from reactface_jax.methods.trained import Stored, TrainedMethod, make_trained, stored_folder, stored_run
+from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.online.generation import protocol_of
 from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.shard_set import open_shards
-from reactface_jax.weights.params_file import load_params
 from reactface_jax.weights.run import load_run, versions
 
-NAME = "ReactFace"
 _ATTENTIVE_CLIPS = 4  # over which the page's attention maps are averaged
 
 
-class Trained(NamedTuple):
-    """A model to evaluate. A converted checkpoint does not say which data it belongs to."""
+class _Planned(NamedTuple):
+    """A method with the configuration that it is evaluated by; without both, where it is a reference row."""
 
-    config: Config
-    params: PyTree
-    source: str
-    mean_face: Float[np.ndarray, " C"] | None = None
-    coefficient_names: tuple[str, ...] | None = None
+    name: str
+    row: str
+    config: Config | None = None
+    method: TrainedMethod | None = None
 
 
 def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> tuple[Evaluation, Path]:
     """Generates reactions to a split, and measures them beside the baselines.
 
     Args:
-      arguments: with `checkpoint` or `converted`.
-      fields: words that change fields of the model's configuration.
+      arguments: with `checkpoint`, `converted` or `methods`.
+      fields: words that change fields of the methods' configurations.
       console: of messages and bars.
 
     Returns:
@@ -60,16 +62,18 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     Raises:
       UserError: an input is unusable, or the folder can't be replaced; before anything is generated.
     """
-    # ---- Model and data
-    trained = load_trained(arguments)
-    config = apply_overrides(trained.config, fields)
-    config = replace(config, eval=replace(config.eval, protocol=protocol_of(config)))
+    # ---- Methods and data
+    asked = asked_methods(arguments)
+    stored = [one.stored for one in asked if one.stored is not None]
+    configs = _configs(stored, fields)
+    config = configs[0]
     if not config.data.dir:
         raise UserError("--data is missing; give the shards that `reactface prepare shards` wrote")
     out = arguments.out or _folder(arguments) / f"evaluation-{config.eval.split}"
     inputs = {
         "--checkpoint": arguments.checkpoint,
         "--converted": arguments.converted,
+        **{f"--methods {one.name}": one.stored.folder for one in asked if one.stored is not None},
         "--data": Path(config.data.dir),
         "--i3d": arguments.i3d,
         "--truth": arguments.truth,
@@ -77,8 +81,11 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     check_out(out, inputs)
     people = SplitPeople(open_shards(config.data.dir), config.eval.split, config.data.eval_frames)
     clips, seed = people.clips, config.eval.seed
-    if trained.coefficient_names not in (None, clips.coefficient_names):
-        raise UserError(f"{config.data.dir} names its coefficients differently than the training's data; give --data")
+    for one in stored:
+        if one.coefficient_names not in (None, clips.coefficient_names):
+            raise UserError(
+                f"{config.data.dir} names its coefficients differently than the data of {one.source}; give --data"
+            )
     comparison = arguments.i3d and open_comparison(
         clips,
         arguments.i3d,
@@ -89,22 +96,32 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         arguments.portrait,
         arguments.faceverse,
     )
-
+    planned = _planned(asked, configs, people)
     split = know_split(people.shards, people.split, clips, config.model.window, arguments.truth)
 
     # ---- Reactions
-    model = build_model(config.model)
-    generated = _generate(model, trained, config, people, console)
-    prediction = generated.prediction
+    generated = {
+        one.name: _generate(one, people, console, in_memory=len(stored) == 1)
+        for one in planned
+        if one.method is not None
+    }
+    ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
+    if arguments.methods:
+        planned = sorted([_Planned(each.name, each.name) for each in ready] + list(planned), key=_place)
+    else:
+        planned = [_Planned(each.name, each.name) for each in ready] + list(planned)
+    names = [one.name for one in planned]
+    if arguments.compare_with not in (None, *names):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
 
     # ---- Figures
-    ready = evaluation.baseline_methods(clips, split.training_listeners, split.training_speakers)
-    baselines = evaluation.baselines(ready, split.inputs, config.eval.num_reactions, seed)
-    planted = _ceilings(arguments, people, config) if arguments.ceilings else []
+    ceilings = _ceilings(arguments, people, config) if arguments.ceilings else []
     real = comparison and comparison.real_listeners(clips, console, people.listener_videos)
+    last = len(stored) if not arguments.methods else len(planned)
+    answers = _answers(names, ready, generated, split.inputs, config)
     rows = measure_methods(
-        itertools.chain(baselines, planted, [(NAME, prediction)]),
-        len(ready) + len(planted) + 1,
+        itertools.chain(itertools.islice(answers, len(names) - last), ceilings, answers),
+        len(planned) + len(ceilings),
         clips,
         console,
         split.known,
@@ -112,39 +129,47 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
     )
-    rows[-1] = replace(rows[-1], frames_per_second=generated.frames_per_second)
-    arrays = dict(zip(ARRAYS, (prediction, clips.speaker, clips.listener, clips.neighbours), strict=True))
+    rows = [
+        replace(row, frames_per_second=generated[row.name].frames_per_second) if row.name in generated else row
+        for row in rows
+    ]
+    reactions = {name: generated[name].prediction for name in names if name in generated}
+    arrays = dict(speaker=clips.speaker, listener=clips.listener, neighbours=clips.neighbours)
+    if not arguments.methods:
+        arrays = {"prediction": reactions[names[-1]], **arrays}
+    sums = {name: checksum(array) for name, array in (arrays if not arguments.methods else reactions | arrays).items()}
     report = Report(
         rows=rows,
         config=config,
-        source=trained.source,
+        source="; ".join(one.source for one in stored) or "reference rows only",
         data={
             "data": config.data.dir,
             "split": config.eval.split,
             "clips": people.num_clips,
             "frames": people.num_frames,
             "reactions": config.eval.num_reactions,
-            "sha256": {name: checksum(array) for name, array in arrays.items()},
+            "sha256": sums,
+            **({} if people.has_matrix else {"appropriate": NO_MATRIX}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,
     )
     recording = people.recording if arguments.recordings else None
-    attention = _attention(model, trained.params, config, people)
-    return Evaluation(report, clips, {NAME: prediction}, arrays, recording, attention), out
+    attention = itertools.chain.from_iterable(_attention(one, people) for one in planned)
+    return Evaluation(report, clips, reactions, {} if arguments.methods else arrays, recording, attention), out
 
 
-def load_trained(arguments: Arguments) -> Trained:
-    """Reads the model of `checkpoint` or `converted`. Raises `UserError` if it can't be read."""
+def asked_methods(arguments: Arguments) -> list[Asked]:
+    """The methods of a command line. Raises `UserError` if one can't be read."""
+    if arguments.methods:
+        return read_methods(arguments.methods, arguments.step, arguments.average)
     if arguments.checkpoint is not None:
         run = load_run(arguments.checkpoint, arguments.step, average=arguments.average)
-        source = f"{arguments.checkpoint}, step {run.step}"
-        return Trained(run.config, run.params, source, run.mean_face, run.coefficient_names)
-    folder = _folder(arguments)
-    params, values = load_params(folder)
-    if "model" not in values:
-        raise UserError(f"{folder} holds no ReactFace; convert one with `reactface convert reactface`")
-    return Trained(config_from_json({"model": values["model"]}), params, str(folder))
+        stored = stored_run(run, arguments.checkpoint)
+    else:
+        stored = stored_folder(_folder(arguments))
+    row = row_of(stored.config)
+    return [Asked(row, row, stored)]
 
 
 def _folder(arguments: Arguments) -> Path:
@@ -153,22 +178,106 @@ def _folder(arguments: Arguments) -> Path:
     return folder
 
 
-def _generate(
-    model: ReactFace, trained: Trained, config: Config, people: SplitPeople, console: Console
-) -> evaluation.Generated:
+def _configs(stored: list[Stored], fields: list[str]) -> list[Config]:
+    """Of each method, with what the fields change; what is evaluated, and of which data, is the first one's for all."""
+    configs = [apply_overrides(one.config, fields) for one in stored] or [apply_overrides(Config(), fields)]
+    first = configs[0]
+    shared = {name: getattr(first.eval, name) for name in ("split", "num_reactions", "seed")}
+    read = {name: getattr(first.data, name) for name in ("dir", "eval_frames")}
+    made = []
+    for config in configs:
+        protocol = protocol_of(config)
+        made.append(
+            replace(
+                config,
+                eval=replace(config.eval, protocol=protocol, **shared),
+                data=replace(config.data, **read),
+            )
+        )
+    return made
+
+
+def _planned(asked: list[Asked], configs: list[Config], people: SplitPeople) -> list[_Planned]:
+    """The methods, ready; reference rows are fitted later. Raises `UserError` if variables fit no configuration."""
+    planned, remaining = [], iter(configs)
+    for one in asked:
+        if one.stored is not None:
+            config = next(remaining)
+            mean_face = people.shards.mean_face if one.stored.mean_face is None else one.stored.mean_face
+            method = make_trained(config, one.stored.variables, mean_face)
+            planned.append(_Planned(one.name, one.row, config, method))
+    return planned
+
+
+def _references(asked: list[Asked] | None, people: SplitPeople, split: KnownSplit) -> list[Method]:
+    """The rows without a run, ready.
+
+    Args:
+      asked: for which; None: those of every report of a single method.
+      people: of the split.
+      split: and of training clips.
+      wav2vec2: a converted one, for NN audio.
+    """
+    training, listener = Training(split.training_listeners, split.training_speakers), people.clips.listener
+    if asked is None:
+        return fitted(evaluation.DEFAULT, listener, training)
+    names = ["GT", *(one.name for one in asked if one.stored is None)]
+    searching = [name for name in names if name.startswith("NN ")]
+    ready = fitted([name for name in names if name not in searching], listener, training)
+    if searching:
+        everyone = all_pairs(people.shards, people.num_frames, with_sound="NN audio" in searching)
+        embed = frozen_wav2vec2(wav2vec2) if wav2vec2 is not None else None
+        ready += fitted(searching, listener, everyone, Search(people.split == "train", embed))
+    return ready
+
+
+def _answers(
+    names: Iterable[str],
+    ready: Iterable[Method],
+    generated: Mapping[str, evaluation.Generated],
+    inputs: Inputs,
+    config: Config,
+) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
+    """Reactions of every row, one at a time.
+
+    Args:
+      names: in order.
+      ready: reference rows.
+      generated: by the others.
+      inputs: what reference rows see.
+      config: number of reactions, and the seed of reference rows.
+    """
+    references = {method.name: method for method in ready}
+    for name in names:
+        if name in generated:
+            yield name, generated[name].prediction
+        else:
+            key = jax.random.key(config.eval.seed)
+            yield name, references[name].generate(inputs, config.eval.num_reactions, key=key)
+
+
+def _place(one: _Planned) -> int:
+    return place(one.row)
+
+
+def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory: bool) -> evaluation.Generated:
+    assert one.config is not None
+    assert one.method is not None
+    config = one.config.eval
+    how = f", protocol {config.protocol}" if one.config.method == "reactface" else ""
     console.print(
-        f"{trained.source} on {config.data.dir}, split {config.eval.split}: {people.num_clips} clips of "
-        f"{people.num_frames} frames, {config.eval.num_reactions} reactions each, protocol {config.eval.protocol}"
+        f"{one.name} on {one.config.data.dir}, split {config.split}: {people.num_clips} clips of "
+        f"{people.num_frames} frames, {config.num_reactions} reactions each{how}"
     )
-    batches = people.batches(config.eval.batch_size, config.data.image_size)
-    total = -(-people.num_clips // config.eval.batch_size)
+    batches = people.batches(config.batch_size, one.method.image_size)
+    total = -(-people.num_clips // config.batch_size)
     return evaluation.generate_split(
-        model,
-        trained.params,
+        one.method,
         track(batches, "generating", total=total, console=console, transient=True),
         people.num_clips,
-        config.eval,
-        people.shards.mean_face if trained.mean_face is None else trained.mean_face,
+        config,
+        people.shards.mean_face,
+        in_memory=in_memory,
     )
 
 
@@ -184,7 +293,11 @@ def _ceilings(
     return made
 
 
-def _attention(model: ReactFace, params: PyTree, config: Config, people: SplitPeople) -> Iterator[AttentionMap]:
-    batch = next(people.batches(min(people.num_clips, _ATTENTIVE_CLIPS), config.data.image_size, MAX_FRAMES))
-    video = to_unit_range_on_host(batch.video)
-    yield from attention_maps(model, params, video, batch.audio, jax.random.key(config.eval.seed))
+def _attention(one: _Planned, people: SplitPeople) -> Iterator[AttentionMap]:
+    """Of ReactFace; other methods have none to show."""
+    if not isinstance(one.method, TrainedReactFace) or one.config is None:
+        return
+    size = one.method.image_size
+    batch = next(people.batches(min(people.num_clips, _ATTENTIVE_CLIPS), size, MAX_FRAMES))
+    video, key = to_unit_range_on_host(batch.video), jax.random.key(one.config.eval.seed)
+    yield from attention_maps(one.method.model, one.method.params, video, batch.audio, key)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from reactface_jax.evaluation.heard import Voices, hear
 from reactface_jax.evaluation.planted_truth import read_truth
+from reactface_jax.evaluation.reference_rows import Training
 from reactface_jax.methods import Inputs
 from reactface_jax.metrics.groups import sessions
 from reactface_jax.metrics.reacting import Known
@@ -60,3 +61,19 @@ def know_split(shards: Voices, split: str, clips: Clips, window: int, truth: Pat
     )
     inputs = Inputs(clips.speaker, heard.audio)
     return KnownSplit(known, inputs, Inputs(speaker, training.audio), listener)
+
+
+def all_pairs(shards: Voices, num_frames: int, *, with_sound: bool) -> Training:
+    """Every clip of the training split, for rows that search in all of them.
+
+    Args:
+        shards: the data.
+        num_frames: of each clip, at most.
+        with_sound: read the voices too, 32 KB a second.
+
+    Raises:
+        UserError: the shards do not deliver all clips.
+    """
+    speaker, listener = (np.asarray(people[:, :num_frames]) for people in shards.coefficients("train"))
+    audio = hear(shards, "train", speaker.shape[1]).audio if with_sound else None
+    return Training(listener, Inputs(speaker, audio))

@@ -27,7 +27,7 @@ def read_array(path: str | Path, flag: str) -> Shaped[np.ndarray, "..."]:
 def read_clips(
     speaker: str | Path,
     listener: str | Path,
-    neighbours: str | Path,
+    neighbours: str | Path | None,
     clip_ids: str | Path | None = None,
     coefficient_names: str | Path | None = None,
 ) -> Clips:
@@ -36,7 +36,7 @@ def read_clips(
     Args:
       speaker: .npy of [N, T, C], raw.
       listener: the same of the listeners, in the same order.
-      neighbours: .npy of [N, N], 0 and 1.
+      neighbours: .npy of [N, N], 0 and 1; None: only a clip's own listener is appropriate.
       clip_ids: a text file with a name a line, for messages and the page.
       coefficient_names: a JSON list of the channels' names, for smiles and the page's heads.
 
@@ -47,8 +47,8 @@ def read_clips(
     for path, array in zip((speaker, listener), people, strict=True):
         if array.ndim != 3:
             raise UserError(f"{path} has shape {array.shape}; [N, T, C] is needed")
-    matrix = np.asarray(read_array(neighbours, "--neighbours"))
     count = len(people[0])
+    matrix = np.eye(count) if neighbours is None else np.asarray(read_array(neighbours, "--neighbours"))
     if matrix.shape != (count, count):
         raise UserError(f"--neighbours {neighbours} has shape {matrix.shape}; {count} clips need {(count, count)}")
     if not np.isin(matrix, (0, 1)).all():

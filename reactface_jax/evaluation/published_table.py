@@ -16,3 +16,25 @@ TABLE_II: dict[str, tuple[float | None, ...]] = {
     "Zhou et al.": (0.0106, 0.0039, 0.0, 527.47, 0.104, 45.24, 150.14),
     "ReactFace": (0.0409, 0.0159, 0.0395, 424.46, 0.197, 43.94, 54.96),
 }
+
+ORDER = (
+    "GT",
+    "Mirror",
+    "delayed-mirror",
+    "Random",
+    "Random uniform",
+    "Random segment",
+    "MeanSeq",
+    "MeanFr",
+    "linear",
+    "NN motion",
+    "NN audio",
+    "Trans-AE",
+    "LFI",
+    "Ng et al.",
+    "Zhou et al.",
+    "Trans-VAE",
+    "BeLFusion",
+    "ReactFace",
+)
+"""Table II's order, with the rows that it lacks beside what they resemble."""

@@ -1,7 +1,8 @@
-"""Reactions for a whole split, and the rows of the table: the model's and those it is compared with."""
+"""Reactions for a whole split, and the rows of the table: trained methods and those they are compared with."""
 
 import functools
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,33 +10,24 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 from reactface_jax import metrics
 from reactface_jax.config import EvalConfig
 from reactface_jax.errors import UserError
-from reactface_jax.methods import (
-    DelayedMirror,
-    GroundTruth,
-    Inputs,
-    Linear,
-    MeanFrame,
-    MeanSequence,
-    Method,
-    Mirror,
-    RandomDraws,
-)
+from reactface_jax.evaluation.reference_rows import Training, fitted
+from reactface_jax.methods import Inputs, Method
+from reactface_jax.methods.learned import seen
+from reactface_jax.methods.trained import TrainedMethod
 from reactface_jax.metrics import bootstrap
 from reactface_jax.metrics.groups import sessions
 from reactface_jax.metrics.reacting import Known, Reacting, measure_reacting, reacting_draws, reacting_figures
 from reactface_jax.metrics.synchrony import ChannelLag, channel_lag
 from reactface_jax.metrics.video_distance import VideoDistance
-from reactface_jax.models.reactface import ReactFace
-from reactface_jax.online.generation import generate
-from reactface_jax.ops.pixels import to_unit_range
-from reactface_jax.tree_names import named_leaves
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray, Batch, Clips
+from reactface_jax.types import AnyArray, Batch, Clips
 
+DEFAULT = ("GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear")
+"""Reference rows beside a model that is evaluated by itself."""
 _SMILE = re.compile("smile", re.IGNORECASE)
 
 
@@ -69,66 +61,62 @@ class Row:
 
 
 def generate_split(
-    model: ReactFace,
-    params: PyTree,
+    method: TrainedMethod,
     batches: Iterable[Batch],
     num_clips: int,
     config: EvalConfig,
     mean_face: Float[np.ndarray, " C"],
+    *,
+    in_memory: bool = True,
 ) -> Generated:
     """Answers every clip of a split.
 
-    A clip's noise depends only on `config.seed` and the clip's row, so batch size and order change no reaction.
+    A clip's randomness depends only on `config.seed` and the clip's row, so batch size and order change no reaction.
 
     Args:
-      model: from `build_model`.
-      params: its parameters.
+      method: ready to answer.
       batches: whole clips of one length; rows with `clip` -1 are padding.
       num_clips: N.
-      config: protocol, number of reactions and seed.
-      mean_face: what the model's coefficients are relative to.
+      config: number of reactions and seed.
+      mean_face: what the batches' coefficients are relative to.
+      in_memory: hold the reactions in memory, and not in a file that is gone when they are.
 
     Raises:
-      UserError: the parameters are not this model's, or the batches leave a clip out.
+      UserError: the batches leave a clip out, or lack what the method needs.
     """
     root = jax.random.key(config.seed)
+
+    def answer(batch: Batch) -> Float[np.ndarray, "B K T C"]:
+        keys = jax.vmap(lambda row: jax.random.fold_in(root, row))(jnp.asarray(batch.clip))
+        inputs = seen(batch, method.needs)
+        if inputs.speaker is not None:
+            inputs = inputs._replace(speaker=inputs.speaker + mean_face)
+        return method.answer(inputs, config.num_reactions, keys=keys)
+
     prediction: np.ndarray | None = None
-    seen = np.zeros(num_clips, bool)
+    delivered = np.zeros(num_clips, bool)
     frames, seconds = 0, 0.0
     for batch in batches:
         if prediction is None:
-            check_params(model, params, batch)
-            _answer(model, params, batch, config, root)  # compiles
+            answer(batch)  # compiles
         start = time.perf_counter()
-        reactions = _answer(model, params, batch, config, root) + mean_face  # B K T C
+        reactions = answer(batch)  # B K T C
         seconds += time.perf_counter() - start
         frames += int(np.prod(reactions.shape[:3]))
         if prediction is None:
-            prediction = np.empty((num_clips, *reactions.shape[1:]), np.float32)
+            shape = (num_clips, *reactions.shape[1:])
+            prediction = np.empty(shape, np.float32) if in_memory else _in_a_file(shape)
         real = batch.clip >= 0
         prediction[batch.clip[real]] = reactions[real]
-        seen[batch.clip[real]] = True
-    if prediction is None or not seen.all():
-        raise UserError(f"the data delivered {seen.sum()} of {num_clips} clips; write the shards again")
+        delivered[batch.clip[real]] = True
+    if prediction is None or not delivered.all():
+        raise UserError(f"the data delivered {delivered.sum()} of {num_clips} clips; write the shards again")
     return Generated(prediction, frames / seconds)
 
 
-def check_params(model: ReactFace, params: PyTree, batch: Batch) -> None:
-    """Raises `UserError` unless the parameters' names and shapes are the model's."""
-    frames, (height, width) = model.config.window, batch.video.shape[2:4]
-    video = jax.ShapeDtypeStruct((1, frames, height, width, 3), jnp.float32)
-    audio = jax.ShapeDtypeStruct((1, frames * SAMPLES_PER_FRAME), jnp.float32)
-    keys = {"params": jax.random.key(0), "sample": jax.random.key(0)}
-    expected, found = (
-        {name: leaf.shape for name, leaf in named_leaves(tree).items()}
-        for tree in (jax.eval_shape(model.init, keys, video, audio)["params"], params)
-    )
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise UserError(
-                f"the parameters are not of this configuration: {name} has shape {found.get(name)}, the model needs "
-                f"{expected.get(name)}; leave the --model fields as they were in training"
-            )
+def _in_a_file(shape: tuple[int, ...]) -> np.ndarray:
+    with tempfile.TemporaryFile() as file:  # the mapping keeps it until it goes
+        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def evaluate(
@@ -186,35 +174,14 @@ def baselines(
 def baseline_methods(
     clips: Clips, training: Float[np.ndarray, "M T2 C"] | None, speakers: Inputs | None = None
 ) -> list[Method]:
-    """Methods that need no training to speak of: GT, Mirror, Random, MeanSeq, MeanFr, delayed-mirror, linear. Ready.
+    """Methods that need no training to speak of, those of `DEFAULT`. Ready.
 
     Args:
       clips: the split.
       training: the training split's listeners, raw; None leaves out those that learn from them.
       speakers: whom these listen to; None leaves out those that learn from pairs.
     """
-    methods: list[Method] = [GroundTruth(clips.listener), Mirror()]
-    if training is not None:
-        methods += [method.fit(training) for method in (RandomDraws(), MeanSequence(), MeanFrame())]
-    if training is not None and speakers is not None:
-        methods += [method.fit_to_pairs(speakers, training) for method in (DelayedMirror(), Linear())]
-    return methods
-
-
-def _answer(
-    model: ReactFace, params: PyTree, batch: Batch, config: EvalConfig, root: Key[Array, ""]
-) -> Float[np.ndarray, "B K T C"]:
-    num_windows = -(-batch.video.shape[1] // model.config.window)
-    reactions = generate(
-        model,
-        params,
-        to_unit_range(batch.video),
-        batch.audio,
-        protocol=config.protocol,
-        num_reactions=config.num_reactions,
-        noise=clip_noise(root, batch.clip, (config.num_reactions, num_windows, model.config.feature_dim)),
-    )
-    return np.asarray(reactions, np.float32)
+    return fitted(DEFAULT, clips.listener, None if training is None else Training(training, speakers))
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -1,7 +1,8 @@
 """The people of a shard set's split, as an evaluation needs them: coefficients, batches, videos, recordings."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -31,6 +32,12 @@ class SplitPeople:
             shards.clip_ids(split),
             tuple(shards.description["coefficient_names"]),
         )
+
+    @property
+    def has_matrix(self) -> bool:
+        """Whether the data say which reactions are appropriate; without it only the clip's own listener is."""
+        about: Mapping[str, Any] = self.shards.description["splits"][self.split]
+        return not str(about.get("appropriateness_from", "")).startswith("no matrix")
 
     def batches(self, batch_size: int, image_size: int, num_frames: int | None = None) -> Iterator[Batch]:
         """Whole clips in order, or their first `num_frames` frames."""

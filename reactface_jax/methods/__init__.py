@@ -7,7 +7,8 @@ from reactface_jax.methods.mean_frame import MeanFrame
 from reactface_jax.methods.mean_sequence import MeanSequence
 from reactface_jax.methods.method import FittedMethod, Inputs, Method, PairFittedMethod, StreamingMethod, repeat
 from reactface_jax.methods.mirror import Mirror
-from reactface_jax.methods.random_draws import RandomDraws
+from reactface_jax.methods.nearest_segment import NearestSegment
+from reactface_jax.methods.random_draws import RandomDraws, RandomSegment, RandomUniform
 
 __all__ = [
     "DelayedMirror",
@@ -19,8 +20,11 @@ __all__ = [
     "MeanSequence",
     "Method",
     "Mirror",
+    "NearestSegment",
     "PairFittedMethod",
     "RandomDraws",
+    "RandomSegment",
+    "RandomUniform",
     "StreamingMethod",
     "repeat",
 ]

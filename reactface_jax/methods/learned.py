@@ -27,7 +27,11 @@ class Variables(NamedTuple):
 
 @runtime_checkable
 class LearnedMethod(Protocol):
-    """Something that learns to answer speakers."""
+    """Something that learns to answer speakers.
+
+    One may also have `frozen`, regular expressions of the parameter paths that its optimiser leaves alone, and
+    `learning_rate`, a schedule; training logs them.
+    """
 
     @property
     def name(self) -> str:

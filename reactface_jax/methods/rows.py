@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.methods.learned import LearnedMethod
+from reactface_jax.methods.trans_ae import TransAe
 
-ROWS: Mapping[str, Callable[[Config], LearnedMethod]] = {}
+ROWS: Mapping[str, Callable[[Config], LearnedMethod]] = {
+    "trans-ae": TransAe,
+}
 """A line a row. ReactFace itself is none of them: training, evaluation and `react` know its protocols."""
 
 

@@ -60,6 +60,7 @@ def learned_objective(method: LearnedMethod, config: Config) -> Objective:
         answer=answer,
         optimizer=method.optimizer(),
         frozen=tuple(getattr(method, "frozen", ())),
+        learning_rate=getattr(method, "learning_rate", None),
         stages=method.stages,
         begin=method.begin,
         has_rules=False,

@@ -63,9 +63,10 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
             deterministic=False,
             rngs={"dropout": dropout},
         )
-        loss, metrics = losses.total(
-            cast(Reactions, reactions), batch.speaker, batch.neighbours, batch.neighbour_mask, weights=config.loss
-        )
+        neighbours, mask = batch.neighbours, batch.neighbour_mask
+        if config.loss.target == "paired":
+            neighbours, mask = jnp.asarray(batch.listener)[:, None], jnp.ones((len(batch.listener), 1), bool)
+        loss, metrics = losses.total(cast(Reactions, reactions), batch.speaker, neighbours, mask, weights=config.loss)
         return loss, {"loss": loss, **metrics}
 
     def part_gradient(params: Params, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Metrics, Params]:

@@ -53,7 +53,7 @@ def what_runs(
     pictures = f"at {size}x{size}" if size else "without pictures"
     how = f"{train.num_reactions} reactions in windows of {train.window}, {config.model.dtype}"
     if config.method != "reactface":
-        how = f"method {config.method}, with its own optimiser"
+        how = f"method {config.method}"
     yield f"batch: {train.batch_size} clips of {config.data.clip_frames} frames {pictures}, {how}"
     sizes = {name: leaf.size for name, leaf in named_leaves(params).items()}  # of arrays or of shapes
     held = jax.tree.leaves(path_mask(params, frozen))

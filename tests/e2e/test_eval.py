@@ -11,13 +11,16 @@ import numpy as np
 import optax
 import pytest
 import small_model
+from learned_row import Offset
 
 from reactface_jax.config import Config, DataConfig, EvalConfig
+from reactface_jax.evaluation.prediction_files import checksum
+from reactface_jax.methods import rows
 from reactface_jax.models import build_model
 from reactface_jax.training.checkpoints import Checkpoints
 from reactface_jax.training.state import TrainState
 from reactface_jax.weights.params_file import save_params
-from reactface_jax.weights.run import About
+from reactface_jax.weights.run import About, load_run
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -66,6 +69,21 @@ def save_run(folder: Path, config: Config, shards: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def offset_run(shards, config, tmp_path, monkeypatch) -> Path:
+    """A row that learns by steps, under the name of one of them."""
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
+    data = open_shards(shards)
+    about = About(
+        dataclasses.replace(config, method="zhou"), data.mean_face, tuple(data.description["coefficient_names"])
+    )
+    params, state = Offset().init(jax.random.key(0))
+    trained = TrainState.create(params, optax.sgd(0), jax.random.key(0), method_state=state)
+    with Checkpoints(tmp_path / "offset", keep=1) as checkpoints:
+        checkpoints.save(5, trained, about)
+    return tmp_path / "offset"
+
+
 def message(capsys, *words: str) -> str:
     with pytest.raises(SystemExit) as stop:
         command.main([str(word) for word in words])
@@ -80,8 +98,8 @@ def test_report_of_a_run(run, shards, capsys):
     expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
-    rows = ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear", "ReactFace"]
-    assert [row["method"] for row in content["rows"]] == rows
+    expected = ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear", "ReactFace"]
+    assert [row["method"] for row in content["rows"]] == expected
     assert content["source"].endswith("step 7")
     checksums = content["data"].pop("sha256")
     assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]
@@ -97,6 +115,63 @@ def test_report_of_a_run(run, shards, capsys):
     assert len(shown["clips"]) == 4
     assert all(clip["recorded"] for clip in shown["clips"])
     assert [each["shape"] for each in shown["maps"]] == [[8, 8], [8, 16], [50, 50], [50, 100]]
+
+
+def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys):
+    command.main(["--checkpoint", str(offset_run)])
+    content = json.loads((offset_run / "evaluation-test" / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]][-2:] == ["linear", "Offset"]
+    alone = np.load(offset_run / "evaluation-test" / "prediction.npy")
+    expected = np.asarray(load_run(offset_run).params["offset"]) + open_shards(shards).mean_face
+    np.testing.assert_allclose(alone.mean((0, 1, 2)), expected, atol=0.005)  # its noise is .01
+
+    listed = [f"zhou={offset_run}", "random", f"small={run}", "delayed-mirror", "mirror  # at once"]
+    (tmp_path / "methods.txt").write_text("\n".join(listed))
+    command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out"), "--eval.batch-size", "2"])
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "small", "Offset"]
+    assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
+    assert content["source"] == f"{run}, step 7; {offset_run}, step 5"
+    assert "appropriate" not in content["data"]
+    prediction = np.load(run / "evaluation-test" / "prediction.npy")
+    assert content["data"]["sha256"]["small"] == checksum(prediction)
+    assert content["data"]["sha256"]["Offset"] == checksum(alone)
+    latex = (tmp_path / "out" / "report.tex").read_text()
+    assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("small") < latex.index("Offset")
+    page = json.loads(re.search(r'id="page">(.*?)</script>', (tmp_path / "out" / "report.html").read_text())[1])
+    methods = {track["method"] for clip in page["clips"] for track in clip["tracks"] if track["kind"] == "reaction"}
+    assert methods == {"small", "Offset"}
+
+    def refused(*words):
+        return message(capsys, "--methods", *words, "--data", shards, "--out", tmp_path / "none")
+
+    assert "is of the method zhou; call it so, or give a run of ng" in refused(f"ng={offset_run}")
+    assert "is neither a run, NAME=RUN, nor one of gt, mirror" in refused("morror")
+    assert "two methods called Offset" in refused(offset_run, offset_run)
+    assert "calls a run mirror, which is a row of its own" in refused(f"mirror={run}")
+    assert "NN motion takes segments of 64 frames; the training clips have 50" in refused(
+        "nn-motion", "--data.eval-frames", FRAMES
+    )
+    (tmp_path / "empty.txt").touch()
+    assert "--methods names no method" in refused(tmp_path / "empty.txt")
+    assert "--compare-with x is none of GT, Mirror" in refused("mirror", "--compare-with", "x")
+    assert "--wav2vec2 goes with --methods" in message(capsys, "--checkpoint", run, "--wav2vec2", tmp_path)
+    assert "--out is missing; --methods needs a folder" in message(capsys, "--methods", "mirror")
+    assert "leave the Offset fields as they were" in message(
+        capsys, "--methods", other_offset(offset_run, tmp_path), "--out", tmp_path / "none"
+    )
+    assert not (tmp_path / "none").exists()
+
+
+def other_offset(run: Path, folder: Path) -> Path:
+    """The run with a parameter of another shape, as of another configuration."""
+    found = load_run(run)
+    about = About(found.config, found.mean_face, found.coefficient_names)
+    params = {**found.params, "gain": np.zeros(3)}
+    state = TrainState.create(params, optax.sgd(0), jax.random.key(0), method_state=found.method_state)
+    with Checkpoints(folder / "other", keep=1) as checkpoints:
+        checkpoints.save(1, state, about)
+    return folder / "other"
 
 
 def test_a_causal_model_streams(config, shards, tmp_path):
@@ -171,6 +246,14 @@ def test_anyones_arrays(tmp_path, capsys):
     assert content["rows"][1]["smile"]["lag"] == 0
     assert not (tmp_path / "out" / "report.html").exists()  # the old page belongs to the old figures
 
+    # Without a matrix only a clip's own listener is appropriate, and the report says so.
+    rest[rest.index("--neighbours") : rest.index("--neighbours") + 2] = []
+    command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), "--page-clips", "0"])
+    unlabelled = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "own listener only" in unlabelled["data"]["appropriate"]
+    assert unlabelled["rows"][-1]["scores"] == content["rows"][-1]["scores"]  # that matrix was the identity
+    rest[:0] = ["--neighbours", tmp_path / "neighbours.npy"]
+
     out = tmp_path / "none"
     rest[-1] = tmp_path
     assert f"--out {tmp_path} would replace --speaker" in message(capsys, *words(str(tmp_path / "ours.npy")))
@@ -212,7 +295,7 @@ def test_mistakes_are_one_sentence(run, shards, tmp_path, capsys):
     assert "not of this configuration" in message(
         capsys, "--checkpoint", run, "--model.feature-dim", "32", "--out", tmp_path / "out"
     )
-    assert "holds no ReactFace" in message(capsys, "--converted", audio_folder(tmp_path), "--data", shards)
+    assert "holds no method that reacts" in message(capsys, "--converted", audio_folder(tmp_path), "--data", shards)
     assert not (tmp_path / "out").exists()
 
 

@@ -4,14 +4,18 @@ import dataclasses
 import logging
 import re
 
+import jax
 import numpy as np
 import pytest
 from learned_row import Offset
-from training_run import assert_same, configure, make_batch, make_clips, make_data
+from training_run import ROOT, assert_same, configure, make_batch, make_clips, make_data
 
 from reactface_jax.config import Config, config_from_json
 from reactface_jax.errors import UserError
-from reactface_jax.methods import rows
+from reactface_jax.methods import Inputs, rows
+from reactface_jax.methods.learned import Variables
+from reactface_jax.methods.ready import held
+from reactface_jax.methods.trained import TrainedMethod, make_trained
 from reactface_jax.training.divergence import read_dump
 from reactface_jax.training.loop import train
 from reactface_jax.training.methods import make_objective
@@ -65,7 +69,7 @@ def test_the_loss_falls_and_the_log_says_what_runs(tmp_path, caplog, monkeypatch
     train(configure(*WORDS, "--train.steps", "60"), tmp_path, make_data(lambda step: batch))
     losses = [float(found) for found in re.findall(r"step \d+/60  loss (\S+)", caplog.text)]
     assert losses[-1] < 0.7 * losses[0]
-    assert "without pictures, method zhou, with its own optimiser" in caplog.text
+    assert "without pictures, method zhou" in caplog.text
     assert "parameters: 116 (0 frozen)" in caplog.text
     assert "validation on 3 clips: loss" in caplog.text
 
@@ -106,3 +110,45 @@ def test_runs_from_before_there_were_methods_are_of_reactface():
     values = dataclasses.asdict(Config())
     del values["method"]
     assert config_from_json(values) == Config()
+
+
+def test_the_example_of_contributing_learns_and_answers(tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    names: dict = {}
+    exec((ROOT / "CONTRIBUTING.md").read_text().split("```python\n")[2].split("```")[0], names)
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: names["Follower"]())
+    batch = without_pictures(0)
+    batch = batch._replace(listener=np.pad(0.7 * batch.speaker, [(0, 0), (2, 0), (0, 0)])[:, :-2])
+    train(configure(*WORDS, "--train.steps", "150"), tmp_path, make_data(lambda step: batch))
+    losses = [float(found) for found in re.findall(r"step \d+/150  loss (\S+)", caplog.text)]
+    assert losses[-1] < losses[0] - 2
+
+    run = load_run(tmp_path)
+    method = make_trained(run.config, Variables(run.params, run.method_state), run.mean_face)
+    assert isinstance(method, TrainedMethod)
+    seen = batch.speaker + run.mean_face
+    reactions = method.generate(Inputs(speaker=seen), 3, key=jax.random.key(0))
+    assert reactions.shape == (2, 3, 16, 58)
+    np.testing.assert_allclose(reactions.mean((1, 2)), (batch.listener + run.mean_face).mean(1), atol=0.15)
+    assert np.any(reactions[:, 0] != reactions[:, 1])
+
+    # A lost face is held; each clip has reactions of its own; what it needs must be there.
+    lost = seen.copy()
+    lost[0, 5:9] = np.nan
+    still = seen.copy()
+    still[0, 5:9] = seen[0, 4]
+    answers = [method.generate(Inputs(speaker=x), 3, key=jax.random.key(0)) for x in (lost, still)]
+    np.testing.assert_array_equal(*answers)
+    np.testing.assert_array_equal(answers[0][1], reactions[1])
+    with pytest.raises(UserError, match="Follower needs the speaker's coefficients"):
+        method.generate(Inputs(audio=batch.audio), key=jax.random.key(0))
+    with pytest.raises(UserError, match=r"--protocol clip is for ReactFace; leave it out for Follower"):
+        make_trained(run.config, method.variables, run.mean_face, "clip")
+
+
+def test_faces_that_were_lost_are_held():
+    speaker = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    speaker[0, 0, 1] = np.nan
+    speaker[1] = np.nan
+    found = held(speaker, np.array([7, 8], np.float32))
+    np.testing.assert_array_equal(found, [[[2, 3], [2, 3], [4, 5]], [[7, 8]] * 3])

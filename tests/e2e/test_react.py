@@ -1,5 +1,6 @@
 """`python -m reactface_jax.react` on videos of drawn heads, which MediaPipe takes for faces, and on bad input."""
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from learned_row import Offset
 from PIL import Image
 
 from reactface_jax import convert, load_config
@@ -17,6 +19,7 @@ from reactface_jax.export.__main__ import main as export
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import find_faces
 from reactface_jax.media.video import VideoWriter, read_video, resize
+from reactface_jax.methods import rows
 from reactface_jax.models import build_model
 from reactface_jax.react import main
 from reactface_jax.rendering import listener_drawers
@@ -177,6 +180,33 @@ def test_the_packaged_listener_answers_without_a_checkpoint(
     ):
         with pytest.raises(SystemExit) as ended:
             call(monkeypatch, "--speaker", conversation, "--out", tmp_path / "no", *change)
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_row_that_learns_by_steps_answers_whom_mediapipe_measures(
+    conversation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
+    offset, state = Offset().init(jax.random.key(0))
+    offset = {**offset, "gain": jnp.ones(58)}
+    for folder, names in (("run", (*ARKIT_NAMES, *POSE_NAMES)), ("other", tuple(f"c{i}" for i in range(58)))):
+        trained = TrainState.create(offset, optax.identity(), jax.random.key(2), method_state=state)
+        with Checkpoints(tmp_path / folder, keep=1) as checkpoints:
+            checkpoints.save(7, trained, About(dataclasses.replace(CONFIG, method="zhou"), NEUTRAL, names))
+    words = ["--speaker", conversation, "--renderer", "none", "--num-reactions", 2]
+    call(monkeypatch, *words, "--checkpoint", tmp_path / "run", "--out", tmp_path / "answers")
+    assert "2 reaction(s) by Offset, step 7, in " in capsys.readouterr().out
+    reactions = np.load(tmp_path / "answers" / "reactions.npy")
+    assert reactions.shape == (2, 40, 58)
+    moved = reactions.mean(0) - np.asarray(offset["offset"])  # the speaker, whose jaw is open wide in turns
+    assert np.ptp(moved[:, ARKIT_NAMES.index("jawOpen")]) > 0.2
+    for change, message in (
+        (["--checkpoint", tmp_path / "other"], "Offset was trained on coefficients with other names"),
+        (["--checkpoint", tmp_path / "run", "--protocol", "clip"], "--protocol clip is for ReactFace"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            call(monkeypatch, *words, "--out", tmp_path / "no", *change)
         assert ended.value.code == 2
         assert message in capsys.readouterr().err
 

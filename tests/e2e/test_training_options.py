@@ -98,3 +98,25 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_part_and_is_not_saved
     assert any(line.startswith("gradient of") for line in lines)
     assert "finite here" not in lines
     assert list(replay(gradient, dump._replace(batch=make_batch(2))))[-1] == "finite here"
+
+
+def test_paired_data_are_compared_with_their_own_listener(stand_in):
+    """Whoever else would be appropriate does not count, nor does who that is."""
+    config = configure("--model.dropout", "0", "--loss.target", "paired")
+    assert config.num_neighbours == 1
+    batch = make_batch(0)
+    model = StandIn(config.model)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
+    variables = Variables(model.init(keys, batch.video / 255, batch.audio)["params"], {})
+
+    def reconstruction(config, batch):
+        gradient = jax.jit(make_gradient(model, config))
+        return float(gradient(variables, batch, jax.random.key(2), jnp.zeros((), jnp.int32))[0]["reconstruction"])
+
+    paired = reconstruction(config, batch)
+    elsewhere = batch._replace(neighbours=batch.neighbours + 1)
+    assert reconstruction(config, elsewhere) == paired
+    own = batch._replace(neighbours=batch.listener[:, None], neighbour_mask=np.ones((2, 1), bool))
+    appropriate = configure("--model.dropout", "0")
+    assert reconstruction(appropriate, own) == pytest.approx(paired, rel=1e-6)
+    assert reconstruction(appropriate, batch) != pytest.approx(paired, rel=1e-4)

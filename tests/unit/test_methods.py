@@ -15,6 +15,8 @@ from reactface_jax.methods import (
     MeanSequence,
     Mirror,
     RandomDraws,
+    RandomSegment,
+    RandomUniform,
 )
 
 KEY = jax.random.key(0)
@@ -32,7 +34,7 @@ def speaker() -> np.ndarray:
     return np.random.default_rng(1).standard_normal((5, 40, CHANNELS)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", [Mirror, MeanSequence, MeanFrame, RandomDraws])
+@pytest.mark.parametrize("kind", [Mirror, MeanSequence, MeanFrame, RandomDraws, RandomUniform, RandomSegment])
 def test_shape_and_type(kind, training, speaker):
     method = kind().fit(training)
     reactions = method.generate(Inputs(speaker), 3, key=KEY)
@@ -75,8 +77,27 @@ def test_random_has_the_moments_of_the_training_listeners(training):
     assert scores["FRDvs"] == pytest.approx(2 * variance, rel=0.03)
 
 
-def test_random_answers_a_clip_the_same_whatever_else_is_asked(training, speaker):
-    method = RandomDraws().fit(training)
+def test_the_other_kinds_of_random(training):
+    speaker = np.zeros((3, 50, CHANNELS), np.float32)
+    uniform = RandomUniform().fit(training).generate(Inputs(speaker), 40, key=KEY)
+    lowest, highest = training.min((0, 1)), training.max((0, 1))
+    assert (uniform >= lowest).all()
+    assert (uniform <= highest).all()
+    np.testing.assert_allclose(uniform.mean((0, 1, 2)), (lowest + highest) / 2, atol=0.03)
+
+    reactions = RandomSegment().fit(training).generate(Inputs(speaker[:, :20]), 4, key=KEY)
+    pieces = np.stack([clip[start : start + 20] for clip in training for start in range(11)])
+    for reaction in reactions.reshape(-1, 20, CHANNELS):
+        assert (reaction == pieces).all((1, 2)).any()
+    assert np.any(reactions[0, 0] != reactions[0, 1])
+    longer = RandomSegment().fit(training).generate(Inputs(speaker), 1, key=KEY)[0, 0]
+    assert (longer[:30] == training).all((1, 2)).any()
+    assert (longer[30:] == training[:, :20]).all((1, 2)).any()
+
+
+@pytest.mark.parametrize("kind", [RandomDraws, RandomUniform, RandomSegment])
+def test_random_answers_a_clip_the_same_whatever_else_is_asked(kind, training, speaker):
+    method = kind().fit(training)
     np.testing.assert_array_equal(
         method.generate(Inputs(speaker), 2, key=KEY)[:3], method.generate(Inputs(speaker[:3]), 2, key=KEY)
     )
@@ -85,7 +106,7 @@ def test_random_answers_a_clip_the_same_whatever_else_is_asked(training, speaker
     ).any()
 
 
-@pytest.mark.parametrize("method", [RandomDraws(), MeanSequence(), MeanFrame()])
+@pytest.mark.parametrize("method", [RandomDraws(), RandomUniform(), RandomSegment(), MeanSequence(), MeanFrame()])
 def test_untrained_methods_say_so(method, speaker):
     with pytest.raises(UserError, match=f"{method.name} has no training data"):
         method.generate(Inputs(speaker), 2, key=KEY)

@@ -16,6 +16,7 @@ from reactface_jax.evaluation import report
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.methods import Inputs
+from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.models import build_model
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -51,14 +52,14 @@ def make_batches(order: list[int]) -> list[Batch]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple:
+def trained() -> TrainedReactFace:
     model = build_model(CONFIG.model)
-    return model, small_model.random_params(model)
+    return TrainedReactFace(model, small_model.random_params(model), MEAN_FACE, SIZE, "clip")
 
 
 @pytest.fixture(scope="module")
 def generated(trained, batches) -> evaluation.Generated:
-    return evaluation.generate_split(*trained, batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+    return evaluation.generate_split(trained, batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +83,20 @@ def test_every_clip_gets_different_reactions(generated):
 
 def test_a_clips_reactions_do_not_depend_on_its_company(trained, generated):
     others = make_batches([3, -1, 2, 4, 1, 0])
-    again = evaluation.generate_split(*trained, others, NUM_CLIPS, CONFIG.eval, MEAN_FACE + 1)
+    other_face = dataclasses.replace(trained, mean_face=MEAN_FACE + 1)
+    again = evaluation.generate_split(other_face, others, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
     np.testing.assert_allclose(again.prediction, generated.prediction + 1, atol=1e-4)  # raw: mean_face is added
 
 
 def test_a_missing_clip_is_told(trained, batches):
     with pytest.raises(UserError, match="delivered 2 of 5 clips"):
-        evaluation.generate_split(*trained, batches[:1], NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+        evaluation.generate_split(trained, batches[:1], NUM_CLIPS, CONFIG.eval, MEAN_FACE)
 
 
-def test_parameters_of_another_configuration_are_refused(trained, batches):
+def test_parameters_of_another_configuration_are_refused(trained):
     other = build_model(dataclasses.replace(CONFIG.model, feature_dim=24))
     with pytest.raises(UserError, match=r"not of this configuration: .* has shape"):
-        evaluation.generate_split(other, trained[1], batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+        dataclasses.replace(trained, model=other)
 
 
 # ---- Rows

@@ -1,0 +1,210 @@
+"""Trains every row of the table on made conversations and compares them: `make table`.
+
+    python benchmarks/table.py --out runs/table [--rows mirror trans-ae reactface]
+
+makes the conversations, trains what needs training, evaluates all rows in one report, and writes table.md beside it.
+Whatever is done is not done again, and a run that was stopped goes on: the same command finishes the table.
+"""
+
+import itertools
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from reactface_jax import arguments
+from reactface_jax.config import config_from_json
+from reactface_jax.errors import UserError, reports_user_errors
+from reactface_jax.evaluation.asked_methods import REFERENCES
+from reactface_jax.evaluation.published_table import TABLE_II
+from reactface_jax.files import make_folder, replacing
+from reactface_jax.methods.rows import ROWS
+from reactface_jax.processes import command_ending_with_us
+from reactface_jax.weights.run import FOLDER, load_run
+
+CLIPS, SECONDS = 240, 8
+"""Conversations, and how long each is."""
+
+PLANS: Mapping[str, tuple[str, ...]] = {
+    "reactface": ("--train.steps", "1500"),
+    "trans-ae": ("--train.steps", "1000"),
+}
+"""What a row's training changes of configs/demo.py, at a size for 2 CPU cores; a row without a line changes nothing."""
+
+COLUMNS = ("FRDvs", "FRVar", "FRDiv", "FRCorr", "FRDist", "FRSyn")
+_DIGITS = {"FRDvs": 4, "FRVar": 4, "FRDiv": 4, "FRCorr": 2, "FRDist": 1, "FRSyn": 1}
+_ORDERED = ("FRDvs", "FRDiv", "FRCorr", "FRSyn")
+"""Figures whose order of rows is held against the paper's."""
+
+Run = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Trains every row of the table on made conversations, and compares them."""
+
+    out: Path
+    """Folder of data, runs and the table."""
+    rows: tuple[str, ...] = ()
+    """Rows such as mirror, trans-ae, reactface; all by default."""
+    config: str = "demo"
+    """The configuration that all trainings start from."""
+    page: Path | None = None
+    """Where the table goes as well, such as docs/table.md."""
+    steps: int | None = None
+    """Of every training, instead of its own."""
+
+
+@reports_user_errors
+def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
+    """Runs the words of a command line; `run` starts a command of `reactface`, in a process of its own by default."""
+    given = arguments.run(Arguments, words, prog="benchmarks/table.py", description=__doc__)
+    known = [*REFERENCES, *ROWS, "reactface"]
+    rows = given.rows or tuple(known)
+    if unknown := [row for row in rows if row not in known]:
+        raise UserError(f"--rows {unknown[0]} is none of {', '.join(known)}")
+    run = run or _run_command
+    raw, shards = given.out / "raw", given.out / "shards"
+    make_folder(given.out)
+    if not (raw / "dyads.json").is_file():
+        size = ["--clips", str(CLIPS), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
+        run(["dyads", "--out", str(raw), *size])
+    if not (shards / "description.json").is_file():
+        run(["prepare", "shards", "--raw", str(raw), "--out", str(shards), "--workers", "2"])
+    trained = [row for row in rows if row not in REFERENCES]
+    for row in trained:
+        steps = () if given.steps is None else ("--train.steps", str(given.steps))
+        train(row, [*PLANS.get(row, ()), *steps], given, shards, run)
+    methods = [f"{row}={given.out / row}" if row in trained else row for row in rows if row != "gt"]
+    report = given.out / "evaluation" / "report.json"
+    listed = given.out / "methods.txt"
+    text = "\n".join(methods) + "\n"
+    if not report.is_file() or not listed.is_file() or listed.read_text() != text:
+        with replacing(listed) as file:
+            file.write(text.encode())
+        truth = ["--truth", str(raw / "dyads.json")] if (raw / "dyads.json").is_file() else []
+        run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *truth])
+    written = page(json.loads(report.read_text()), {row: trained_facts(given.out / row) for row in trained})
+    for path in (given.out / "table.md", *((given.page,) if given.page else ())):
+        with replacing(path) as file:
+            file.write(written.encode())
+    print(written)
+
+
+def train(row: str, more: Sequence[str], given: Arguments, shards: Path, run: Run) -> None:
+    """Leaves a finished run in a folder of `given.out`; the minutes that it took, all tries together, stand beside it.
+
+    Args:
+      row: `config.method`.
+      more: words that change the configuration.
+      given: the command line.
+      shards: the data.
+      run: starts the training.
+
+    Raises:
+      UserError: the folder holds a run of another command, or the training failed.
+    """
+    folder = given.out / row
+    words = ["--config", given.config, "--data.dir", str(shards), "--method", row, *more]
+    note = folder / "table.json"
+    make_folder(folder)
+    done = {"words": words, "minutes": 0.0, "finished": False}
+    if note.is_file():
+        done = json.loads(note.read_text())
+        if done["words"] != words:
+            raise UserError(f"{folder} holds a run of other words ({note}); remove it, or give another --out")
+    if done["finished"]:
+        return
+    start = time.monotonic()
+    try:
+        _write(note, done)
+        run(["train", *words, "--workdir", str(folder), *(["--resume"] if (folder / FOLDER).is_dir() else [])])
+        done["finished"] = True
+    finally:
+        done["minutes"] += (time.monotonic() - start) / 60
+        _write(note, done)
+
+
+def trained_facts(folder: Path) -> dict[str, Any]:
+    """Steps, minutes and number of parameters of a run."""
+    found = load_run(folder)
+    count = sum(leaf.size for leaf in jax.tree.leaves(found.params))
+    minutes = json.loads((folder / "table.json").read_text())["minutes"]
+    name = "ReactFace" if found.config.method == "reactface" else ROWS[found.config.method](found.config).name
+    return {"name": name, "steps": found.step, "minutes": minutes, "parameters": count}
+
+
+def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table as Markdown: figures with intervals, what training took, and where the order is not the paper's."""
+    rows, data = report["rows"], report["data"]
+    config = config_from_json(report["config"])
+    trained = {each["name"]: each for each in facts.values()}
+    lines = [
+        "# The table on made conversations",
+        "",
+        f"`make table`: {data['clips']} clips of {data['frames']} frames, {data['reactions']} reactions each; "
+        f"ReactFace by protocol {config.eval.protocol}. Measured in clean mode; below each figure its 95 % interval "
+        "over conversations. FPS: reaction frames a second, those of all reactions counted, without rendering and "
+        "without measuring the speaker. Minutes: of training, all tries together.",
+        "",
+        "| method | " + " | ".join((*COLUMNS, "FPS", "steps", "minutes", "parameters")) + " |",
+        "|---|" + "---:|" * (len(COLUMNS) + 4),
+    ]
+    for row in rows:
+        cells = [_cell(row, column) for column in COLUMNS]
+        cells.append("-" if row["frames_per_second"] is None else f"{row['frames_per_second']:.0f}")
+        own = trained.get(row["method"])
+        cells += ["-"] * 3 if own is None else [f"{own['steps']}", f"{own['minutes']:.1f}", f"{own['parameters']:,}"]
+        lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
+    lines += ["", "## Where the order is not the paper's", "", *_order(rows), ""]
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return "\n".join([*lines, f"Versions: {versions}"]) + "\n"
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    value, digits = row["scores"]["clean"].get(column), _DIGITS[column]
+    if value is None:
+        return "-"
+    ends = row["intervals"]["clean"].get(column)
+    if ends is None or None in ends:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f}<br>{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+
+
+def _order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a figure: pairs of rows that stand the other way round in Table II."""
+    places = {"FRDvs": 0, "FRDiv": 2, "FRCorr": 4, "FRSyn": 5}
+    lines = []
+    for column in _ORDERED:
+        turned = []
+        for one, other in itertools.combinations([row for row in rows if row["method"] in TABLE_II], 2):
+            ours = [row["scores"]["clean"].get(column) for row in (one, other)]
+            theirs = [TABLE_II[row["method"]][places[column]] for row in (one, other)]
+            if None in ours or None in theirs or theirs[0] == theirs[1] or ours[0] == ours[1]:
+                continue
+            if (ours[0] > ours[1]) != (theirs[0] > theirs[1]):
+                low, high = (one, other) if ours[0] < ours[1] else (other, one)
+                turned.append(f"{low['method']} below {high['method']}")
+        lines.append(f"- {column}: " + (", ".join(turned) + " here, above in the paper" if turned else "as there"))
+    return lines
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
+
+
+def _run_command(words: Sequence[str]) -> None:
+    print("$ reactface " + " ".join(words), flush=True)
+    code = subprocess.run(command_ending_with_us("reactface_jax", words), check=False).returncode
+    if code:
+        raise UserError(f"`reactface {words[0]}` ended with code {code}; mend what it says above and start this again")
+
+
+if __name__ == "__main__":
+    main()

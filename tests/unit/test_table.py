@@ -1,0 +1,112 @@
+"""`make table`: what it starts, that it goes on where it was stopped, and the page that it writes."""
+
+import json
+import runpy
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+from learned_row import Offset
+
+from reactface_jax.config import load_config
+from reactface_jax.evaluation.published_table import TABLE_II
+from reactface_jax.methods import rows
+from reactface_jax.training.checkpoints import Checkpoints
+from reactface_jax.training.state import TrainState
+from reactface_jax.weights.run import About
+
+ROOT = Path(__file__).parents[2]
+TABLE = runpy.run_path(str(ROOT / "benchmarks" / "table.py"))
+
+
+@pytest.fixture(autouse=True)
+def offset_is_a_row(monkeypatch):
+    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
+
+
+def programs(started: list[list[str]]):
+    """A stand-in for the commands, which have tests of their own; each leaves what the next one asks for."""
+
+    def run(words: list[str]) -> None:
+        started.append(list(words))
+        flags = dict(zip(words, [*words[1:], ""], strict=True))
+        if words[0] == "dyads":
+            write(Path(flags["--out"]) / "dyads.json", "{}")
+        elif words[0] == "prepare":
+            write(Path(flags["--out"]) / "description.json", "{}")
+        elif words[0] == "train":
+            if started.count(list(words)) == 1 and "--resume" not in words:
+                save(Path(flags["--workdir"]), 1, words)
+                raise KeyboardInterrupt
+            save(Path(flags["--workdir"]), 2, words)
+        else:
+            methods = Path(flags["--methods"]).read_text().split()
+            assert [method.partition("=")[0] for method in methods] == ["mirror", "zhou"]
+            write(Path(flags["--out"]) / "report.json", json.dumps(REPORT))
+
+    return run
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def save(folder: Path, step: int, words: list[str]) -> None:
+    place = words.index("--workdir")
+    config = load_config(words[words.index("--config") + 1], [*words[3:place], *[]])
+    params, state = Offset().init(jax.random.key(0))
+    trained = TrainState.create(params, optax.sgd(0), jax.random.key(0), method_state=state)
+    with Checkpoints(folder, keep=1) as checkpoints:
+        checkpoints.save(step, trained, About(config, np.zeros(58, np.float32), ("c",) * 58))
+
+
+def figures(name: str, correlation: float, interval: list[float] | None) -> dict:
+    return {
+        "method": name,
+        "scores": {"clean": {"FRCorr": correlation, "FRVar": 0.0123, "FRSyn": None}},
+        "intervals": {"clean": {} if interval is None else {"FRCorr": interval}},
+        "frames_per_second": None if name != "Offset" else 123.4,
+    }
+
+
+REPORT = {
+    "rows": [figures("Mirror", 0.5, None), figures("Random", 0.7, [0.6, 0.81]), figures("Offset", 0.9, None)],
+    "data": {"clips": 4, "frames": 100, "reactions": 10},
+    "config": {},
+    "versions": {"jax": "1.2"},
+}
+
+
+def test_the_table_goes_on_where_it_was_stopped(tmp_path, capsys):
+    started: list[list[str]] = []
+    words = ["--out", str(tmp_path), "--rows", "mirror", "zhou", "--steps", "2", "--page", str(tmp_path / "page.md")]
+    with pytest.raises(KeyboardInterrupt):
+        TABLE["main"](words, programs(started))
+    assert [each[0] for each in started] == ["dyads", "prepare", "train"]
+    assert "--resume" not in started[-1]
+    TABLE["main"](words, programs(started))
+    assert [each[0] for each in started] == ["dyads", "prepare", "train", "train", "eval"]
+    assert started[3][-1] == "--resume"
+    TABLE["main"](words, programs(started))
+    assert len(started) == 5
+
+    text = (tmp_path / "table.md").read_text()
+    assert text == (tmp_path / "page.md").read_text()
+    assert "4 clips of 100 frames, 10 reactions each" in text
+    assert "| Random | - | 0.0123 | - | 0.70<br>0.60 to 0.81 | - | - | - | - | - | - |" in text
+    assert "| Offset | - | 0.0123 | - | 0.90 | - | - | 123 | 2 | 0.0 | 116 |" in text
+    assert TABLE_II["Mirror"][4] > TABLE_II["Random"][4]
+    assert "- FRCorr: Mirror below Random here, above in the paper" in text
+    assert "- FRSyn: as there" in text
+
+    def refused(*more: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            TABLE["main"]([*words[:2], *more], programs(started))
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    assert "--rows mirrow is none of gt, mirror" in refused("--rows", "mirrow")
+    assert "holds a run of other words" in refused("--rows", "zhou", "--steps", "3")
