@@ -29,6 +29,7 @@ from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs, Method
 from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
+from reactface_jax.methods.ready import Ready
 from reactface_jax.methods.trained import Stored, TrainedMethod, make_trained, stored_folder, stored_run
 from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.online.generation import protocol_of
@@ -138,6 +139,11 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     if not arguments.methods:
         arrays = {"prediction": reactions[names[-1]], **arrays}
     sums = {name: checksum(array) for name, array in (arrays if not arguments.methods else reactions | arrays).items()}
+    warm_ups = {
+        one.name: one.method.method.warm_up
+        for one in planned
+        if isinstance(one.method, Ready) and one.method.method.warm_up
+    }
     report = Report(
         rows=rows,
         config=config,
@@ -150,6 +156,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
             "reactions": config.eval.num_reactions,
             "sha256": sums,
             **({} if people.has_matrix else {"appropriate": NO_MATRIX}),
+            **({"frames put before each clip": warm_ups} if warm_ups else {}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,

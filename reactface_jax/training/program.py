@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
@@ -64,8 +65,8 @@ class Program:
             return state
         whole = (_of_all_hosts(batch, self.mesh) for batch in batches())
         found = self.objective.begin(self.objective.stages.index(step), state.variables, whole)
-        placed = self.placement.variables
-        return state.with_variables(jax.device_put(found, placed))
+        placed = jax.device_put(found, self.placement.variables)
+        return state.with_variables(jax.tree.map(jnp.copy, placed))  # what a step is donated is nobody else's
 
 
 def make_program(config: Config, mesh: Mesh) -> Program:
