@@ -24,6 +24,7 @@ COMMANDS = {
     "dyads": Command("data_pipeline.dyads.__main__", "Arguments", "make conversations to train on"),
     "ablations": Command("reactface_jax.evaluation.ablations", "Arguments", "train and compare the paper's variants"),
     "realism": Command("reactface_jax.evaluation.video_realism_command", "realism", "FRRea of two folders of videos"),
+    "study": Command("reactface_jax.study.command", "COMMANDS", "ask people: build a study, collect, analyse"),
     "replay": Command("reactface_jax.training.replay_diverged_step", "command", "repeat a step that was not finite"),
     "sample-clip": Command("data_pipeline.sample_clip", "sample_clip", "fetch a short real conversation"),
 }

@@ -2,7 +2,7 @@
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,3 +84,24 @@ def quantised(
 
 def _short(x: float) -> float:
     return float(f"{x:.6g}")
+
+
+def unpack_tracks(description: Mapping[str, Any], packed: str, channels: int) -> list[Track]:
+    """What `pack_tracks` packed, from its description and from its bytes as `text`, to half a step.
+
+    Raises:
+      ValueError: the bytes are damaged, or do not fit the description.
+      KeyError, OSError, EOFError: likewise.
+    """
+    content = np.frombuffer(gzip.decompress(base64.b64decode(packed)), np.uint8).astype(np.int32)
+    lowest, step = np.asarray(description["lowest"]), np.asarray(description["step"])
+    tracks, at = [], 0
+    for each in description["tracks"]:
+        size = each["frames"] * channels
+        low, high = content[at : at + 2 * size].reshape(2, channels, each["frames"])
+        at += 2 * size
+        positive = low + 256 * high
+        difference = np.where(positive & 1, -(positive + 1) // 2, positive // 2)
+        values = (lowest + difference.cumsum(1).T * step).astype(np.float32)
+        tracks.append(Track(each["kind"], each["label"], values, each["method"], each["stride"]))
+    return tracks
