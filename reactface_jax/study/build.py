@@ -74,6 +74,7 @@ def build_study(paths: Mapping[str, Path], speakers: Path | None, wanted: Wanted
             id=names.blind("study", *clips, *methods),
             title=wanted.title,
             seed=wanted.seed,
+            composed=bool(filmed or pages),
             methods=tuple(methods),
             clips=clips,
             questions=wanted.questions,

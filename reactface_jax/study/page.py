@@ -12,6 +12,10 @@ from reactface_jax.study.questions import SPEAKER_QUESTION
 from reactface_jax.study.study_file import STEPS, VIDEOS, Study
 
 PAGE_NAME = "index.html"
+_SIDES = {
+    True: "on the left somebody who speaks, on the right somebody who listens",
+    False: "somebody who speaks and somebody who listens",
+}
 _TEMPLATE = Path(__file__).parent / "template"
 HEADERS = {
     # Nothing is loaded from elsewhere and nothing is sent elsewhere, whatever a script may try.
@@ -46,6 +50,7 @@ def html(study: Study, *, served: bool) -> str:
         "plans": [] if served else [[shown(study, trial) for trial in plan] for plan in study.plans],
     }
     slots = {
+        "sides": _SIDES[study.composed],
         "title": escape(study.title),
         "style": _read("study.css"),
         # "<" can't end the script early.

@@ -29,6 +29,8 @@ class Study:
     """In every answer, so that answers of two studies are not mixed."""
     title: str
     seed: int
+    composed: bool
+    """Whether speakers stand on the left of all videos, and listeners on the right."""
     methods: tuple[str, ...]
     clips: tuple[str, ...]
     questions: tuple[Question, ...]
@@ -74,6 +76,7 @@ def read_study(folder: Path) -> Study:
             id=str(content["id"]),
             title=str(content["title"]),
             seed=int(content["seed"]),
+            composed=bool(content["composed"]),
             methods=tuple(map(str, content["methods"])),
             clips=tuple(map(str, content["clips"])),
             questions=tuple(Question(**each) for each in content["questions"]),

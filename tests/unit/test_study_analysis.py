@@ -26,7 +26,7 @@ def study() -> Study:
     names = [{cell: f"{kind}-{'-'.join(cell)}.mp4" for cell in cells} for kind in ("right", "right", "wrong")]
     stimuli = Stimuli(METHODS, CLIPS, *names)
     plans = plan_trials(stimuli, Amounts(pairs=12, speakers=6, ratings=6, checks=2), participants=30, seed=0)
-    return Study("s1", "Test", 0, METHODS, CLIPS, QUESTIONS, tuple(map(tuple, plans)))
+    return Study("s1", "Test", 0, True, METHODS, CLIPS, QUESTIONS, tuple(map(tuple, plans)))
 
 
 def answer(study: Study, trial: Trial, generator: np.random.Generator) -> dict[str, int]:

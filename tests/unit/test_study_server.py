@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     cells = list(itertools.product(METHODS, CLIPS))
     names = {cell: f"v{number}.mp4" for number, cell in enumerate(cells)}
     plans = plan_trials(Stimuli(METHODS, CLIPS, names, {}, {}), Amounts(2, 0, 1, 1), participants=2, seed=0)
-    write_study(Study("s1", "A <b>study</b>", 0, METHODS, CLIPS, QUESTIONS, tuple(map(tuple, plans))), tmp_path)
+    write_study(Study("s1", "A <b>study</b>", 0, True, METHODS, CLIPS, QUESTIONS, tuple(map(tuple, plans))), tmp_path)
     for name in (RESULTS, VIDEOS):
         (tmp_path / name).mkdir()
     for name in names.values():
@@ -81,6 +81,7 @@ def test_a_participant_from_beginning_to_end_across_a_kill(folder: Path) -> None
         assert status == 200
         assert b"A &lt;b&gt;study&lt;/b&gt;" in page
         assert b"mirror" not in page
+        assert b"on the left somebody who speaks" in page
         status, body = ask(port, "/begin", {"participant": "anna"})
         begun = json.loads(body)
         assert begun["answered"] == []
