@@ -26,6 +26,7 @@ COMMANDS = {
     "realism": Command("reactface_jax.evaluation.video_realism_command", "realism", "FRRea of two folders of videos"),
     "study": Command("reactface_jax.study.command", "COMMANDS", "ask people: build a study, collect, analyse"),
     "replay": Command("reactface_jax.training.replay_diverged_step", "command", "repeat a step that was not finite"),
+    "doctor": Command("reactface_jax.doctor.command", "doctor", "say what is missing here for which command"),
     "sample-clip": Command("data_pipeline.sample_clip", "sample_clip", "fetch a short real conversation"),
 }
 

@@ -1,0 +1,1 @@
+"""What this machine has, what is missing for which command, and the line that installs it."""
