@@ -1,4 +1,4 @@
-"""The configurations lie beside the package in the repository, inside it in a wheel. All else: pyproject.toml."""
+"""Configurations and cards lie beside the package in the repository, inside it in a wheel. All else: pyproject.toml."""
 
 from setuptools import find_packages, setup
 
@@ -7,7 +7,8 @@ setup(
         *find_packages(include=["reactface_jax*", "data_pipeline*"]),
         "reactface_jax.configs",
         "reactface_jax.configs.ablations",
+        "reactface_jax.cards",
         "reactface_jax.configs.methods",
     ],
-    package_dir={"reactface_jax.configs": "configs"},
+    package_dir={"reactface_jax.configs": "configs", "reactface_jax.cards": "docs/cards"},
 )

@@ -148,7 +148,7 @@ def test_a_missing_package_is_named_with_what_installs_it():
 def test_the_wheel_has_configurations_assets_and_the_command(tmp_path):
     source = tmp_path / "source"
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("reactface_jax", "data_pipeline", "configs"):
+    for name in ("reactface_jax", "data_pipeline", "configs", "docs/cards"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
@@ -157,6 +157,7 @@ def test_the_wheel_has_configurations_assets_and_the_command(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"reactface_jax/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.py")}
+    expected |= {f"reactface_jax/cards/{path.name}" for path in (ROOT / "docs" / "cards").glob("*.md")}
     for package in ("reactface_jax", "data_pipeline"):
         files = [path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         expected |= {str(path.relative_to(ROOT)) for path in files}
