@@ -17,8 +17,8 @@ class Cutting:
     """How recordings are cut, and which pieces are kept."""
 
     piece_seconds: float = 30.0
-    min_seconds: float = 5.0
-    """Of a rest at the end."""
+    min_seconds: float = 10.24
+    """Of a rest at the end; the default is the 256 frames that training crops."""
     mostly: float = 0.6
     """Share of all talk that has to be one person's."""
     min_seen: float = 0.9

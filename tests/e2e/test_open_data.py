@@ -26,7 +26,7 @@ WORDS = ["--piece-seconds", "4", "--min-seconds", "2", "--mean-degree", "1.5", "
 def test_from_tars_to_a_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Seamless Interaction's tars become shards that the loader reads; a run that was stopped ends in the same bytes."""
+    """Seamless Interaction's tars become shards that the loader reads; a run that was stopped ends the same."""
     monkeypatch.setattr(faces, "measure_face", open_trees.plant)
     raw = open_trees.seamless(tmp_path / "raw")
     command = ["seamless", "--raw", str(raw), *WORDS, "--keep", "movement:FAUValue"]

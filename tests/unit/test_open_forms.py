@@ -225,9 +225,9 @@ def _member_and_film(path: Path):
 
 def test_check_of_a_form(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for person, talk in (("P1", [(0, 6)]), ("P2", []), ("P3", [])):
+    for person, talk in (("P1", [(0, 11)]), ("P2", []), ("P3", [])):
         session = "S2" if person == "P3" else "S1"
-        open_trees.participant(tmp_path / "raw" / "train", f"V0_{session}_I1_{person}", 6, Fraction(30), talk)
+        open_trees.participant(tmp_path / "raw" / "train", f"V0_{session}_I1_{person}", 11, Fraction(30), talk)
     prepare.main(["check", "--raw", "raw", "--form", "seamless"])
     printed = capsys.readouterr().out
     assert "train: 1 left out, because the partner is missing" in printed

@@ -88,8 +88,8 @@ def test_members_of_tars_are_read_in_place(tmp_path: Path) -> None:
     npz = found.files["train/0000/a.npz"]
     assert entries_of(npz) == ["box"]
     assert Feature("box", npz, "box").read().shape == (3, 4)
-    alone = list_members(tmp_path / "raw" / "train" / "0000.tar")
-    assert list(alone.files) == ["a.mp4", "a.npz", "a.wav"]
+    one_tar = list_members(tmp_path / "raw" / "train" / "0000.tar")
+    assert list(one_tar.files) == ["a.mp4", "a.npz", "a.wav"]
     with pytest.raises(UserError, match=r"a\.wav in .*0000\.tar has no video track"):
         look_at(found.files["train/0000/a.wav"])
     with pytest.raises(UserError, match=r"a\.mp4 in .*0000\.tar has no sound track"):
