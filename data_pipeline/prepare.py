@@ -3,6 +3,7 @@
 reactface prepare check  --raw ROOT [--max-bad N]
 reactface prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
 reactface prepare verify --data DIR
+reactface prepare look   --data DIR --out page.html
 reactface prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
 reactface prepare import --pairs pairs.csv --out ROOT [--workers N]
 reactface prepare extract VIDEO --out DIR [--face right]
@@ -15,6 +16,7 @@ this file: the commands import it themselves.
 from collections.abc import Callable, Sequence
 
 from data_pipeline.labels.command import labels
+from data_pipeline.look.command import look
 from data_pipeline.open_data.command import COMMANDS as FORMS
 from data_pipeline.own_recordings.command import extract, import_pairs
 from data_pipeline.raw_tree.check import check
@@ -27,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": check,
     "shards": shards,
     "verify": verify,
+    "look": look,
     "labels": labels,
     "import": import_pairs,
     "extract": extract,

@@ -13,6 +13,7 @@ from data_pipeline.open_data.dualtalk import FLAME
 from data_pipeline.open_data.open_reader import FORMS, OpenReader
 from data_pipeline.progress import progress
 from data_pipeline.raw_tree.react2023 import LeftOut
+from data_pipeline.shards.command import encode_my_part, part_of
 from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import Processes
 from reactface_jax.errors import UserError
@@ -38,6 +39,7 @@ def command_for(form: str) -> Callable[..., None]:
         workers: int = os.cpu_count() or 1,
         overwrite: bool = False,
         max_bad: int = 0,
+        shard: str = "",
     ) -> None:
         """Writes the shard set of a public form of data, which appears at --out when it is complete.
 
@@ -56,12 +58,17 @@ def command_for(form: str) -> Callable[..., None]:
           workers: processes.
           overwrite: replace a shard set at --out; nothing else is ever replaced.
           max_bad: leave out so many pieces at most that turn out to be damaged when they are read.
+          shard: i/n: encode every n-th piece, i counted from 0, and stop; without it the same command joins all parts.
         """
         if max_bad < 0 or workers < 1:
             raise UserError("--max-bad must be 0 or more, --workers 1 or more")
         cutting = Cutting(piece_seconds, min_seconds, mostly, min_seen, max_apart)
         reader = open_reader(form, raw, cutting, keep, mean_degree)
+        part = part_of(shard)
         print_listing(reader)
+        if part:
+            encode_my_part(reader, out, part, overwrite, Processes(workers))
+            return
 
         from data_pipeline.shards.write import write_shards
 

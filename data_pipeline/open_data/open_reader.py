@@ -158,6 +158,7 @@ class OpenReader:
         return {
             "name": self.name,
             **asdict(self.cutting),
+            "mean_degree": self.mean_degree,
             "kept": list(self.keep),
             "damaged_tars": list(self.members.damaged.values()),
             "coefficients": "the data set's own" if self.name in ("mars", "dualtalk") else "measured by MediaPipe",

@@ -87,6 +87,31 @@ def encode(
     return [_encode_split(content, runner, damage, sizes, report) for content in contents]
 
 
+def encode_part(
+    reader: Reader, aside: AnyPath, runner: Runner, part: tuple[int, int], report: Callable[[str, int, int], None]
+) -> None:
+    """Encodes every n-th piece that is not encoded yet; what is damaged is noted, for `encode` to count later.
+
+    Args:
+      reader: of the data.
+      aside: the folder whose clips/ keeps what was done; others may write their parts there meanwhile.
+      runner: does the work.
+      part: (i, n): the pieces i, i + n, i + 2n, ... of each split.
+      report: called with (split, clips done, of how many).
+    """
+    number, count = part
+    for split in reader.splits():
+        mine = list(zip(split.rows, split.pieces, strict=True))[number::count]
+        jobs = [EncodePair(aside / "clips", split.name, row, piece) for row, piece in mine]
+        waiting = [job for job in jobs if job.result() is None]
+        done = len(jobs) - len(waiting)
+        report(split.name, 2 * done, 2 * len(jobs))
+        with contextlib.closing(runner.run(waiting)) as finished:
+            for _ in finished:
+                done += 1
+                report(split.name, 2 * done, 2 * len(jobs))
+
+
 def _with_tracks(reader: Reader, aside: AnyPath, split: Pieces, damage: Damage) -> Content:
     """Reads the coefficients that lie with the data, and leaves out pieces whose coefficients are unusable."""
     appropriate = reader.appropriate(split)

@@ -36,7 +36,7 @@ from data_pipeline.raw_tree.react2023_reader import React2023Reader
 from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.assembly import write_set
 from data_pipeline.shards.description import DESCRIPTION, Description, files_of, read_description
-from data_pipeline.shards.encode_clips import encode
+from data_pipeline.shards.encode_clips import encode, encode_part
 from data_pipeline.shards.remote import LOCAL, AnyPath, any_path, make_any_folder, remove, write_bytes, writing
 from data_pipeline.shards.replacing import FILES, FOLDERS, check_out
 from data_pipeline.shards.runners import Processes, Runner
@@ -110,15 +110,47 @@ def write_shards(
     return read_description(out)
 
 
+def write_part(
+    raw: str | AnyPath | Reader,
+    out: str | AnyPath,
+    part: tuple[int, int],
+    *,
+    overwrite: bool = False,
+    runner: Runner | None = None,
+    report: Callable[[str, int, int], None] = lambda task, done, total: None,
+) -> None:
+    """Does one machine's part of the work of `write_shards`, which then joins what all have done, to the same bytes.
+
+    Args:
+      raw: as of `write_shards`; the same for all machines.
+      out: likewise, where all machines reach it.
+      part: (i, n): the pieces i, i + n, i + 2n, ... of each split, i counted from 0.
+      overwrite: whether a set at `out` may be replaced later.
+      runner: what runs the work: this process by default.
+      report: called with (split, clips done, of how many).
+
+    Raises:
+      UserError: as `write_shards`; or somebody is joining the parts already.
+    """
+    reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
+    out = any_path(out)
+    out = out.resolve() if isinstance(out, Path) else out
+    aside = out.with_name(f".{out.name}.partial")
+    check_out(reader.root, out, aside, overwrite)
+    make_any_folder(aside / "clips")
+    with _only_writer(aside, shared=True):
+        encode_part(reader, aside, runner or Processes(1), part, report)
+
+
 @contextlib.contextmanager
-def _only_writer(aside: AnyPath) -> Iterator[None]:
-    """Makes sure that no other run writes the same set; in a bucket that can't be known."""
+def _only_writer(aside: AnyPath, shared: bool = False) -> Iterator[None]:
+    """Makes sure that no other run writes the same set, or only others that are shared; in a bucket none can know."""
     if not isinstance(aside, Path):
         yield
         return
     with (aside / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"another run is writing into {aside}; wait for it, or end it") from error
         yield

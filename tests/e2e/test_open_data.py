@@ -61,6 +61,31 @@ def test_from_tars_to_a_batch(
     labels = np.load(tmp_path / "shards" / "appropriateness_train.npy")
     assert labels.sum() == 14 + 2 * 4  # 1.5 a clip, rounded: 3.5 pairs
 
+    prepare.main(["look", "--data", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html"), "--pieces", "1"])
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("<figure") == 2
+    assert "V00 P0001 (train, val)" in text
+    assert "near speakers in other conversations" in text
+    for words, message in (
+        ([], "already exists; give --overwrite"),
+        (["--overwrite", "--seconds", "0"], "--seconds above 0"),
+    ):
+        with pytest.raises(SystemExit):
+            prepare.main(["look", "--data", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html"), *words])
+        assert message in " ".join(capsys.readouterr().err.split())
+
+    # In two parts, as on two machines, then joined.
+    for shard in ("0/2", "1/2"):
+        prepare.main([*command, "--out", str(tmp_path / "parts"), "--shard", shard])
+        assert not (tmp_path / "parts").exists()
+    encoded = sorted((tmp_path / ".parts.partial" / "clips").glob("train-*.json"))
+    assert len(encoded) == 7
+    prepare.main([*command, "--out", str(tmp_path / "parts")])
+    _assert_same(tmp_path / "parts", tmp_path / "shards")
+    with pytest.raises(SystemExit):
+        prepare.main([*command, "--out", str(tmp_path / "other"), "--shard", "2/2"])
+    assert "--shard 2/2 must be i/n with i from 0 to n - 1" in " ".join(capsys.readouterr().err.split())
+
     calls = 0
 
     def stop(task: str, done: int, total: int) -> None:
@@ -69,13 +94,18 @@ def test_from_tars_to_a_batch(
         if calls in (4, 9, 12):
             raise KeyboardInterrupt
 
-    reader = OpenReader(raw, "seamless", Cutting(4, 2), ("movement:FAUValue",), mean_degree=1.5)
+    reader = OpenReader(raw, "seamless", Cutting(4.0, 2.0), ("movement:FAUValue",), mean_degree=1.5)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             write_shards(reader, tmp_path / "again", clips_per_shard=64, report=stop)
     write_shards(reader, tmp_path / "again", clips_per_shard=64)
-    for path in (tmp_path / "shards").iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+    _assert_same(tmp_path / "again", tmp_path / "shards")
+
+
+def _assert_same(one: Path, other: Path) -> None:
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    for path in one.iterdir():
+        assert (other / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_a_piece_that_is_damaged_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
