@@ -6,11 +6,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from data_pipeline.open_data.command import check_form
 from data_pipeline.own_recordings.probing import Probe, probe
 from data_pipeline.progress import progress
 from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_statistics
@@ -28,6 +30,7 @@ from data_pipeline.shards.remote import AnyPath, any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 
+FormName = Literal["react2023", "seamless", "mars", "vico", "realtalk", "responsenet", "dualtalk"]
 _READERS = 8
 _COLUMNS = ("split", "row", "speaker_path", "listener_path", "why", "reason")
 _LENGTHS = 6  # numbers of frames that a line names
@@ -47,7 +50,7 @@ class Finding:
         return sorted(self.split.left_out + self.damaged, key=lambda row: row.row)
 
 
-def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
+def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0, form: FormName = "react2023") -> None:
     """Lists what a raw tree holds for each split and site, and what is left out and why.
 
     Reads all but the insides of videos and sounds, of which it reads the headers; `shards` finds damage there.
@@ -56,13 +59,19 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0) -> None:
       raw: the tree's folder, with train.csv and Video_files/; or gs://bucket/folder.
       rows: csv file to write, with every row that can't be used and the reason; it replaces an earlier one of its kind.
       max_bad: pairs whose files are damaged that `shards` may leave out; with more, the tree counts as not usable.
+      form: of another data set: its pairs, sounds and videos' headers are read, and pieces are cut as by default.
     """
-    root = any_path(raw)
     _require_replaceable(Path(rows))
+    if form != "react2023":
+        left_out = check_form(form, Path(raw))
+        _write_rows(Path(rows), left_out)
+        print(f"{rows}: " + (f"{_rows(len(left_out))} left out, and why" if left_out else "no row is left out"))
+        return
+    root = any_path(raw)
     splits = list_splits(root)
     with progress() as bar:
         findings = [_look_at(split, bar) for split in splits]
-    _write_rows(Path(rows), findings)
+    _write_rows(Path(rows), [(finding.split.name, row) for finding in findings for row in finding.left_out])
     Console(markup=False, emoji=False).print(_table_of_sites(findings))
     for finding in findings:
         _print_split(root, finding)
@@ -111,14 +120,13 @@ def _require_replaceable(path: Path) -> None:
         raise UserError(f"--rows {path} exists and is no list of left out rows; give another file")
 
 
-def _write_rows(path: Path, findings: list[Finding]) -> None:
+def _write_rows(path: Path, rows: list[tuple[str, LeftOut]]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)
-    for finding in findings:
-        for row in finding.left_out:
-            why = "damaged" if row.damaged else "missing"
-            table.writerow((finding.split.name, row.row, row.speaker, row.listener, why, row.reason))
+    for split, row in rows:
+        why = "damaged" if row.damaged else "missing"
+        table.writerow((split, row.row, row.speaker, row.listener, why, row.reason))
     with replacing(path) as file:
         file.write(text.getvalue().encode())
 

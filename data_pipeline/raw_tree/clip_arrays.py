@@ -52,7 +52,7 @@ def read_coefficients(path: AnyPath) -> Float[np.ndarray, "T 58"]:
             f"{path} has shape {array.shape}, not [frames, {NUM_COEFFICIENTS}]; extract its coefficients again, or "
             "take its pair out of the csv"
         )
-    return _finite(squeezed, f"{path}", "extract its coefficients again")
+    return finite(squeezed, f"{path}", "extract its coefficients again")
 
 
 def read_attributes(path: AnyPath) -> Float[np.ndarray, "T 25"]:
@@ -76,7 +76,7 @@ def read_attributes(path: AnyPath) -> Float[np.ndarray, "T 25"]:
         ) from error
     if array.shape[1] != NUM_ATTRIBUTES:
         raise UserError(f"{path} has {array.shape[1]} columns, not {NUM_ATTRIBUTES}; copy it again")
-    return _finite(array, f"{path}", "measure its attributes again, or remove the file")
+    return finite(array, f"{path}", "measure its attributes again, or remove the file")
 
 
 def _is_header(line: str) -> bool:
@@ -88,8 +88,8 @@ def _is_header(line: str) -> bool:
     return numbers == list(range(len(numbers))) and len(numbers) > 1
 
 
-def _finite(array: np.ndarray, name: str, advice: str) -> Float[np.ndarray, "T C"]:
-    """Numbers in float32. Raises `UserError` for the first frame that has an unusable one."""
+def finite(array: np.ndarray, name: str, advice: str) -> Float[np.ndarray, "T C"]:
+    """Numbers of frames in float32. Raises `UserError` for the first frame that has an unusable one."""
     with np.errstate(over="ignore"):
         small = array.astype(np.float32)
     wrong = ~(np.abs(small) <= _LARGEST)
@@ -121,7 +121,7 @@ def _vector(path: AnyPath) -> Float[np.ndarray, "58"]:
     array = read_array(path).squeeze()
     if array.shape != (NUM_COEFFICIENTS,):
         raise UserError(f"{path} has shape {array.shape}, not {NUM_COEFFICIENTS} numbers; copy it again")
-    return _finite(array[None], f"{path}", "copy it again")[0]
+    return finite(array[None], f"{path}", "copy it again")[0]
 
 
 def read_coefficient_names(root: AnyPath) -> list[str]:

@@ -89,7 +89,7 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
         listener=coefficients[listener][:length],
         speaker_attributes=attributes[speaker][:length],
         listener_attributes=attributes[listener][:length],
-        portrait=_jpeg(portrait),
+        portrait=jpeg(portrait),
     )
 
 
@@ -152,11 +152,12 @@ def _encode_frames(video: Path) -> tuple[list[bytes], tuple[int, int]]:
         if frames and frame.shape[:2] != size:
             raise UserError(f"{video} changes its frame size within the clip; convert it to one size")
         size = (frame.shape[0], frame.shape[1])
-        frames.append(_jpeg(frame))
+        frames.append(jpeg(frame))
     return frames, size
 
 
-def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+def jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """A picture as the shards hold it."""
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
@@ -165,4 +166,9 @@ def _jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
 def _samples(path: Path, length: int) -> Int16[np.ndarray, " L"]:
     audio = read_audio(path, SAMPLE_RATE)
     check_duration(path, len(audio) / SAMPLE_RATE, length)
+    return as_integers(audio)
+
+
+def as_integers(audio: Float[np.ndarray, " L"]) -> Int16[np.ndarray, " L"]:
+    """Sound as the shards hold it."""
     return np.clip(np.round(audio * 32768), -32768, 32767).astype(np.int16)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import cast
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from data_pipeline.host_tensorflow import tfds
-from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_statistics
+from data_pipeline.raw_tree.reader import Reader, Tracks
 from data_pipeline.shards.description import (
     DESCRIPTION,
     VERSION,
@@ -26,7 +26,7 @@ from data_pipeline.shards.description import (
     checksum,
     describe,
 )
-from data_pipeline.shards.encode_clips import Content
+from data_pipeline.shards.encode_clips import Content, Pair
 from data_pipeline.shards.examples import React2023, features, to_example
 from data_pipeline.shards.parts import read_part
 from data_pipeline.shards.remote import AnyPath, local_folder, send, write_bytes, writing
@@ -98,7 +98,7 @@ class WriteShard:
 
 
 def write_set(
-    raw: AnyPath,
+    reader: Reader,
     aside: AnyPath,
     contents: list[Content],
     runner: Runner,
@@ -108,34 +108,37 @@ def write_set(
     """Writes all files of the set into <aside>/set, the description last; see `write_shards`.
 
     Args:
-      raw: the tree.
+      reader: of the data.
       aside: the folder in which the set is made.
       contents: the splits, encoded.
       runner: does the work.
       clips_per_shard: directions in one file.
       report: called with (task, shards done, of how many).
     """
-    shards = {content.split.name: _plan_shards(aside, content, clips_per_shard) for content in contents}
+    labels = {c.split.name: c.appropriate.matrix(_LazyTracks(c.pairs)) for c in contents}
+    shards = {c.split.name: _plan_shards(aside, c, labels[c.split.name][0], clips_per_shard) for c in contents}
     files = _write_shards([shard for of_split in shards.values() for shard in of_split], contents, runner, report)
     with writing(aside / "set"), local_folder(beside=aside) as folder:
         for content in contents:
             name = content.split.name
             tracks = [pair.tracks[direction] for direction in range(2) for pair in content.pairs]
             np.save(folder / f"coefficients_{name}.npy", _table(tracks))
-            np.save(folder / f"appropriateness_{name}.npy", content.labels)
+            np.save(folder / f"appropriateness_{name}.npy", labels[name][0])
+            _write_tables(folder, content)
         lengths = {name: [len(shard.entries) for shard in of_split] for name, of_split in shards.items()}
         sizes = {name: sum(files[shard.path.name]["bytes"] for shard in of_split) for name, of_split in shards.items()}
         _write_metadata(folder, lengths, sizes)
         files |= {path.name: checksum(path) for path in folder.iterdir() if path.is_file()}
-        mean, std, source = _statistics(raw, contents)
+        mean, std, source = _statistics(reader, contents)
         description = describe(
             frame_size=contents[0].pairs[0].result["sizes"][0],
-            coefficient_names=read_coefficient_names(raw),
+            coefficient_names=reader.coefficient_names(),
             mean_face=mean.tolist(),
             std_face=std.tolist(),
             statistics_from=source,
-            splits={content.split.name: _describe_split(content) for content in contents},
+            splits={c.split.name: _describe_split(c, *labels[c.split.name]) for c in contents},
             files=dict(sorted(files.items())),
+            form=reader.form(),
         )
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         for path in (aside / "set").iterdir():
@@ -146,7 +149,9 @@ def write_set(
                 send(folder / name, aside / "set" / name)
 
 
-def _plan_shards(aside: AnyPath, content: Content, clips_per_shard: int) -> list[WriteShard]:
+def _plan_shards(
+    aside: AnyPath, content: Content, labels: Bool[np.ndarray, "N N"], clips_per_shard: int
+) -> list[WriteShard]:
     """The shards of a split: as many directions in each, in order."""
     entries = []
     for index, (speaker, listener) in enumerate(content.split.directions):
@@ -155,9 +160,9 @@ def _plan_shards(aside: AnyPath, content: Content, clips_per_shard: int) -> list
         entries.append(
             Entry(
                 index=index,
-                speaker_id=speaker.id,
-                listener_id=listener.id,
-                neighbours=tuple(np.flatnonzero(content.labels[index]).tolist()),
+                speaker_id=speaker,
+                listener_id=listener,
+                neighbours=tuple(np.flatnonzero(labels[index]).tolist()),
                 part=pair.job.part(direction),
                 part_key=pair.result["key"],
             )
@@ -216,23 +221,65 @@ def _table(tracks: list[Float[np.ndarray, "_ 58"]]) -> Float[np.ndarray, "N T 58
     return np.stack([np.pad(track, ((0, length - len(track)), (0, 0)), mode="edge") for track in tracks])
 
 
-def _statistics(raw: AnyPath, contents: list[Content]) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"], str]:
+def _write_tables(folder: Path, content: Content) -> None:
+    """Writes <kind>_<split>.npy for what is kept beside the examples, float32 [2n, T, C]; what a clip lacks is NaN.
+
+    Row i is of direction i's speaker, as in the table of coefficients.
+    """
+    widths: dict[str, int] = {}
+    for pair in content.pairs:
+        widths |= {kind: table.shape[1] for tables in pair.tables for kind, table in tables.items()}
+    if not widths:
+        return
+    count, length = len(content.pairs), max(max(pair.result["frames"]) for pair in content.pairs)
+    files = {
+        kind: np.lib.format.open_memmap(
+            folder / f"{kind}_{content.split.name}.npy", "w+", np.float32, (2 * count, length, width)
+        )
+        for kind, width in widths.items()
+    }
+    for table in files.values():
+        table[:] = np.nan
+    for number, pair in enumerate(content.pairs):
+        for direction, tables in enumerate(pair.tables):
+            for kind, rows in tables.items():
+                files[kind][number + direction * count, : len(rows)] = rows
+    for table in files.values():
+        table.flush()
+
+
+@dataclass(frozen=True)
+class _LazyTracks(Sequence[Tracks]):
+    """Coefficients of pieces, read when they are asked for: a rule that does not look at them costs nothing."""
+
+    pairs: list[Pair]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, number):  # type: ignore[no-untyped-def]  # an overload a kind of index says no more
+        return self.pairs[number].tracks
+
+
+def _statistics(
+    reader: Reader, contents: list[Content]
+) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"], str]:
     """mean_face, std_face, and where they come from."""
-    if statistics := read_statistics(raw):
+    if statistics := reader.statistics():
         return *statistics, "the tree's mean_face.npy and std_face.npy"
     tracks = [pair.tracks for content in contents if content.split.name == "train" for pair in content.pairs]
     frames = np.concatenate([track for pair in tracks for track in pair]).astype(np.float64)
     return frames.mean(axis=0), frames.std(axis=0), "the train split"
 
 
-def _describe_split(content: Content) -> SplitDescription:
+def _describe_split(content: Content, labels: Bool[np.ndarray, "N N"], labels_from: str) -> SplitDescription:
     frames = [pair.result["frames"][direction] for direction in range(2) for pair in content.pairs]
     return {
         "clips": len(frames),
         "frames": frames,
-        "clip_ids": [speaker.id for speaker, _ in content.split.directions],
-        "max_neighbours": int(content.labels.sum(axis=1).max()),
-        "appropriateness_from": content.labels_from,
+        "clip_ids": [speaker for speaker, _ in content.split.directions],
+        "max_neighbours": int(labels.sum(axis=1).max()),
+        "appropriateness_from": labels_from,
         "csv_rows": content.split.num_rows,
         "left_out": [cast(LeftOutRow, vars(row)) for row in content.split.left_out],
     }

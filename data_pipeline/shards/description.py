@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class Description(TypedDict):
     files: dict[str, FileDescription]
     sha256: str
     """Of all else in the description, see `digest`."""
+    form: NotRequired[dict[str, object]]
+    """Of sets that were made of another form than REACT2023's: its name, and the settings."""
 
 
 def digest(description: Mapping[str, object]) -> str:
@@ -94,6 +96,7 @@ def describe(
     statistics_from: str,
     splits: dict[str, SplitDescription],
     files: dict[str, FileDescription],
+    form: Mapping[str, object] | None = None,
 ) -> Description:
     """The description of a set.
 
@@ -105,9 +108,10 @@ def describe(
       statistics_from: where both come from, in words.
       splits: what each holds.
       files: size and checksum of each but the description.
+      form: what a reader says of its form and settings.
     """
     packages = ("reactface-jax", "tensorflow-datasets", "array_record", "pillow", "av", "soxr")
-    description = {
+    description: dict[str, object] = {
         "format": FORMAT,
         "version": VERSION,
         "writer": {name: importlib.metadata.version(name) for name in packages},
@@ -121,6 +125,8 @@ def describe(
         "splits": splits,
         "files": files,
     }
+    if form is not None:
+        description["form"] = form
     return cast(Description, {**description, "sha256": digest(description)})
 
 

@@ -1,59 +1,50 @@
-"""The first half of writing shards: which pairs of a raw tree can be used, and their clips encoded aside."""
+"""The first half of writing shards: which pieces of a form of data can be used, and their clips encoded aside."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from jaxtyping import Bool, Float
-
-from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients, read_statistics
-from data_pipeline.raw_tree.react2023 import (
-    LeftOut,
-    Split,
-    list_splits,
-    neighbours,
-)
-from data_pipeline.shards.parts import Encoded, EncodePair
+from data_pipeline.raw_tree.react2023 import LeftOut
+from data_pipeline.raw_tree.reader import Appropriate, Pieces, Reader, Tables, Tracks
+from data_pipeline.shards.parts import Encoded, EncodePair, read_tables
 from data_pipeline.shards.remote import AnyPath
 from data_pipeline.shards.runners import Runner
 from reactface_jax.errors import UserError
 
 _READERS = 16  # threads that read small files: in a bucket each takes its time
 
-Tracks = tuple[Float[np.ndarray, "_ 58"], Float[np.ndarray, "_ 58"]]
-"""Raw coefficients of a pair: the speaker's, the listener's."""
-
 
 @dataclass
 class Pair:
-    """A row of a csv that can be used, as far as is known yet."""
+    """A piece that can be used, as far as is known yet."""
 
     job: EncodePair
-    tracks: Tracks
+    given: Tracks | None  # coefficients that lie with the data
     result: Encoded = field(default_factory=lambda: Encoded(key=""))  # of the job
+
+    @property
+    def tracks(self) -> Tracks:
+        """Raw coefficients. Of measured ones, those that encoding has put aside."""
+        return self.given or read_tables(self.job.tables_file)[0]
+
+    @property
+    def tables(self) -> tuple[Tables, Tables]:
+        """What is kept of both people beside the examples."""
+        return ({}, {}) if self.given else read_tables(self.job.tables_file)[1]
 
 
 @dataclass(frozen=True)
 class Content:
-    """A split with its matrix, and what is known of its pairs, in the csv's order."""
+    """A split with what is known of its appropriate reactions and of its pieces, in their order."""
 
-    split: Split
-    labels: Bool[np.ndarray, "_ _"]
-    labels_from: str
+    split: Pieces
+    appropriate: Appropriate
     pairs: list[Pair]
 
     def only(self, kept: list[int]) -> "Content":
-        """The split with only some of its pairs, by their positions."""
-        count = len(self.labels) // 2
-        rows = np.array(kept + [index + count for index in kept], int)
-        split = replace(
-            self.split,
-            pairs=[self.split.pairs[index] for index in kept],
-            rows=[self.split.rows[index] for index in kept],
-        )
-        return Content(split, self.labels[np.ix_(rows, rows)], self.labels_from, [self.pairs[i] for i in kept])
+        """The split with only some of its pieces, by their positions."""
+        return Content(self.split.only(kept), self.appropriate.only(kept), [self.pairs[i] for i in kept])
 
 
 class Damage:
@@ -65,7 +56,7 @@ class Damage:
 
     def add(self, split: str, pair: EncodePair, why: str) -> None:
         """Adds a pair. Raises `UserError` when it is one too many."""
-        row = LeftOut(pair.row, pair.speaker.id, pair.listener.id, why, damaged=True)
+        row = LeftOut(pair.row, *pair.piece.ids, why, damaged=True)
         self.rows.setdefault(split, []).append(row)
         if sum(map(len, self.rows.values())) > self.most:
             raise UserError(
@@ -75,64 +66,79 @@ class Damage:
 
 
 def encode(
-    raw: AnyPath, aside: AnyPath, runner: Runner, max_bad: int, report: Callable[[str, int, int], None]
+    reader: Reader, aside: AnyPath, runner: Runner, max_bad: int, report: Callable[[str, int, int], None]
 ) -> list[Content]:
-    """Encodes the pairs of a tree that are not encoded yet, and returns what of each split can be used.
+    """Encodes the pieces that are not encoded yet, and returns what of each split can be used.
 
     Args:
-      raw: the tree.
+      reader: of the data.
       aside: the folder whose clips/ keeps what was done.
       runner: does the work.
-      max_bad: pairs that may be damaged.
+      max_bad: pieces that may be damaged.
       report: called with (split, clips done, of how many).
 
     Raises:
-      UserError: more pairs are damaged, or something that concerns all of them is.
+      UserError: more pieces are damaged, or something that concerns all of them is.
     """
     damage = Damage(max_bad)
     # All that is cheap to read comes first, so that a bad file stops the work in seconds.
-    splits = list_splits(raw)
-    read_coefficient_names(raw)
-    if read_statistics(raw) is None and "train" not in {split.name for split in splits}:
-        raise UserError(f"{raw} has neither train.csv nor mean_face.npy and std_face.npy; add one of them")
-    contents = [_with_tracks(raw, aside, split, damage) for split in splits]
+    contents = [_with_tracks(reader, aside, split, damage) for split in reader.splits()]
     sizes = FrameSizes()
     return [_encode_split(content, runner, damage, sizes, report) for content in contents]
 
 
-def _with_tracks(raw: AnyPath, aside: AnyPath, split: Split, damage: Damage) -> Content:
-    """Reads the coefficients of a split's pairs, and leaves out pairs whose coefficients are unusable."""
-    labels, source = neighbours(raw, split)
+def encode_part(
+    reader: Reader, aside: AnyPath, runner: Runner, part: tuple[int, int], report: Callable[[str, int, int], None]
+) -> None:
+    """Encodes every n-th piece that is not encoded yet; what is damaged is noted, for `encode` to count later.
+
+    Args:
+      reader: of the data.
+      aside: the folder whose clips/ keeps what was done; others may write their parts there meanwhile.
+      runner: does the work.
+      part: (i, n): the pieces i, i + n, i + 2n, ... of each split.
+      report: called with (split, clips done, of how many).
+    """
+    number, count = part
+    for split in reader.splits():
+        mine = list(zip(split.rows, split.pieces, strict=True))[number::count]
+        jobs = [EncodePair(aside / "clips", split.name, row, piece) for row, piece in mine]
+        waiting = [job for job in jobs if job.result() is None]
+        done = len(jobs) - len(waiting)
+        report(split.name, 2 * done, 2 * len(jobs))
+        with contextlib.closing(runner.run(waiting)) as finished:
+            for _ in finished:
+                done += 1
+                report(split.name, 2 * done, 2 * len(jobs))
+
+
+def _with_tracks(reader: Reader, aside: AnyPath, split: Pieces, damage: Damage) -> Content:
+    """Reads the coefficients that lie with the data, and leaves out pieces whose coefficients are unusable."""
+    appropriate = reader.appropriate(split)
     jobs = [
-        EncodePair(aside / "clips", split.name, row, *pair) for row, pair in zip(split.rows, split.pairs, strict=True)
+        EncodePair(aside / "clips", split.name, row, piece) for row, piece in zip(split.rows, split.pieces, strict=True)
     ]
-    found: list[Pair | None] = []
-    for job, tracks in zip(jobs, _read_tracks(split), strict=True):
-        if isinstance(tracks, UserError):
-            damage.add(split.name, job, str(tracks))
-        found.append(None if isinstance(tracks, UserError) else Pair(job, tracks))
-    kept = [index for index, pair in enumerate(found) if pair is not None]
-    content = Content(
-        split, labels, source, [pair or Pair(job, _NOTHING) for pair, job in zip(found, jobs, strict=True)]
-    )
-    return content.only(kept)
+    pairs, kept = [], []
+    for number, (job, given) in enumerate(zip(jobs, _read_tracks(reader, split), strict=True)):
+        pairs.append(Pair(job, None if isinstance(given, UserError) else given))
+        if isinstance(given, UserError):
+            damage.add(split.name, job, str(given))
+        else:
+            kept.append(number)
+    return Content(split, appropriate, pairs).only(kept)
 
 
-_NOTHING: Tracks = (np.zeros((0, 58), np.float32), np.zeros((0, 58), np.float32))
+def _read_tracks(reader: Reader, split: Pieces) -> Iterator[Tracks | UserError | None]:
+    """The coefficients of each piece, or what is wrong with them."""
 
-
-def _read_tracks(split: Split) -> Iterator[Tracks | UserError]:
-    """The coefficients of each pair, or what is wrong with them."""
-
-    def read(pair: int) -> Tracks | UserError:
+    def read(number: int) -> Tracks | UserError | None:
         try:
-            speaker, listener = split.pairs[pair]
-            return read_coefficients(speaker.coefficients), read_coefficients(listener.coefficients)
+            return reader.tracks(split.pieces[number])
         except UserError as error:
             return error
 
     with ThreadPoolExecutor(_READERS) as pool:
-        yield from pool.map(read, range(len(split.pairs)))
+        yield from pool.map(read, range(len(split.pieces)))
 
 
 def _encode_split(
@@ -140,14 +146,17 @@ def _encode_split(
 ) -> Content:
     name = content.split.name
     pairs = {pair.job: pair for pair in content.pairs}
+    not_usable: list[LeftOut] = []
 
     def note(job: EncodePair, result: Encoded) -> None:
         pairs[job].result = result
         if "damage" in result:
             damage.add(name, job, result["damage"])
+        elif "not_usable" in result:
+            not_usable.append(LeftOut(job.row, *job.piece.ids, result["not_usable"]))
         else:
-            sizes.add(job.speaker.id, *result["sizes"][0])
-            sizes.add(job.listener.id, *result["sizes"][1])
+            for person, size in zip(job.piece.ids, result["sizes"], strict=True):
+                sizes.add(person, *size)
 
     with ThreadPoolExecutor(_READERS) as pool:
         earlier = dict(zip(pairs, pool.map(EncodePair.result, pairs), strict=True))
@@ -161,14 +170,16 @@ def _encode_split(
         for job in finished:
             result = job.result()
             if result is None:
-                raise UserError(f"the files of {job.speaker.id} changed while they were read; start again")
+                raise UserError(f"the files of {job.piece.ids[0]} changed while they were read; start again")
             note(job, result)
             done += 1
             report(name, 2 * done, 2 * len(pairs))
-    usable = content.only([index for index, pair in enumerate(content.pairs) if "damage" not in pair.result])
-    if not usable.pairs:
+    usable = content.only([index for index, pair in enumerate(content.pairs) if "frames" in pair.result])
+    if not usable.pairs and not not_usable:
         raise UserError(f"every pair of {name} is damaged; the first: {damage.rows[name][0].reason}")
-    left_out = sorted(content.split.left_out + damage.rows.get(name, []), key=lambda row: row.row)
+    if not usable.pairs:
+        raise UserError(f"no piece of {name} can be used; the first: {not_usable[0].reason}")
+    left_out = sorted(content.split.left_out + damage.rows.get(name, []) + not_usable, key=lambda row: row.row)
     return replace(usable, split=replace(usable.split, left_out=left_out))
 
 

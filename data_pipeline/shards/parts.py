@@ -1,82 +1,85 @@
-"""Pairs of a raw tree, decoded and encoded aside one by one: what a killed run has done is kept.
+"""Pieces of a form of data, decoded and encoded aside one by one: what a killed run has done is kept.
 
-    <folder>/<split>-<row>.json       how it went; written last, so where it is, the pair is done
-    <folder>/<split>-<row>-0.npz      the clip of the csv's speaker
-    <folder>/<split>-<row>-1.npz      the same pair with the roles swapped
+    <folder>/<split>-<row>.json       how it went; written last, so where it is, the piece is done
+    <folder>/<split>-<row>-0.npz      the clip of the piece's speaker
+    <folder>/<split>-<row>-1.npz      the same piece with the roles swapped
+    <folder>/<split>-<row>-tables.npz what stays when the clips have gone into shards: coefficients that were measured,
+                                      and what is kept beside the examples
 
 Knows no TensorFlow, so that worker processes start quickly.
 """
 
-import contextlib
-import dataclasses
 import hashlib
 import io
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from data_pipeline.raw_tree.clips import JPEG_QUALITY, Clip, read_clip
-from data_pipeline.raw_tree.react2023 import Person
+from data_pipeline.raw_tree.clips import JPEG_QUALITY, Clip
+from data_pipeline.raw_tree.reader import NotUsable, Piece, ReadPiece, Tables, Tracks
 from data_pipeline.shards.description import VERSION
-from data_pipeline.shards.remote import AnyPath, FetchError, fetched, write_bytes
+from data_pipeline.shards.remote import AnyPath, FetchError, write_bytes
 from reactface_jax.array_reading import npz_from_bytes
 from reactface_jax.errors import UserError
 
-_FILES = ("video", "audio", "coefficients", "attributes")
-
 
 class Encoded(TypedDict):
-    """How encoding a pair went: damage in words, or each clip's number of frames and size (height, width)."""
+    """How encoding a piece went: why it can't be used, or each clip's number of frames and size (height, width)."""
 
     key: str
     damage: NotRequired[str]
+    not_usable: NotRequired[str]
     frames: NotRequired[list[int]]
     sizes: NotRequired[list[list[int]]]
 
 
 @dataclass(frozen=True)
 class EncodePair:
-    """The work of one row of a csv: both directions of a pair."""
+    """The work of one row: both directions of a piece."""
 
     folder: AnyPath
     split: str
-    row: int  # of the csv, counted from 0
-    speaker: Person
-    listener: Person
+    row: int  # as `Pieces.rows`, counted from 0
+    piece: Piece
 
     def part(self, direction: int) -> AnyPath:
-        """File of the pair's clip; direction 1 has the roles swapped."""
+        """File of the piece's clip; direction 1 has the roles swapped."""
         return self.folder / f"{self.split}-{self.row:05d}-{direction}.npz"
 
     @property
     def marker(self) -> AnyPath:
         return self.folder / f"{self.split}-{self.row:05d}.json"
 
+    @property
+    def tables_file(self) -> AnyPath:
+        return self.folder / f"{self.split}-{self.row:05d}-tables.npz"
+
     def key(self) -> str:
         """Changes when another version would write other bytes, or a file has changed since."""
-        files = [_stamp(getattr(person, kind)) for person in (self.speaker, self.listener) for kind in _FILES]
-        content = json.dumps([VERSION, JPEG_QUALITY, self.speaker.id, self.listener.id, files])
+        content = json.dumps([VERSION, JPEG_QUALITY, *self.piece.stamp()])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def run(self) -> None:
         """Encodes both clips. A damaged file becomes part of the result; a failing bucket is an error."""
         result = Encoded(key=self.key())
         try:
-            with _here(self.speaker) as one, _here(self.listener) as other:
-                clips = read_clip(one, other), read_clip(other, one)
+            found = self.piece.read()
         except FetchError:
             raise
+        except NotUsable as error:
+            result["not_usable"] = str(error)
         except UserError as error:
             result["damage"] = str(error)
         else:
-            for direction, clip in enumerate(clips):
+            for direction, clip in enumerate(found.clips):
                 write_bytes(self.part(direction), _pack(clip))
-            result["frames"] = [len(clip.speaker) for clip in clips]
-            result["sizes"] = [list(clip.size) for clip in clips]
+            if found.measured:
+                write_bytes(self.tables_file, _pack_tables(found))
+            result["frames"] = [len(clip.speaker) for clip in found.clips]
+            result["sizes"] = [list(clip.size) for clip in found.clips]
         write_bytes(self.marker, json.dumps(result).encode())
 
     def result(self) -> Encoded | None:
@@ -123,25 +126,21 @@ def _pack(clip: Clip) -> bytes:
     return buffer.getvalue()
 
 
-@contextlib.contextmanager
-def _here(person: Person) -> Iterator[Person]:
-    """The person with files on this machine, if they are in a bucket; copies are gone afterwards."""
-    with contextlib.ExitStack() as copies:
-        yield dataclasses.replace(
-            person,
-            video=person.video and copies.enter_context(fetched(person.video)),
-            audio=copies.enter_context(fetched(person.audio)),
-            coefficients=copies.enter_context(fetched(person.coefficients)),
-            attributes=person.attributes and copies.enter_context(fetched(person.attributes)),
-        )
+def _pack_tables(found: ReadPiece) -> bytes:
+    buffer = io.BytesIO()
+    named = {f"{d}.{name}": table for d, tables in enumerate(found.tables) for name, table in tables.items()}
+    clip = found.clips[0]
+    np.savez(buffer, **{"0": clip.speaker, "1": clip.listener, **named})
+    return buffer.getvalue()
 
 
-def _stamp(path: AnyPath | None) -> list[object] | None:
-    """Size and time of a file, as far as its storage knows them."""
-    if path is None:
-        return None
-    try:
-        state = path.stat()
-    except Exception:  # a folder in a bucket has no state of its own
-        return []
-    return [getattr(state, name, None) for name in ("st_size", "st_mtime_ns", "length", "mtime")]
+def read_tables(path: AnyPath) -> tuple[Tracks, tuple[Tables, Tables]]:
+    """Coefficients of both people, and what is kept of each beside them: what `EncodePair.run` has put aside."""
+    content = path.read_bytes()
+    arrays = npz_from_bytes(content, most_bytes=2 * len(content), name=str(path), advice="remove it and start again")
+    tables: tuple[Tables, Tables] = ({}, {})
+    for name, table in arrays.items():
+        direction, _, kind = name.partition(".")
+        if kind:
+            tables[int(direction)][kind] = table
+    return (arrays["0"], arrays["1"]), tables

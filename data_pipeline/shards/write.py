@@ -1,4 +1,4 @@
-"""A raw tree's shard set.
+"""The shard set of a raw tree, or of another form of data.
 
 A shard set is a folder:
 
@@ -30,9 +30,13 @@ import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from etils import epath
+
+from data_pipeline.raw_tree.react2023_reader import React2023Reader
+from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.assembly import write_set
 from data_pipeline.shards.description import DESCRIPTION, Description, files_of, read_description
-from data_pipeline.shards.encode_clips import encode
+from data_pipeline.shards.encode_clips import encode, encode_part
 from data_pipeline.shards.remote import LOCAL, AnyPath, any_path, make_any_folder, remove, write_bytes, writing
 from data_pipeline.shards.replacing import FILES, FOLDERS, check_out
 from data_pipeline.shards.runners import Processes, Runner
@@ -43,7 +47,7 @@ CLIPS_PER_SHARD = 64  # half a gigabyte of REACT2023
 
 
 def write_shards(
-    raw: str | AnyPath,
+    raw: str | AnyPath | Reader,
     out: str | AnyPath,
     *,
     workers: int = 1,
@@ -53,12 +57,13 @@ def write_shards(
     runner: Runner | None = None,
     report: Callable[[str, int, int], None] = lambda task, done, total: None,
 ) -> Description:
-    """Writes the shard set of a raw tree. It appears at `out` when it is complete, and not before.
+    """Writes the shard set of a raw tree, or of another form. It appears at `out` when it is complete, and not before.
 
     A run that was killed, or that failed, goes on when it is started again; the result has the same bytes.
 
     Args:
-      raw: the tree, see data_pipeline/raw_tree/react2023.py; a folder, or gs://bucket/folder.
+      raw: REACT2023's tree, see data_pipeline/raw_tree/react2023.py: a folder, or gs://bucket/folder; or the reader of
+        another form.
       out: the folder to make; likewise.
       workers: processes that decode videos.
       overwrite: replace a shard set at `out`; whatever else is there is never replaced.
@@ -73,7 +78,8 @@ def write_shards(
     Raises:
       UserError: `out` holds something, or lies in the tree or around it; or the tree has something that can't be used.
     """
-    raw, out = any_path(raw), any_path(out)
+    reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
+    root, out = reader.root, any_path(out)
     if isinstance(out, Path):
         out = out.resolve()  # a link stays one, and "." has a name
     if not out.name:
@@ -81,7 +87,7 @@ def write_shards(
     aside = out.with_name(f".{out.name}.partial")
     is_made = (aside / "moving").is_file()
     if isinstance(out, Path) or not is_made:
-        check_out(raw, out, aside, overwrite or _is_moved(aside, out))
+        check_out(root, out, aside, overwrite or _is_moved(aside, out))
     runner = runner or Processes(workers)
     make_any_folder(aside)
     with _only_writer(aside):
@@ -90,12 +96,12 @@ def write_shards(
         if not is_made:
             for name in ("clips", "shards", "set"):
                 make_any_folder(aside / name)
-            contents = encode(raw, aside, runner, max_bad, report)
-            write_set(raw, aside, contents, runner, clips_per_shard, report)
+            contents = encode(reader, aside, runner, max_bad, report)
+            write_set(reader, aside, contents, runner, clips_per_shard, report)
             write_bytes(aside / "moving", _number(aside / "set").encode())
         if isinstance(out, Path) and isinstance(aside, Path):
             if not _is_moved(aside, out):
-                check_out(raw, out, aside, overwrite)  # what came there meanwhile is not lost either
+                check_out(root, out, aside, overwrite)  # what came there meanwhile is not lost either
                 with writing(out):
                     take_place(aside / "set", out)
         else:
@@ -104,15 +110,47 @@ def write_shards(
     return read_description(out)
 
 
+def write_part(
+    raw: str | AnyPath | Reader,
+    out: str | AnyPath,
+    part: tuple[int, int],
+    *,
+    overwrite: bool = False,
+    runner: Runner | None = None,
+    report: Callable[[str, int, int], None] = lambda task, done, total: None,
+) -> None:
+    """Does one machine's part of the work of `write_shards`, which then joins what all have done, to the same bytes.
+
+    Args:
+      raw: as of `write_shards`; the same for all machines.
+      out: likewise, where all machines reach it.
+      part: (i, n): the pieces i, i + n, i + 2n, ... of each split, i counted from 0.
+      overwrite: whether a set at `out` may be replaced later.
+      runner: what runs the work: this process by default.
+      report: called with (split, clips done, of how many).
+
+    Raises:
+      UserError: as `write_shards`; or somebody is joining the parts already.
+    """
+    reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
+    out = any_path(out)
+    out = out.resolve() if isinstance(out, Path) else out
+    aside = out.with_name(f".{out.name}.partial")
+    check_out(reader.root, out, aside, overwrite)
+    make_any_folder(aside / "clips")
+    with _only_writer(aside, shared=True):
+        encode_part(reader, aside, runner or Processes(1), part, report)
+
+
 @contextlib.contextmanager
-def _only_writer(aside: AnyPath) -> Iterator[None]:
-    """Makes sure that no other run writes the same set; in a bucket that can't be known."""
+def _only_writer(aside: AnyPath, shared: bool = False) -> Iterator[None]:
+    """Makes sure that no other run writes the same set, or only others that are shared; in a bucket none can know."""
     if not isinstance(aside, Path):
         yield
         return
     with (aside / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"another run is writing into {aside}; wait for it, or end it") from error
         yield

@@ -11,7 +11,7 @@ pictures to come to 25 a second. A picture that stands for longer keeps its coef
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +120,26 @@ def measure(
             previous = frame
             on_frame()
     return [_person(square, seen, shown) for square, seen in zip(squares, faces, strict=True)]
+
+
+def measure_crops(
+    crops: Iterable[tuple[UInt8[np.ndarray, "256 256 3"], bool]], squares: Float[np.ndarray, "T 3"]
+) -> Measured:
+    """Measures one person whose crops somebody else makes.
+
+    Args:
+      crops: of each frame, and whether it brings a new picture.
+      squares: what was cropped in each frame.
+    """
+    seen: dict[int, MeasuredFace] = {}
+    shown: list[int] = []
+    with FaceLandmarker(measures=True) as landmarker:
+        for t, (picture, is_new) in enumerate(crops):
+            shown.append(t if is_new else shown[-1])
+            face = central_face(landmarker.measure(picture)) if is_new else None
+            if face is not None:
+                seen[t] = face
+    return _person(squares[: len(shown)], seen, np.array(shown))
 
 
 def central_face(faces: list[MeasuredFace]) -> MeasuredFace | None:

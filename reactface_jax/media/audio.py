@@ -108,7 +108,7 @@ def _runs(container: InputContainer, stream: AudioStream, timeline: Timeline) ->
             mono = Mono(frame.sample_rate)
         expected = runs[-1].end if runs else 0.0
         time = expected if frame.time is None else frame.time
-        block = mono.mix(_channels(frame))
+        block = mono.mix(channels_of(frame))
         if follows and runs[-1].rate == frame.sample_rate and abs(time - expected) <= DRIFT:
             runs[-1].add(block)
             continue
@@ -120,7 +120,7 @@ def _runs(container: InputContainer, stream: AudioStream, timeline: Timeline) ->
     return runs
 
 
-def _channels(frame: AudioFrame) -> Float[np.ndarray, "C n"]:
+def channels_of(frame: AudioFrame) -> Float[np.ndarray, "C n"]:
     """Samples in [-1, 1] of any format, a row a channel."""
     samples: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:

@@ -1,0 +1,218 @@
+"""Stretches of a video's pictures and of its sound, on one clock: the timestamps', whatever rate a header promises.
+
+Second 0 is the first picture of a video, and the first sample of a sound of its own. A frame of the result at second s
+is the last picture at or before s + 20 ms, half a frame: so what is seen changes within 20 ms of when it did, early as
+often as late, however long a recording is. A picture's number times a rounded rate is used nowhere.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.container
+import av.error
+import numpy as np
+import soxr
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from jaxtyping import Float, UInt8
+
+from data_pipeline.open_data.members import Member
+from reactface_jax.errors import UserError
+from reactface_jax.media.audio import channels_of
+from reactface_jax.media.displayed import displayed
+from reactface_jax.media.open_media import audio_track, video_track
+from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
+
+_EDGE = 0.1
+"""Sound around a stretch that the resampling's filter sees (s)."""
+_EARLY = 0.5 / FRAME_RATE - 1e-6
+"""How much before its time a picture may be shown (s); at 50 a second every second one is, without a doubt which."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a video's index says."""
+
+    num_pictures: int
+    seconds: float
+    rate: Fraction
+    """Pictures a second, measured: their number over the time that they take."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, and when it is shown (s)."""
+
+    rgb: UInt8[np.ndarray, "H W 3"]
+    time: float
+
+
+@contextlib.contextmanager
+def opened(media: Member) -> Iterator[InputContainer]:
+    """Opens a video or sound where it lies; what FFmpeg says of damage becomes a `UserError`."""
+    with media.open() as file:
+        try:
+            container = av.open(file, metadata_errors="replace")
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise UserError(f"{media} ({media.size} bytes) is no video or sound; download it again") from error
+        with container:
+            try:
+                yield container
+            except av.error.FFmpegError as error:
+                raise UserError(f"{media} is damaged ({error.strerror}); download it again") from error
+
+
+def look_at(video: Member) -> Film:
+    """Reads a video's index. Raises `UserError` where there is no picture."""
+    with opened(video) as container:
+        stream = _pictures_of(container, video)
+        if stream.frames and stream.duration and stream.time_base:
+            seconds = stream.duration * stream.time_base
+            return Film(stream.frames, float(seconds), stream.frames / seconds)
+        times = sorted(
+            packet.pts * packet.time_base
+            for packet in container.demux(stream)
+            if packet.pts is not None and packet.time_base
+        )
+        if len(times) < 2 or times[-1] == times[0]:
+            raise UserError(f"{video} has {len(times)} pictures; download it again")
+        rate = (len(times) - 1) / Fraction(times[-1] - times[0])
+        return Film(len(times), float(len(times) / rate), rate)
+
+
+def pictures(video: Member, start: float, num_frames: int) -> Iterator[Picture]:
+    """A stretch of a video at 25 frames a second; fewer frames where it ends before.
+
+    Args:
+      video: the file.
+      start: from which second on.
+      num_frames: how many frames.
+
+    Raises:
+      UserError: it can't be decoded, or has no timestamps.
+    """
+    with opened(video) as container:
+        stream = _pictures_of(container, video)
+        stream.thread_type = "AUTO"
+        aspect, base = stream.sample_aspect_ratio, stream.time_base or Fraction(1, 90_000)
+        zero = (stream.start_time or 0) * base
+        if start > 0:
+            container.seek(int((zero + Fraction(start)) / base), stream=stream)
+        shown: tuple[VideoFrame, float] | None = None
+        made: Picture | None = None
+        size: tuple[int, int] | None = None
+        count, step = 0, 1 / FRAME_RATE
+
+        def current() -> Picture:
+            nonlocal made, size
+            assert shown is not None
+            made = made or Picture(displayed(shown[0], aspect, size), shown[1])
+            size = made.rgb.shape[0], made.rgb.shape[1]
+            return made
+
+        for frame in container.decode(stream):
+            if frame.pts is None:
+                raise UserError(f"{video} has a picture without a time; convert it again")
+            time = float(frame.pts * (frame.time_base or base) - zero)
+            if shown is not None:
+                while count < num_frames and start + count * step + _EARLY < time:
+                    yield current()
+                    count += 1
+            if count == num_frames:
+                return
+            if shown is None or time > shown[1]:
+                step_of_film = time - shown[1] if shown is not None else step
+                shown, made = (frame, time), None
+        while shown is not None and count < num_frames and start + count * step < shown[1] + step_of_film:
+            yield current()
+            count += 1
+
+
+def sound(media: Member, start: float, num_samples: int, channel: int | None = None) -> Float[np.ndarray, " L"]:
+    """A stretch of a sound track, 16 kHz, in [-1, 1]; silence where there is none.
+
+    Args:
+      media: the file.
+      start: from which second on; of a video's own sound, from its first picture.
+      num_samples: how many samples of the result.
+      channel: the one to take; None: their mean.
+
+    Raises:
+      UserError: it can't be decoded, or has no sound, or not that channel.
+    """
+    with opened(media) as container:
+        stream = _sound_of(container, media)
+        rate, film = stream.codec_context.sample_rate, video_track(container)
+        begins = film if film is not None else stream
+        zero = (begins.start_time or 0) * (begins.time_base or Fraction(1))
+        first = start - _EDGE
+        samples = np.zeros(round((num_samples / SAMPLE_RATE + 2 * _EDGE) * rate), np.float32)
+        if first > 0 and stream.time_base:
+            container.seek(int((zero + Fraction(first)) / stream.time_base), stream=stream)
+        for time, block in _blocks(container, stream, media, channel):
+            at = round((time - float(zero) - first) * rate)
+            if at >= len(samples):
+                break
+            part = block[max(0, -at) : len(samples) - at]
+            samples[max(0, at) : max(0, at) + len(part)] = part
+    edge = round(_EDGE * SAMPLE_RATE)
+    resampled = soxr.resample(samples, rate, SAMPLE_RATE)[edge : edge + num_samples]
+    return np.clip(np.pad(resampled, (0, num_samples - len(resampled))), -1, 1).astype(np.float32)
+
+
+def levels(media: Member, channel: int | None = None) -> Float[np.ndarray, " T"]:
+    """Root mean square of a sound for each 25th of a second, to its end. Raises as `sound`."""
+    with opened(media) as container:
+        stream = _sound_of(container, media)
+        rate = stream.codec_context.sample_rate
+        film = video_track(container)
+        begins = film if film is not None else stream
+        zero = float((begins.start_time or 0) * (begins.time_base or Fraction(1)))
+        sums, counts = np.zeros(1), np.zeros(1)
+        for time, block in _blocks(container, stream, media, channel):
+            bins = np.floor(((time - zero) + np.arange(len(block)) / rate) * FRAME_RATE + 1e-6).astype(np.int64)
+            kept = bins >= 0
+            if kept.any():
+                need = int(bins[-1]) + 1
+                if need > len(sums):
+                    sums, counts = (np.pad(array, (0, 2 * need - len(array))) for array in (sums, counts))
+                low = int(bins[kept][0])
+                square = np.bincount(bins[kept] - low, np.square(block[kept], dtype=np.float64))
+                sums[low : low + len(square)] += square
+                counts[low : low + len(square)] += np.bincount(bins[kept] - low)
+    length = int(np.flatnonzero(counts).max(initial=-1)) + 1
+    if not length:
+        raise UserError(f"{media} ({media.size} bytes) has no sound; download it again")
+    return np.sqrt(sums[:length] / np.maximum(counts[:length], 1)).astype(np.float32)
+
+
+def _blocks(
+    container: InputContainer, stream: AudioStream, media: Member, channel: int | None
+) -> Iterator[tuple[float, Float[np.ndarray, " n"]]]:
+    """Time (s) and samples of each block of a sound track."""
+    frame: AudioFrame
+    for frame in container.decode(stream):
+        channels = channels_of(frame)
+        if channel is not None and channel >= len(channels):
+            raise UserError(f"{media} has {len(channels)} channel(s) of sound, not one a person; download it again")
+        yield float(frame.time or 0), channels.mean(axis=0) if channel is None else channels[channel]
+
+
+def _pictures_of(container: InputContainer, video: Member) -> VideoStream:
+    stream = video_track(container)
+    if stream is None:
+        raise UserError(f"{video} has no video track; download it again")
+    return stream
+
+
+def _sound_of(container: InputContainer, media: Member) -> AudioStream:
+    stream = audio_track(container)
+    if stream is None:
+        raise UserError(f"{media} has no sound track; download it again")
+    return stream

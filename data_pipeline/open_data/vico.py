@@ -1,0 +1,69 @@
+"""ViCo and its listening heads (RLD): a csv that names, for each clip, two videos and the speaker's sound.
+
+    <any>.csv                columns audio, listener, speaker, and data_split if the owners' splits are wanted
+    .../<listener>.mp4       of the listener, and <speaker>.mp4 of the speaker
+    .../<audio>.wav          the speaker's
+
+No appropriateness is known of it: a clip's own listener only.
+"""
+
+from pathlib import Path
+
+from data_pipeline.open_data.cutting import Cutting
+from data_pipeline.open_data.listing import (
+    SPLIT_NAMES,
+    Conversation,
+    Listing,
+    Refusal,
+    Refused,
+    check_lengths,
+    recorded,
+    split_by_name,
+)
+from data_pipeline.open_data.members import Member, Members
+from data_pipeline.open_data.pieces import Voice
+from reactface_jax.errors import UserError
+from reactface_jax.text_reading import table_from_text, text_from_bytes
+
+_COLUMNS = ("audio", "listener", "speaker")
+
+
+def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, ...]) -> Listing:
+    """Lists all clips. Raises `UserError` when no csv lists them, or arrays are to be kept, of which there are none."""
+    if keep:
+        raise UserError(f"--keep {keep[0]}: ViCo has no arrays; leave it out")
+    by_name = {member.name.rpartition("/")[2].lower(): member for member in members.ending(".mp4", ".wav")}
+    listing = Listing()
+    tables = [rows for member in members.ending(".csv") if (rows := _rows(member))]
+    if not tables:
+        raise UserError(f"{root} has no csv with the columns {', '.join(_COLUMNS)}; copy RLD_data.csv there")
+    for rows in tables:
+        for row in rows:
+            names = {column: row[column].strip() for column in _COLUMNS}
+            ids = (f"{names['audio']}/{names['speaker']}", f"{names['audio']}/{names['listener']}")
+            owners = row.get("data_split", "").strip().lower()
+            split = SPLIT_NAMES.get(owners) or split_by_name(names["audio"])
+            listing.notes[
+                "splits are the owners'" if owners in SPLIT_NAMES else "splits are by the name's checksum"
+            ] += 1
+            files = {kind: by_name.get(f"{names[kind]}.mp4".lower()) for kind in ("speaker", "listener")}
+            sound = by_name.get(f"{names['audio']}.wav".lower())
+            try:
+                if missing := [kind for kind, file in {**files, "sound": sound}.items() if file is None]:
+                    raise Refusal(f"there is no file of the {' and of the '.join(missing)}")
+                assert sound is not None
+                speaker, _ = recorded(ids[0], files["speaker"], Voice(sound), cutting)
+                listener, _ = recorded(ids[1], files["listener"], None, cutting)
+                check_lengths((speaker, listener), cutting)
+            except Refusal as refusal:
+                listing.refused.append(Refused(split, *ids, str(refusal)))
+            else:
+                listing.conversations.append(Conversation(ids[1], split, (speaker, listener)))
+    return listing
+
+
+def _rows(member: Member) -> list[dict[str, str]]:
+    """Rows of a csv that lists clips; none of another csv."""
+    text = text_from_bytes(member.read(), name=str(member), advice="save it as csv in UTF-8")
+    header = [cell.strip().strip('"') for cell in text.split("\n", 1)[0].split(",")]
+    return table_from_text(text, _COLUMNS, name=str(member))[1] if set(_COLUMNS) <= set(header) else []
