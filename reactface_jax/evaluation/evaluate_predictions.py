@@ -16,8 +16,9 @@ from reactface_jax.evaluation.prediction_files import (
     read_predictions,
     read_training,
 )
-from reactface_jax.evaluation.report import NO_MATRIX, Report, mode_differences
+from reactface_jax.evaluation.report import Report, mode_differences
 from reactface_jax.evaluation.result import Evaluation, check_out
+from reactface_jax.evaluation.split import NO_MATRIX
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs
 from reactface_jax.weights.run import versions

@@ -23,9 +23,9 @@ from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_spl
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.reference_rows import Search, Training, fitted
-from reactface_jax.evaluation.report import NO_MATRIX, Report
+from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
-from reactface_jax.evaluation.split import SplitPeople
+from reactface_jax.evaluation.split import NO_MATRIX, SplitPeople
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs, Method
 from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2

@@ -24,8 +24,6 @@ MARKDOWN_NAME = "report.md"
 LATEX_NAME = "report.tex"
 SAME = "≈"
 """Marks a figure that does not differ significantly from that of the row which the others are compared with."""
-NO_MATRIX = "each clip's own listener only, since the data have no matrix of appropriate reactions"
-"""What the report says of data without one."""
 
 
 @dataclass(frozen=True)

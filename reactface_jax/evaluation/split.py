@@ -11,6 +11,9 @@ from reactface_jax.evaluation.page.recordings import record
 from reactface_jax.shard_set import ShardSet
 from reactface_jax.types import Batch, Clips
 
+NO_MATRIX = "each clip's own listener only, since the data have no matrix of appropriate reactions"
+"""What the report says of data without one."""
+
 
 class SplitPeople:
     """A split whose clips are all cut to one length.
