@@ -10,15 +10,17 @@ import pytest
 from learned_row import Offset
 from training_run import ROOT, assert_same, configure, make_batch, make_clips, make_data
 
-from reactface_jax.config import Config, config_from_json
+from reactface_jax.config import Config, MeshConfig, config_from_json
 from reactface_jax.errors import UserError
 from reactface_jax.methods import Inputs, rows
 from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.ready import held
 from reactface_jax.methods.trained import TrainedMethod, make_trained
+from reactface_jax.training import sharding
 from reactface_jax.training.divergence import read_dump
 from reactface_jax.training.loop import train
 from reactface_jax.training.methods import make_objective
+from reactface_jax.training.program import make_program
 from reactface_jax.training.replay_diverged_step import replay
 from reactface_jax.weights.run import load_run
 
@@ -72,6 +74,18 @@ def test_the_loss_falls_and_the_log_says_what_runs(tmp_path, caplog, monkeypatch
     assert "without pictures, method zhou" in caplog.text
     assert "parameters: 116 (0 frozen)" in caplog.text
     assert "validation on 3 clips: loss" in caplog.text
+
+
+def test_eight_devices_compute_what_one_does():
+    config = configure(*WORDS, "--train.batch-size", "8")
+    batch = make_batch(0, size=8)._replace(video=np.zeros((8, 16, 0, 0, 3), np.uint8))
+    results = []
+    for devices, layout in ((jax.devices()[:1], MeshConfig()), (jax.devices(), MeshConfig(data=2, fsdp=4))):
+        mesh = sharding.make_mesh(devices, layout)
+        program = make_program(config, mesh)
+        state = program.begin_stage(program.start(), 0, lambda: iter([batch] * 2))
+        results.append(jax.device_get(program.step(state, sharding.place_batch(batch, mesh))[0].variables))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *results)
 
 
 def test_a_dry_run_and_a_replay(tmp_path, caplog):

@@ -65,6 +65,17 @@ def test_the_first_matching_rule_counts_and_no_match_is_an_error(monkeypatch):
         sharding.spec("params/dense/bias")
 
 
+def test_other_methods_parameters_are_whole_where_no_rule_fits():
+    mesh = sharding.make_mesh(config=MeshConfig(data=1, fsdp=8))
+    tree = {"params": {"gru": {"w_ih": np.zeros((8, 8))}, "video_encoder": {"conv1": {"kernel": np.zeros((8, 8))}}}}
+    found = sharding.specs(tree, mesh, has_rules=False)
+    assert set(found.values()) == {PartitionSpec()}
+    kept = {"params": {"audio_encoder": {"layer_0": {"linear1": {"kernel": np.zeros((8, 8))}}}}}
+    assert list(sharding.specs(kept, mesh, has_rules=False).values()) == [PartitionSpec("fsdp", "model")]
+    with pytest.raises(ValueError, match=r"no rule .* matches params/gru/w_ih"):
+        sharding.specs(tree, mesh)
+
+
 def test_a_spec_for_more_axes_than_there_are_is_an_error():
     with pytest.raises(ValueError, match=r"video_encoder/conv1/kernel has 2 axes, too few"):
         sharding.specs({"video_encoder": {"conv1": {"kernel": np.zeros((2, 2))}}}, sharding.make_mesh())
