@@ -2,7 +2,7 @@
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -100,26 +100,27 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     planned = _planned(asked, configs, people)
     split = know_split(people.shards, people.split, clips, config.model.window, arguments.truth)
 
+    ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
+    planned = [*(_Planned(each.name, each.name) for each in ready), *planned]
+    if arguments.methods:
+        planned.sort(key=_place)
+    names = [one.name for one in planned]
+    if arguments.compare_with not in (None, *names):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
+
     # ---- Reactions
     generated = {
         one.name: _generate(one, people, console, in_memory=len(stored) == 1)
         for one in planned
         if one.method is not None
     }
-    ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
-    if arguments.methods:
-        planned = sorted([_Planned(each.name, each.name) for each in ready] + list(planned), key=_place)
-    else:
-        planned = [_Planned(each.name, each.name) for each in ready] + list(planned)
-    names = [one.name for one in planned]
-    if arguments.compare_with not in (None, *names):
-        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
+    reactions = {name: found.prediction for name, found in generated.items()}
+    answers = _answers(names, ready, reactions, split.inputs, config, keep=bool(arguments.methods))
 
     # ---- Figures
     ceilings = _ceilings(arguments, people, config) if arguments.ceilings else []
     real = comparison and comparison.real_listeners(clips, console, people.listener_videos)
     last = len(stored) if not arguments.methods else len(planned)
-    answers = _answers(names, ready, generated, split.inputs, config)
     rows = measure_methods(
         itertools.chain(itertools.islice(answers, len(names) - last), ceilings, answers),
         len(planned) + len(ceilings),
@@ -134,7 +135,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         replace(row, frames_per_second=generated[row.name].frames_per_second) if row.name in generated else row
         for row in rows
     ]
-    reactions = {name: generated[name].prediction for name in names if name in generated}
+    reactions = {name: reactions[name] for name in names if name in reactions}
     arrays = dict(speaker=clips.speaker, listener=clips.listener, neighbours=clips.neighbours)
     if not arguments.methods:
         arrays = {"prediction": reactions[names[-1]], **arrays}
@@ -241,26 +242,32 @@ def _references(asked: list[Asked] | None, people: SplitPeople, split: KnownSpli
 def _answers(
     names: Iterable[str],
     ready: Iterable[Method],
-    generated: Mapping[str, evaluation.Generated],
+    reactions: dict[str, Float[np.ndarray, "N K T C"]],
     inputs: Inputs,
     config: Config,
+    *,
+    keep: bool,
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
     """Reactions of every row, one at a time.
 
     Args:
       names: in order.
       ready: reference rows.
-      generated: by the others.
+      reactions: of the others.
       inputs: what reference rows see.
       config: number of reactions, and the seed of reference rows.
+      keep: add those of reference rows to `reactions`, but for GT's, for the page to play.
     """
     references = {method.name: method for method in ready}
     for name in names:
-        if name in generated:
-            yield name, generated[name].prediction
-        else:
+        if name in references:
             key = jax.random.key(config.eval.seed)
-            yield name, references[name].generate(inputs, config.eval.num_reactions, key=key)
+            found = references[name].generate(inputs, config.eval.num_reactions, key=key)
+            if keep and name != "GT":
+                reactions[name] = found if found.strides[1] == 0 else evaluation.in_a_file(found)
+            yield name, found
+        else:
+            yield name, reactions[name]
 
 
 def _place(one: _Planned) -> int:

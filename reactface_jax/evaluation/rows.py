@@ -105,7 +105,7 @@ def generate_split(
         frames += int(np.prod(reactions.shape[:3]))
         if prediction is None:
             shape = (num_clips, *reactions.shape[1:])
-            prediction = np.empty(shape, np.float32) if in_memory else _in_a_file(shape)
+            prediction = np.empty(shape, np.float32) if in_memory else _empty_in_a_file(shape)
         real = batch.clip >= 0
         prediction[batch.clip[real]] = reactions[real]
         delivered[batch.clip[real]] = True
@@ -114,9 +114,16 @@ def generate_split(
     return Generated(prediction, frames / seconds)
 
 
-def _in_a_file(shape: tuple[int, ...]) -> np.ndarray:
+def _empty_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
     with tempfile.TemporaryFile() as file:  # the mapping keeps it until it goes
         return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def in_a_file(array: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, "N K T C"]:
+    """The same, held in a file that is gone when it is."""
+    held = _empty_in_a_file(array.shape)
+    held[:] = array
+    return held
 
 
 def evaluate(

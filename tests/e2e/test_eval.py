@@ -140,7 +140,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("small") < latex.index("Offset")
     page = json.loads(re.search(r'id="page">(.*?)</script>', (tmp_path / "out" / "report.html").read_text())[1])
     methods = {track["method"] for clip in page["clips"] for track in clip["tracks"] if track["kind"] == "reaction"}
-    assert methods == {"small", "Offset"}
+    assert methods == {"Mirror", "delayed-mirror", "Random", "small", "Offset"}
 
     def refused(*words):
         return message(capsys, "--methods", *words, "--data", shards, "--out", tmp_path / "none")
