@@ -56,7 +56,7 @@ def write(path: Path, text: str) -> None:
 
 def save(folder: Path, step: int, words: list[str]) -> None:
     place = words.index("--workdir")
-    config = load_config(words[words.index("--config") + 1], [*words[3:place], *[]])
+    config = load_config(words[words.index("--config") + 1], words[3:place])
     params, state = Offset().init(jax.random.key(0))
     trained = TrainState.create(params, optax.sgd(0), jax.random.key(0), method_state=state)
     with Checkpoints(folder, keep=1) as checkpoints:
@@ -78,6 +78,13 @@ REPORT = {
     "config": {},
     "versions": {"jax": "1.2"},
 }
+
+
+def test_every_row_has_a_plan_that_its_configuration_takes(monkeypatch):
+    monkeypatch.undo()
+    for row in ("reactface", *rows.ROWS):
+        config = load_config("demo", ["--method", row, *TABLE["PLANS"][row].split()])
+        assert config.method == row
 
 
 def test_the_table_goes_on_where_it_was_stopped(tmp_path, capsys):
