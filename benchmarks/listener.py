@@ -4,8 +4,9 @@
     python benchmarks/listener.py --minutes 60
 
 Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
-frames late, the listener, and the listener at temperature 0. With --minutes M: one conversation of that length, its
-figures by minute, to see whether an hour of feeding back drifts.
+frames late, the listener, and the listener at temperature 0. With `--rows heard`: the listener that does not talk
+itself, as `react` has it, with the speaker's face and voice, and with the voice only. With --minutes M: one
+conversation of that length, its figures by minute, to see whether an hour of feeding back drifts.
 """
 
 import argparse
@@ -36,7 +37,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--scripts", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rows", nargs="+", choices=("ceilings", "listener"), default=("ceilings", "listener"))
+    parser.add_argument(
+        "--rows", nargs="+", choices=("ceilings", "listener", "heard"), default=("ceilings", "listener")
+    )
     parser.add_argument("--reactions", type=int, default=10)
     parser.add_argument("--draws", type=int, default=100, help="of the expectation, for each script and role")
     parser.add_argument("--minutes", type=int, default=0)
@@ -60,6 +63,11 @@ def main() -> None:
         rows["listener"] = Listener(weights, Control(talks=True)).generate(inputs, count, key=key)
         expects = Listener(weights, Control(talks=True, temperature=0))
         rows["listener, temperature 0"] = expects.generate(inputs, key=key)
+    if "heard" in arguments.rows:
+        silent = Listener(weights, Control())
+        rows["face and voice"] = silent.generate(inputs, count, key=key)
+        unseen = inputs._replace(speaker=np.full_like(test.speaker, np.nan))
+        rows["voice only"] = silent.generate(unseen, count, key=key)
     print(f"{len(test.speaker)} directions of {arguments.scripts} scripts")
     print(f"{'':24s}" + "".join(f"{heading:>10s}" for heading in HEADINGS.split()))
     moments = correlation.moments(test.listener)

@@ -1,12 +1,13 @@
 """Answers a real video: finds the speaker's face, generates K reactions and draws them.
 
     reactface react --speaker clip.mp4 --out answer.mp4
+    reactface react --speaker voice.wav --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
         --renderer-weights weights/pirender --portrait me.jpg
 
 Without a checkpoint the listener that comes with the package answers (docs/does_it_react.md): it sees the speaker's
-coefficients, which MediaPipe measures.
+coefficients, which MediaPipe measures. It also answers a speaker who is only heard: a sound file.
 
 Frames of the video are decoded three times (faces, model input, answer) and never held all at once; but a model that is
 not causal takes the clip as a whole, at the model's picture size.
@@ -28,7 +29,7 @@ from reactface_jax.answer_files import check_out, is_one_video, save_coefficient
 from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.extraction.people import Measured, measure
+from reactface_jax.extraction.people import Measured, measure, unseen
 from reactface_jax.media.audio import read_audio, read_audio_or_none
 from reactface_jax.media.face import (
     FaceTrack,
@@ -41,7 +42,9 @@ from reactface_jax.media.face import (
     model_frame,
     steady_crops,
 )
+from reactface_jax.media.open_media import is_sound_only
 from reactface_jax.media.picture_grid import arrange, layout_size
+from reactface_jax.media.sound_picture import loudness_pictures
 from reactface_jax.media.video import VideoWriter, expected_frames, iterate_video
 from reactface_jax.methods.answer_video import answer_video, check_can_measure
 from reactface_jax.methods.learned import Variables
@@ -93,6 +96,7 @@ def react(
 
     Args:
       speaker: a video of any size, frame rate and length that shows a face; without a sound track it counts as silent.
+        Or a sound file: the packaged listener then answers what it hears, and the pictures show the voice's loudness.
       out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy and their
         names as .coefficient_names.json. Coefficients are raw, [K, T, 58] at 25 fps.
       checkpoint: the run directory of a training; the listener that comes with the package if not given.
@@ -139,6 +143,9 @@ def react(
     listener_drawers.require_options(
         renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
     )
+    heard_only = is_sound_only(speaker)
+    if heard_only:
+        _check_heard(speaker, face, audio, checkpoint)
     control = Control(amplitude=amplitude, smiles=smiles, nods=nods, temperature=temperature).checked()
     if checkpoint is not None and (control != Control() or style_clip is not None):
         raise UserError(
@@ -154,7 +161,8 @@ def react(
         check_can_measure(method, tuple(run.coefficient_names))
     names = COEFFICIENT_NAMES if run is None else run.coefficient_names
     style = None if style_clip is None else read_style(style_clip)
-    sound = read_audio_or_none(speaker) if audio is None else read_audio(audio)
+    has_sound = heard_only or audio is not None
+    sound = read_audio(audio or speaker) if has_sound else read_audio_or_none(speaker)
     with contextlib.ExitStack() as stack:
         # Before the long part, so that a machine that can't draw, or a photo without a face, says so at once.
         drawn: dict[str, ListenerDrawer] = {}
@@ -168,14 +176,20 @@ def react(
                 faceverse=faceverse,
             )
             stack.callback(drawn[name].close)
-        followed, num_frames = _follow_face(speaker, face)
-        squares = steady_crops(followed, num_frames)
-        _report_sound(speaker if audio is None else audio, sound, len(squares))
+        person = None
+        if heard_only:
+            assert sound is not None
+            person = unseen(_count_frames(speaker, sound))
+            squares = person.squares
+        else:
+            followed, num_frames = _follow_face(speaker, face)
+            squares = steady_crops(followed, num_frames)
+            _report_sound(speaker if audio is None else audio, sound, num_frames)
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
-        start, person = time.perf_counter(), None
-        if method is None or "speaker" in method.needs:
-            with _bar("measuring the face", num_frames) as advance:
-                (person,) = measure(speaker, [followed], num_frames, advance)
+        start = time.perf_counter()
+        if not heard_only and (method is None or "speaker" in method.needs):
+            with _bar("measuring the face", len(squares)) as advance:
+                (person,) = measure(speaker, [followed], len(squares), advance)
         if method is None:
             assert person is not None
             coefficients = listen(person, sound, num_reactions, seed, control, style)
@@ -189,7 +203,8 @@ def react(
         with staged(out) as folder:
             save_coefficients(folder, coefficients, names)
             if chosen:
-                _draw(folder, speaker, squares, sound, coefficients, drawn, renderer, chosen, labels)
+                shown = loudness_pictures(sound, len(squares)) if heard_only else _crops(speaker, squares)
+                _draw(folder, shown, sound, coefficients, drawn, renderer, chosen, labels)
     return _report_files(out, coefficients)
 
 
@@ -223,6 +238,26 @@ def _check(
     if renderer == "none":
         return ()
     return layouts or (("grid", "listener", "authors") if renderer == "pirender" else ("grid", "listener"))
+
+
+def _check_heard(speaker: Path, face: str, audio: Path | None, checkpoint: Path | None) -> None:
+    """Refuses flags that need a picture of the speaker."""
+    for flag, given in (
+        ("--checkpoint", checkpoint),
+        ("--audio", audio),
+        ("--face", None if face == "largest" else face),
+    ):
+        if given is not None:
+            raise UserError(f"{speaker} has no picture, and {flag} needs one; give a video, or leave {flag} out")
+
+
+def _count_frames(speaker: Path, sound: Float[np.ndarray, " L"]) -> int:
+    """Whole frames of a sound without a picture."""
+    num_frames = len(sound) // SAMPLES_PER_FRAME
+    if not num_frames:
+        raise UserError(f"{speaker} is shorter than a frame (40 ms); give a longer one")
+    print(f"{speaker}: {num_frames / FRAME_RATE:.1f} s of sound without a picture: the listener hears and does not see")
+    return num_frames
 
 
 def _needed(renderer: Renderer, layouts: tuple[Layout, ...], faceverse: Path | None) -> set[listener_drawers.Renderer]:
@@ -298,8 +333,7 @@ def _answer(
 
 def _draw(
     folder: Path,
-    speaker: Path,
-    squares: Float[np.ndarray, "T 3"],
+    shown: Iterator[UInt8[np.ndarray, "256 256 3"]],
     audio: Float[np.ndarray, " L"],
     coefficients: Float[np.ndarray, "K T 58"],
     drawn: dict[str, ListenerDrawer],
@@ -323,7 +357,7 @@ def _draw(
         singles = [writer(f"listener_{k + 1}.mp4", 1) for k in range(num_reactions) if "listener" in layouts]
         threes = [writer(f"authors_{k + 1}.mp4", 3) for k in range(num_reactions) if "authors" in layouts]
         solid = next((name for name in drawn if name != "pirender"), None)
-        for picture in _progress(_crops(speaker, squares), "drawing", num_frames):
+        for picture in _progress(shown, "drawing", num_frames):
             faces = {name: next(iterator) for name, iterator in pictures.items()}
             main = faces[renderer]
             if grid is not None:

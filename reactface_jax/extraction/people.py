@@ -60,6 +60,12 @@ class Measured:
         return self.coefficients[:, ARKIT_NAMES.index("jawOpen")]
 
 
+def unseen(num_frames: int) -> Measured:
+    """A person who is only heard: nothing is measured in any frame."""
+    never = np.zeros(num_frames, bool)
+    return Measured(np.zeros((num_frames, 3)), np.zeros((num_frames, NUM_COEFFICIENTS)), never, never, {})
+
+
 def find_people(video: Path, on_frame: Callable[[], None] = lambda: None) -> tuple[list[FaceTrack], int]:
     """Tracks of all faces of a video, and its number of frames. Raises `UserError` where there is no face."""
 

@@ -64,6 +64,12 @@ def audio_track(container: InputContainer) -> AudioStream | None:
     return next(iter(container.streams.audio), None)
 
 
+def is_sound_only(path: str | Path) -> bool:
+    """Whether a file has sound and no picture. Raises `UserError` as `open_media`."""
+    with open_media(path) as container:
+        return video_track(container) is None and audio_track(container) is not None
+
+
 def needed_video_track(container: InputContainer, path: str | Path) -> VideoStream:
     """The first video track. Raises `UserError` where there is none, or the file is a photo."""
     name = container.format.name
