@@ -58,7 +58,7 @@ def opened(media: Member) -> Iterator[InputContainer]:
     """Opens a video or sound where it lies; what FFmpeg says of damage becomes a `UserError`."""
     with media.open() as file:
         try:
-            container = av.open(file, metadata_errors="replace")
+            container = av.open(file, "r", metadata_errors="replace")
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"{media} ({media.size} bytes) is no video or sound; download it again") from error
         with container:

@@ -94,7 +94,7 @@ class OpenReader:
         """Pieces of each split, and the conversation that each is of."""
         found: dict[str, tuple[Pieces, list[Conversation]]] = {}
         splits = sorted(
-            {one.split for one in (*self.listing.conversations, *self.listing.refused)},
+            {one.split for one in self.listing.conversations} | {one.split for one in self.listing.refused},
             key=lambda name: (["train", "val", "test"].index(name) if name in ("train", "val", "test") else 3, name),
         )
         for split in splits:

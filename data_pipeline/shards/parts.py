@@ -14,7 +14,7 @@ import io
 import itertools
 import json
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -128,9 +128,9 @@ def _pack(clip: Clip) -> bytes:
 
 def _pack_tables(found: ReadPiece) -> bytes:
     buffer = io.BytesIO()
-    named = {f"{d}.{name}": table for d, tables in enumerate(found.tables) for name, table in tables.items()}
-    clip = found.clips[0]
-    np.savez(buffer, **{"0": clip.speaker, "1": clip.listener, **named})
+    arrays: dict[str, Any] = {"0": found.clips[0].speaker, "1": found.clips[0].listener}
+    arrays |= {f"{d}.{name}": table for d, tables in enumerate(found.tables) for name, table in tables.items()}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -78,7 +78,7 @@ def write_shards(
     Raises:
       UserError: `out` holds something, or lies in the tree or around it; or the tree has something that can't be used.
     """
-    reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
+    reader: Reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
     root, out = reader.root, any_path(out)
     if isinstance(out, Path):
         out = out.resolve()  # a link stays one, and "." has a name
@@ -132,7 +132,7 @@ def write_part(
     Raises:
       UserError: as `write_shards`; or somebody is joining the parts already.
     """
-    reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
+    reader: Reader = React2023Reader(any_path(raw)) if isinstance(raw, str | Path | epath.Path) else raw
     out = any_path(out)
     out = out.resolve() if isinstance(out, Path) else out
     aside = out.with_name(f".{out.name}.partial")
