@@ -1,5 +1,6 @@
 """A speaker without a browser: a camera with its microphone, a file or an address, read as if it were live."""
 
+import contextlib
 import heapq
 import os
 import queue
@@ -49,6 +50,7 @@ class Source:
     def __init__(self, address: str) -> None:
         self._address = address
         self._containers: list[Any] = []
+        self._readers: list[threading.Thread] = []
         self._ended = threading.Event()
         self.is_file = False
         self.hears = True
@@ -65,6 +67,8 @@ class Source:
 
     def __iter__(self) -> Iterator[Piece]:
         """Pieces in the order of their times; of a camera in that of their coming."""
+        from av.error import FFmpegError
+
         try:
             if self.is_file:
                 yield from self._pieces_of_file()
@@ -72,14 +76,17 @@ class Source:
                 yield from _pieces(self._containers[0])
             else:
                 yield from self._pieces_as_they_come()
-        except (OSError, ValueError) as error:  # PyAV's errors are both
+        except (FFmpegError, OSError, ValueError) as error:
             raise UserError(f"--source {self._address} ended early: {error}") from error
 
     def close(self) -> None:
         """Lets the devices go."""
         self._ended.set()
-        for container in self._containers:
-            container.close()
+        for reader in self._readers:
+            reader.join(timeout=5)
+        if not any(reader.is_alive() for reader in self._readers):  # nobody may read what is closed
+            for container in self._containers:
+                container.close()
 
     def _open_file(self, path: Path) -> None:
         from reactface_jax.media.open_media import audio_track, needed_video_track, open_media
@@ -142,21 +149,29 @@ class Source:
         """Of camera and microphone, whose clocks differ: by this machine's clock, on which each came earliest."""
         waiting: queue.Queue[Piece | Exception | None] = queue.Queue(_WAITING)
 
+        def put(piece: Piece | Exception | None) -> None:
+            while not self._ended.is_set():
+                with contextlib.suppress(queue.Full):
+                    return waiting.put(piece, timeout=0.2)
+
         def read(container: Any) -> None:
             ahead = np.inf
             try:
                 for moment, content in _pieces(container):
                     length = 0.0 if content.ndim == 3 else len(content) / SAMPLE_RATE
                     ahead = min(ahead, time.monotonic() - length - moment)
-                    waiting.put((moment + ahead, content))
+                    put((moment + ahead, content))
                     if self._ended.is_set():
                         return
-            except (OSError, ValueError) as error:
-                waiting.put(error)
-            waiting.put(None)
+            except Exception as error:
+                put(error)
+            put(None)
 
-        for container in self._containers:
-            threading.Thread(target=read, args=(container,), daemon=True).start()
+        self._readers = [
+            threading.Thread(target=read, args=(container,), daemon=True) for container in self._containers
+        ]
+        for reader in self._readers:
+            reader.start()
         for _ in self._containers:
             while (piece := waiting.get()) is not None:
                 if isinstance(piece, Exception):
@@ -211,12 +226,13 @@ def devices(chosen: str) -> tuple[Device, Device | None]:
 
 def _open(address: str, device: Device) -> Any:
     import av
+    from av.error import FFmpegError
 
     try:
         if device.format:
             return av.open(device.name, format=device.format)
         return av.open(device.name, timeout=(10, 10))
-    except (OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise UserError(
             f"--source {address} can't be opened ({getattr(error, 'strerror', None) or error}); "
             "give webcam, a video file or an rtsp:// address"

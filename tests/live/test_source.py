@@ -75,6 +75,17 @@ def test_camera_and_microphone_come_together(monkeypatch: pytest.MonkeyPatch):
     assert abs(pictures[-1] - sound[-1][0]) < 0.5  # not a second apart
 
 
+def test_a_camera_is_let_go_midway(monkeypatch: pytest.MonkeyPatch):
+    """Whoever stops listening closes the devices, whatever waits."""
+    camera = Device("testsrc=rate=25:size=64x64,realtime", "lavfi")
+    monkeypatch.setattr(module, "devices", lambda chosen: (camera, Device("sine,arealtime", "lavfi")))
+    source = Source("webcam")
+    pieces = iter(source)
+    assert len([next(pieces) for _ in range(5)]) == 5
+    source.close()
+    assert not any(reader.is_alive() for reader in source._readers)
+
+
 def test_a_microphone_that_can_not_be_opened_is_said(monkeypatch: pytest.MonkeyPatch):
     camera = Device("testsrc=rate=25:size=64x64:duration=0.2", "lavfi")
     monkeypatch.setattr(module, "devices", lambda chosen: (camera, Device("nosuchfilter", "lavfi")))
