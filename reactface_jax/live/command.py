@@ -178,6 +178,7 @@ def _serve(arguments: Arguments, listener: StreamingMethod, control: Control, mo
     try:
         listening.bind(("127.0.0.1", arguments.port))
     except OSError as error:
+        listening.close()
         raise UserError(
             f"--port {arguments.port} is taken ({error.strerror}); give another, or 0 for a free one"
         ) from error

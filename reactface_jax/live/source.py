@@ -269,7 +269,7 @@ class _Sound:
             start += piece.samples / SAMPLE_RATE
 
 
-def _small(picture: Picture) -> Picture:
+def _small(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
     from reactface_jax.media.video import resize
 
     height, width = picture.shape[:2]

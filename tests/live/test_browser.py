@@ -123,13 +123,13 @@ def test_it_smiles_back_and_controls_act(serve, engine, camera):
 
 
 def test_a_refused_camera_is_explained_and_a_phone_is_wide_enough(serve, engine):
-    browser = browse(engine, ["--deny-permission-prompts"])
+    browser = browse(engine, ["--deny-permission-prompts", "--use-fake-device-for-media-stream"])
     with serve() as (port, live):
         page = open_page(browser, port, width=390)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
         page.click("#start")
         page.wait_for_selector("#message.error")
-        assert re.search("The camera was refused. Allow it", page.text_content("#message"))
+        assert "The camera was refused. Allow it" in page.text_content("#message")
         assert page.text_content("#start") == "Start"
         until(page, "() => !listener.socket")
         controls = "[...document.querySelectorAll('button, input, select')]"
