@@ -7,7 +7,8 @@ with `--send-as faces` what MediaPipe measured in them, by name) and sound (bloc
 the video again and again. Prints, for each tenth of the time:
 
 - drawn: the age of the newest sample or picture behind a chunk when a page draws its first face: on the first of 60
-  refreshes a second after it has arrived and the faces before it have been shown for 40 ms each (p50, p99, ms);
+  refreshes a second after it has arrived and the faces before it have been shown, for 40 ms each, or 32 where they pile
+  up (p50, p99, ms);
 - arrived: the same when the chunk arrives;
 - left out: pictures that came too fast to be measured; missing: frames that were not answered;
 - moves: standard deviation of the first reaction's coefficients over time, mean over the channels: the listener of
@@ -31,7 +32,7 @@ import numpy as np
 _BLOCK = 320
 _REFRESH = 1 / 60
 _PARTS = 10
-_WAITING = 4  # as in the page
+_WAITING, _SPARE, _EVERY, _HURRIED = 4, 1, 0.040, 0.032  # as in the page
 
 
 class Chunk(NamedTuple):
@@ -192,14 +193,15 @@ def drawn(chunks: list[Chunk]) -> tuple[np.ndarray, np.ndarray]:
     waiting: list[Chunk | None] = []  # a chunk where its first frame waits
     coming = iter([*chunks, None])
     following = next(coming)
-    due, tick = 0.0, chunks[0].arrived
+    due, tick, every = 0.0, chunks[0].arrived, _EVERY
     while following is not None or waiting:
         while following is not None and following.arrived <= tick:
             waiting += [following] + [None] * (following.frames - 1)
             del waiting[: max(0, len(waiting) - following.frames - _WAITING)]
+            every = _HURRIED if len(waiting) > following.frames + _SPARE else _EVERY
             following = next(coming)
         if waiting and tick >= due - 0.002:
-            due = tick + 0.04 if tick - due > 0.12 else due + 0.04
+            due = tick + _EVERY if tick - due > 3 * _EVERY else due + every
             frame = waiting.pop(0)
             if frame is not None:
                 times.append(tick)

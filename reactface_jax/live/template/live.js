@@ -1,10 +1,12 @@
 // The page: sends what the camera sees and the microphone hears, draws what comes back at 25 frames a second.
 
-const WAITING = 4; // frames that may wait to be drawn before the oldest are left out
+const WAITING = 4; // frames that may wait to be drawn when a chunk comes before the oldest are left out
+const SPARE = 1; // frames that wait then as a rule; while there are more, faces move a little faster
+const EVERY = 40, HURRIED = 32; // ms a frame
 
 const state = {
-  socket: null, capture: null, faces: null, frames: [], shown: null, paused: false, latencies: [], dropped: 0, leftOut: 0,
-  reactions: PAGE.reactions, chosen: 0, curves: new Curves(byId("curves")),
+  socket: null, capture: null, faces: null, frames: [], shown: null, paused: false, latencies: [], dropped: 0, leftOut: 0, count: 0,
+  every: EVERY, reactions: PAGE.reactions, chosen: 0, curves: new Curves(byId("curves")),
   get history() { return this.curves.history; },
 };
 window.listener = state; // for those who look in from the console, and for tests
@@ -56,26 +58,34 @@ function take(buffer) {
     state.frames.push({ number: number + t, seen, first: t === 0, speaker: row(t), faces });
   }
   while (state.frames.length > width + WAITING) { state.frames.shift(); state.dropped++; }
+  state.every = state.frames.length > width + SPARE ? HURRIED : EVERY;
 }
 
 // Which reactions are shown: the first ones, or the one that leads.
 const shown = () => (state.reactions === 1 ? [state.chosen] : Array.from({ length: state.reactions }, (_, k) => k));
 
-let due = 0;
+let due = 0, drawn = "";
 function draw(now) {
   requestAnimationFrame(draw);
   if (!state.paused && state.frames.length && now >= due - 2) {
-    due = now - due > 120 ? now + 40 : due + 40;
+    due = now - due > 3 * EVERY ? now + EVERY : due + state.every;
     const frame = state.frames.shift();
     if (frame.first) {
       state.latencies.push(performance.now() - 1000 * frame.seen);
       if (state.latencies.length > 250) state.latencies.shift();
     }
     state.shown = frame;
+    state.count++;
     state.curves.add(frame.speaker, frame.faces);
     state.curves.draw(shown(), state.chosen);
   }
-  state.faces?.draw(boxes(), shown().map((k) => state.shown?.faces[k] ?? NEUTRAL));
+  if (!state.faces) return;
+  // 25 pictures a second at most: what is shown already is not drawn again.
+  const places = boxes(), numbers = shown(), canvas = byId("faces");
+  const wanted = [state.count, numbers, canvas.clientWidth, canvas.clientHeight, window.devicePixelRatio, colour("cell")].join();
+  if (wanted === drawn) return;
+  drawn = wanted;
+  state.faces.draw(places, numbers.map((k) => state.shown?.faces[k] ?? NEUTRAL));
 }
 
 const NEUTRAL = Float32Array.from(PAGE.neutral);
