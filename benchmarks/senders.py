@@ -2,17 +2,20 @@
 
     python benchmarks/senders.py [--minutes 10] [--video VIDEO]
 
-A socket receives what Live Link, VMC and iFacialMocap are sent. With a video, it is played in real time to the packaged
-listener in the same process, MediaPipe included, as `reactface live --source VIDEO --send …` does, again and again;
-without one, answers of five frames come every 200 ms, up to 60 ms late, and nothing else runs. Prints how far the times
-between two frames are from 40 ms, frames that are missing or doubled, and the largest packet.
+A socket receives what Live Link, VMC and iFacialMocap are sent. With a video, its first half minute is played again
+and again, in real time, to the packaged listener in the same process, MediaPipe included, as `reactface live --source
+VIDEO --send …` does; without one, answers of five frames come every 200 ms, up to 60 ms late, and nothing else runs.
+Prints how far the times between two frames are from 40 ms, frames that are missing or doubled, and the largest packet.
 """
 
 import argparse
 import contextlib
+import itertools
 import socket
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,10 @@ from reactface_jax.live.senders import open_sender
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
 CHUNK = 5
+_LAST = b"/VMC/Ext/Blend/Apply"
+"""In the last of a frame's bundles."""
+_TIMESTAMP = 35  # Linux's SO_TIMESTAMPNS
+_LONGEST = 30.0  # s of a video that are kept
 
 
 def main() -> None:
@@ -30,7 +37,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--video", type=Path)
     arguments = parser.parse_args()
-    received: dict[str, list[tuple[float, int]]] = {}
+    received: dict[str, list[tuple[float, int, bool]]] = {}
     addresses, threads = [], []
     ended = threading.Event()
     for scheme in ("livelink", "vmc", "ifacialmocap"):
@@ -51,13 +58,11 @@ def main() -> None:
     for thread in threads:
         thread.join()
     for scheme, packets in received.items():
-        times = np.array([moment for moment, _ in packets])
-        if scheme == "vmc":  # several bundles a frame
-            times = times[np.diff(times, prepend=-1) > 0.005]
+        times = np.array([moment for moment, _, ends_frame in packets if ends_frame])
         off = np.abs(1000 * np.diff(times) - 40)
         p50, p99 = np.percentile(off, [50, 99])
         print(f"{scheme}: {len(times)} of {sent} frames; off 40 ms by p50 {p50:.1f}, p99 {p99:.1f} ms", end="")
-        print(f", largest {off.max():.1f} ms; largest packet {max(size for _, size in packets)} bytes")
+        print(f", largest {off.max():.1f} ms; largest packet {max(size for _, size, _ in packets)} bytes")
 
 
 def late_answers(playout: Playout, seconds: float) -> int:
@@ -77,7 +82,7 @@ def answers_to(video: Path, playout: Playout, seconds: float) -> int:
     from reactface_jax.live.command import share_the_interpreter
     from reactface_jax.live.listening import load_listener, warm_up
     from reactface_jax.live.session import Answer, Session, Settings
-    from reactface_jax.live.source import Source, play
+    from reactface_jax.live.source import play
 
     share_the_interpreter()
     listener, sent = load_listener(None), 0
@@ -89,25 +94,42 @@ def answers_to(video: Path, playout: Playout, seconds: float) -> int:
         playout.add(answer.reactions)
 
     with Session(listener, 1, Settings(), answer, lambda status: None) as session:
-        begin = time.monotonic()
-        while time.monotonic() - begin < seconds:
-            source, start = Source(str(video)), time.monotonic()
-            with contextlib.closing(source):
-                play(
-                    source,
-                    lambda picture, moment, start=start: session.add_picture(picture, start + moment),
-                    lambda sound, moment, start=start: session.add_sound(sound, start + moment),
-                    real_time=True,
-                )
+        play(Again(video, seconds), session.add_picture, session.add_sound, real_time=True)
         session.wait_until_idle()
+    if session.error is not None:
+        raise session.error
     return sent
 
 
-def receive(one: socket.socket, packets: list[tuple[float, int]], ended: threading.Event) -> None:
+class Again:
+    """A source that begins anew without a gap, whatever opening the file takes."""
+
+    is_file = True
+
+    def __init__(self, video: Path, seconds: float) -> None:
+        from reactface_jax.live.source import Source
+
+        with contextlib.closing(Source(str(video))) as source:
+            self._pieces = list(itertools.takewhile(lambda piece: piece[0] < _LONGEST, source))
+        self._seconds = seconds
+        self._length = max(moment for moment, content in self._pieces if content.ndim == 3) + 0.04
+
+    def __iter__(self) -> Iterator:
+        for start in np.arange(0, self._seconds, self._length):
+            for moment, content in self._pieces:
+                if start + moment < self._seconds and (content.ndim == 3 or moment < self._length):
+                    yield start + moment, content
+
+
+def receive(one: socket.socket, packets: list[tuple[float, int, bool]], ended: threading.Event) -> None:
+    """Times are the kernel's, of when a packet came: this thread may wake later."""
+    one.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
-            packet = one.recv(4096)
-            packets.append((time.monotonic(), len(packet)))
+            packet, extra, _, _ = one.recvmsg(4096, 64)
+            seconds, nanoseconds = struct.unpack("qq", extra[0][2])
+            last = not packet.startswith(b"#bundle") or _LAST in packet
+            packets.append((seconds + 1e-9 * nanoseconds, len(packet), last))
     one.close()
 
 
