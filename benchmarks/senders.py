@@ -1,14 +1,22 @@
-"""How evenly frames leave for avatars: `python benchmarks/senders.py [--minutes 10]`.
+"""How evenly frames leave for avatars.
 
-Answers of five frames come every 200 ms, up to 60 ms late, as from a listener on a busy machine; a socket receives what
-Live Link, VMC and iFacialMocap are sent. Prints how far the times between two frames are from 40 ms, frames that are
-missing or doubled, and the largest packet.
+    python benchmarks/senders.py [--minutes 10] [--video VIDEO]
+
+A socket receives what Live Link, VMC and iFacialMocap are sent. With a video, its first half minute is played again
+and again, in real time, to the packaged listener in the same process, MediaPipe included, as `reactface live --source
+VIDEO --send …` does; without one, answers of five frames come every 200 ms, up to 60 ms late, and nothing else runs.
+Prints how far the times between two frames are from 40 ms, frames that are missing or doubled, and the largest packet.
 """
 
 import argparse
+import contextlib
+import itertools
 import socket
+import struct
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -18,52 +26,111 @@ from reactface_jax.live.senders import open_sender
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
 CHUNK = 5
+_LAST = b"/VMC/Ext/Blend/Apply"
+"""In the last of a frame's bundles."""
+_TIMESTAMP = 35  # Linux's SO_TIMESTAMPNS
+_LONGEST = 30.0  # s of a video that are kept
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
-    chunks = round(parser.parse_args().minutes * 60 * 25 / CHUNK)
-    received: dict[str, list[tuple[float, int]]] = {}
-    addresses, threads, sockets = [], [], []
+    parser.add_argument("--video", type=Path)
+    arguments = parser.parse_args()
+    received: dict[str, list[tuple[float, int, bool]]] = {}
+    addresses, threads = [], []
+    ended = threading.Event()
     for scheme in ("livelink", "vmc", "ifacialmocap"):
         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         one.bind(("127.0.0.1", 0))
-        one.settimeout(3)
-        sockets.append(one)
+        one.settimeout(0.5)
         addresses.append(f"{scheme}://127.0.0.1:{one.getsockname()[1]}")
         received[scheme] = []
-        threads.append(threading.Thread(target=receive, args=(one, received[scheme])))
+        threads.append(threading.Thread(target=receive, args=(one, received[scheme], ended)))
         threads[-1].start()
-    rng = np.random.default_rng(0)
-    faces = np.tile(NEUTRAL, (1, CHUNK, 1)).astype(np.float32)
     with Playout([open_sender(address, 1) for address in addresses], COEFFICIENT_NAMES) as playout:
-        begin = time.monotonic()
-        for chunk in range(chunks):
-            due = begin + chunk * CHUNK / 25 + rng.uniform(0, 0.06)
-            time.sleep(max(0.0, due - time.monotonic()))
-            playout.add(chunk * CHUNK, faces)
+        if arguments.video is None:
+            sent = late_answers(playout, 60 * arguments.minutes)
+        else:
+            sent = answers_to(arguments.video, playout, 60 * arguments.minutes)
+    time.sleep(0.5)
+    ended.set()
     for thread in threads:
         thread.join()
     for scheme, packets in received.items():
-        times = np.array([moment for moment, _ in packets])
-        if scheme == "vmc":  # several bundles a frame
-            times = times[np.diff(times, prepend=-1) > 0.005]
+        times = np.array([moment for moment, _, ends_frame in packets if ends_frame])
         off = np.abs(1000 * np.diff(times) - 40)
         p50, p99 = np.percentile(off, [50, 99])
-        print(
-            f"{scheme}: {len(times)} of {chunks * CHUNK} frames; off 40 ms by p50 {p50:.1f}, p99 {p99:.1f} ms", end=""
-        )
-        print(f", largest {off.max():.1f} ms; largest packet {max(size for _, size in packets)} bytes")
+        print(f"{scheme}: {len(times)} of {sent} frames; off 40 ms by p50 {p50:.1f}, p99 {p99:.1f} ms", end="")
+        print(f", largest {off.max():.1f} ms; largest packet {max(size for _, size, _ in packets)} bytes")
 
 
-def receive(one: socket.socket, packets: list[tuple[float, int]]) -> None:
-    while True:
-        try:
-            packet = one.recv(4096)
-        except TimeoutError:
-            return
-        packets.append((time.monotonic(), len(packet)))
+def late_answers(playout: Playout, seconds: float) -> int:
+    """Still faces, unevenly; how many."""
+    chunks, begin = round(seconds * 25 / CHUNK), time.monotonic()
+    rng = np.random.default_rng(0)
+    faces = np.tile(NEUTRAL, (1, CHUNK, 1)).astype(np.float32)
+    for chunk in range(chunks):
+        due = begin + chunk * CHUNK / 25 + rng.uniform(0, 0.06)
+        time.sleep(max(0.0, due - time.monotonic()))
+        playout.add(faces)
+    return chunks * CHUNK
+
+
+def answers_to(video: Path, playout: Playout, seconds: float) -> int:
+    """The listener's faces while a video is played; how many."""
+    from reactface_jax.live.command import share_the_interpreter
+    from reactface_jax.live.listening import load_listener, warm_up
+    from reactface_jax.live.session import Answer, Session, Settings
+    from reactface_jax.live.source import play
+
+    share_the_interpreter()
+    listener, sent = load_listener(None), 0
+    warm_up(listener, 1)
+
+    def answer(answer: Answer) -> None:
+        nonlocal sent
+        sent += answer.reactions.shape[1]
+        playout.add(answer.reactions)
+
+    with Session(listener, 1, Settings(), answer, lambda status: None) as session:
+        play(Again(video, seconds), session.add_picture, session.add_sound, real_time=True)
+        session.wait_until_idle()
+    if session.error is not None:
+        raise session.error
+    return sent
+
+
+class Again:
+    """A source that begins anew without a gap, whatever opening the file takes."""
+
+    is_file = True
+
+    def __init__(self, video: Path, seconds: float) -> None:
+        from reactface_jax.live.source import Source
+
+        with contextlib.closing(Source(str(video))) as source:
+            self._pieces = list(itertools.takewhile(lambda piece: piece[0] < _LONGEST, source))
+        self._seconds = seconds
+        self._length = max(moment for moment, content in self._pieces if content.ndim == 3) + 0.04
+
+    def __iter__(self) -> Iterator:
+        for start in np.arange(0, self._seconds, self._length):
+            for moment, content in self._pieces:
+                if start + moment < self._seconds and (content.ndim == 3 or moment < self._length):
+                    yield start + moment, content
+
+
+def receive(one: socket.socket, packets: list[tuple[float, int, bool]], ended: threading.Event) -> None:
+    """Times are the kernel's, of when a packet came: this thread may wake later."""
+    one.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            packet, extra, _, _ = one.recvmsg(4096, 64)
+            seconds, nanoseconds = struct.unpack("qq", extra[0][2])
+            last = not packet.startswith(b"#bundle") or _LAST in packet
+            packets.append((seconds + 1e-9 * nanoseconds, len(packet), last))
+    one.close()
 
 
 if __name__ == "__main__":

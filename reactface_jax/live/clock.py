@@ -10,8 +10,9 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
+from reactface_jax.live.eyes import Sight
 from reactface_jax.online.live_sound import LiveSound, check_sound
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -34,6 +35,8 @@ class Chunk(NamedTuple):
     """NaN where the face was lost."""
     sound: Float[np.ndarray, " L"]
     """At 16 kHz, in [-1, 1]."""
+    views: UInt8[np.ndarray, "w H W 3"] | None
+    """The last one seen at each frame; None where none come."""
 
 
 class SpeakerClock:
@@ -52,12 +55,12 @@ class SpeakerClock:
         """Forgets what has not been given; numbers begin at 0 with the next picture."""
         self._begin: float | None = None
         self._given = 0
-        self._faces: deque[tuple[float, Float[np.ndarray, 58] | None]] = deque(maxlen=10 * FRAME_RATE)
+        self._seen: deque[tuple[float, Sight]] = deque(maxlen=10 * FRAME_RATE)
         self._sound = LiveSound()
         self._newest_face = self._newest_sound = -np.inf
 
-    def add_face(self, face: Float[np.ndarray, "58"] | None, time: float) -> None:
-        """Takes what a picture shows; None if there is no face. A picture older than the one before is left out."""
+    def add_sight(self, sight: Sight, time: float) -> None:
+        """Takes what a picture shows. A picture older than the one before is left out."""
         if not np.isfinite(time):
             return
         if self._begin is not None and self._jumps(time):
@@ -66,7 +69,7 @@ class SpeakerClock:
             return
         if self._begin is None:
             self._begin = time
-        self._faces.append((time, face))
+        self._seen.append((time, sight))
         self._newest_face = time
 
     def add_sound(self, samples: Float[np.ndarray, " n"], time: float) -> None:
@@ -89,19 +92,21 @@ class SpeakerClock:
         late_face = self._newest_sound >= end + self._patience
         if not (seen and heard) and not (seen and late_sound) and not (heard and late_face):
             return None
-        faces = np.stack([self._face_at(float(time)) for time in times])
+        faces, views = zip(*map(self._frame_at, times.tolist()), strict=True)
         number, self._given = self._given, self._given + self._chunk
         newest = max(min(self._newest_face, end), min(self._newest_sound, end) if hears else -np.inf)
-        return Chunk(number, newest, faces, self._sound.take(self._given * SAMPLES_PER_FRAME))
+        sound = self._sound.take(self._given * SAMPLES_PER_FRAME)
+        return Chunk(number, newest, np.stack(faces), sound, None if views[0] is None else np.stack(views))
 
     def _jumps(self, time: float) -> bool:
         newest = max(self._newest_face, self._newest_sound)
         return abs(time - newest) > LONGEST_JUMP
 
-    def _face_at(self, time: float) -> Float[np.ndarray, "58"]:
-        while len(self._faces) > 1 and self._faces[1][0] <= time + _EARLY:
-            self._faces.popleft()
-        shown, face = self._faces[0]
-        if face is None or time - shown > _STALE:
-            return np.full(NUM_COEFFICIENTS, np.nan, np.float32)
-        return face
+    def _frame_at(self, time: float) -> tuple[Float[np.ndarray, "58"], UInt8[np.ndarray, "H W 3"] | None]:
+        """Coefficients and view."""
+        while len(self._seen) > 1 and self._seen[1][0] <= time + _EARLY:
+            self._seen.popleft()
+        shown, sight = self._seen[0]
+        if sight.face is None or time - shown > _STALE:
+            return np.full(NUM_COEFFICIENTS, np.nan, np.float32), sight.view
+        return sight.face, sight.view

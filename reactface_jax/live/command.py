@@ -3,36 +3,46 @@
 import contextlib
 import logging
 import secrets
+import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import jax
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reactface_jax.arguments import run
 from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.live.senders import PROTOCOLS
 from reactface_jax.methods.listener.control import Control
-from reactface_jax.methods.method import Inputs, StreamingMethod
-from reactface_jax.methods.pretrained import load_pretrained
-from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
+from reactface_jax.methods.method import StreamingMethod
+
+if TYPE_CHECKING:
+    from reactface_jax.live.source import Source
+
+_DESCRIPTION = """A listener while you talk: in the browser, or for avatars from a camera or a file.
+
+Without flags it opens a page on this machine: press Start, allow camera and microphone, and talk. Nothing leaves the
+machine. With --send it also drives avatars: {forms}. With --source and --send it needs no browser."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A listener while you talk: in the browser, or for avatars from a camera or file."""
+    """What `reactface live` does."""
 
     source: str = ""
-    """Without a browser: `webcam`, a video file, or an address such as rtsp://host/stream."""
+    """Who is listened to without a browser: `webcam`, a video file, or an address such as rtsp://host/stream. `webcam`
+    hears the usual microphone too, where FFmpeg can open it; see docs/live.md."""
     send: tuple[str, ...] = ()
     """Avatars to drive, such as livelink://192.168.1.5 or vmc://localhost:39539; several are fine."""
+    checkpoint: Path | None = None
+    """The run of a causal ReactFace (--model.causal) or of a listener, instead of the listener in the package."""
     reactions: int = 1
-    """Listeners at the same time, 1 to 4; avatars get them as several subjects or ports."""
+    """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may show up to four, of
+    a ReactFace up to this many."""
     amplitude: float = 1.0
-    """Of all motion, 0 to 1.5."""
+    """Of all motion, 0 to 1.5; the page has a slider, as for the next three."""
     smiles: float = 0.0
     """More (up to 1) or fewer (down to -1) smiles."""
     nods: float = 0.0
@@ -53,13 +63,45 @@ class Arguments:
 def main(words: Sequence[str] | None = None) -> None:
     """Runs `live` on the command line's words."""
     keep_compiled_programs()
-    forms = ", ".join(PROTOCOLS.values())
-    start(run(Arguments, words, prog="reactface live", description=f"{Arguments.__doc__} Avatars: {forms}."))
+    description = _DESCRIPTION.format(forms=", ".join(PROTOCOLS.values()))
+    start(run(Arguments, words, prog="reactface live", description=description))
 
 
 def start(arguments: Arguments) -> None:
     """Starts what the arguments name and stays until it ends. Raises `UserError` for what does not fit."""
+    from reactface_jax.live.listening import load_listener, warm_up
+
+    control = _check(arguments)
+    share_the_interpreter()
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(_open_source(arguments)) if arguments.source else None
+        listener = load_listener(arguments.checkpoint)
+        most = arguments.reactions if source is not None else most_of(listener, arguments.reactions)
+        print("compiling the listener …", flush=True)
+        warm_up(listener, most)
+        if source is not None:
+            _play_source(arguments, listener, control, source)
+        else:
+            _serve(arguments, listener, control, most)
+
+
+def share_the_interpreter() -> None:
+    """Lets the thread that sends frames run within a millisecond: Python's own 5 ms are a jitter that is seen."""
+    sys.setswitchinterval(1e-3)
+
+
+def most_of(listener: StreamingMethod, reactions: int) -> int:
+    """Reactions to generate for a page: the packaged listener's cost next to nothing, others' their time."""
     from reactface_jax.live.messages import MOST_REACTIONS
+    from reactface_jax.methods.listener.listener import Listener
+
+    return MOST_REACTIONS if isinstance(listener, Listener) else reactions
+
+
+def _check(arguments: Arguments) -> Control:
+    """The knobs. Raises `UserError` for what does not fit, before anything is loaded."""
+    from reactface_jax.live.messages import MOST_REACTIONS
+    from reactface_jax.live.senders import open_sender
 
     if not 1 <= arguments.reactions <= MOST_REACTIONS:
         raise UserError(f"--reactions {arguments.reactions} is out of range; give 1 to {MOST_REACTIONS}")
@@ -69,61 +111,47 @@ def start(arguments: Arguments) -> None:
         raise UserError(f"--talkers {arguments.talkers} is out of range; give 1 or more")
     if not 0 <= arguments.port < 2**16:
         raise UserError(f"--port {arguments.port} is out of range; give 0 to 65535")
+    if arguments.source and not arguments.send:
+        raise UserError("--source answers avatars; give --send, or leave --source out for the page in the browser")
+    if arguments.as_fast_as_possible and not arguments.source:
+        raise UserError("--as-fast-as-possible is for a file; give --source, or leave it out")
     control = Control(amplitude=arguments.amplitude, smiles=arguments.smiles, nods=arguments.nods).checked()
-    _check_senders(arguments)
-    listener = load_pretrained("listener")
-    print("compiling the listener …", flush=True)
-    warm_up(listener, arguments.reactions)
-    if arguments.source:
-        _play_source(arguments, listener, control)
-    else:
-        _serve(arguments, listener, control)
-
-
-def warm_up(listener: StreamingMethod, num_reactions: int) -> None:
-    """Compiles a step with sound and one without, so that the first answer does not wait."""
-    silence = np.zeros((1, listener.chunk * SAMPLES_PER_FRAME), np.float32)
-    faces = np.zeros((1, listener.chunk, NUM_COEFFICIENTS), np.float32)
-    state = listener.start(num_reactions, jax.random.key(0))
-    for audio in (silence, None):
-        jax.block_until_ready(listener.step(state, Inputs(speaker=faces, audio=audio)))
-
-
-def _check_senders(arguments: Arguments) -> None:
-    from reactface_jax.live.senders import open_sender
-
     for address in arguments.send:
         open_sender(address, arguments.reactions).close()
+    return control
 
 
-def _play_source(arguments: Arguments, listener: StreamingMethod, control: Control) -> None:
+def _open_source(arguments: Arguments) -> "contextlib.closing[Source]":
+    from reactface_jax.live.source import Source
+
+    return contextlib.closing(Source(arguments.source))
+
+
+def _play_source(arguments: Arguments, listener: StreamingMethod, control: Control, source: "Source") -> None:
     from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
     from reactface_jax.live.playout import Playout
     from reactface_jax.live.senders import open_sender
     from reactface_jax.live.session import Answer, Session, Settings, Status
-    from reactface_jax.live.source import Source, play
+    from reactface_jax.live.source import play
 
-    if not arguments.send:
-        raise UserError("--source answers avatars; give --send, or leave --source out for the page in the browser")
-    source = Source(arguments.source)
-    settings = Settings(arguments.reactions, arguments.seed, control, hears=source.hears)
+    settings = Settings(arguments.seed, control, hears=source.hears)
     if not source.hears:
-        print(f"{arguments.source} has no sound: the listener sees and does not hear")
+        print(f"{source.why_deaf}: the listener sees and does not hear", flush=True)
     senders = [open_sender(address, arguments.reactions) for address in arguments.send]
     answered = 0
 
     def answer(answer: Answer) -> None:
         nonlocal answered
         answered += answer.reactions.shape[1]
-        playout.add(answer.chunk.number, answer.reactions)
+        playout.add(answer.reactions)
 
     def status(status: Status) -> None:
         if status.says:
             print(status.says, flush=True)
 
-    real_time = not arguments.as_fast_as_possible
-    with contextlib.closing(source), Playout(senders, COEFFICIENT_NAMES, real_time=real_time) as playout:
-        with Session(listener, settings, answer, status) as session:
+    real_time = not (arguments.as_fast_as_possible and source.is_file)
+    with Playout(senders, COEFFICIENT_NAMES, real_time=real_time) as playout:
+        with Session(listener, arguments.reactions, settings, answer, status) as session:
             wait = session.wait_until_idle
             play(source, session.add_picture, session.add_sound, real_time=real_time, wait=wait)
             wait()
@@ -132,22 +160,25 @@ def _play_source(arguments: Arguments, listener: StreamingMethod, control: Contr
     print(f"sent {answered} frames of {arguments.reactions} reaction(s) to {', '.join(arguments.send)}")
 
 
-def _serve(arguments: Arguments, listener: StreamingMethod, control: Control) -> None:
+def _serve(arguments: Arguments, listener: StreamingMethod, control: Control, most: int) -> None:
     import socket
 
     import uvicorn
 
+    from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+    from reactface_jax.live.playout import Playout
+    from reactface_jax.live.senders import open_sender
     from reactface_jax.live.server import Live, make_app
     from reactface_jax.live.session import Settings
 
     token = secrets.token_urlsafe(16)
-    settings = Settings(arguments.reactions, arguments.seed, control)
-    live = Live(listener, token, settings, arguments.talkers, arguments.send)
+    live = Live(listener, token, Settings(arguments.seed, control), arguments.reactions, most, arguments.talkers)
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", arguments.port))
     except OSError as error:
+        listening.close()
         raise UserError(
             f"--port {arguments.port} is taken ({error.strerror}); give another, or 0 for a free one"
         ) from error
@@ -159,7 +190,11 @@ def _serve(arguments: Arguments, listener: StreamingMethod, control: Control) ->
     config = uvicorn.Config(
         make_app(live), log_level="warning", access_log=False, ws="websockets-sansio", ws_max_size=2**20, lifespan="off"
     )
-    with contextlib.closing(listening):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(listening))
+        if arguments.send:
+            senders = [open_sender(address, arguments.reactions) for address in arguments.send]
+            live.playout = stack.enter_context(Playout(senders, COEFFICIENT_NAMES))
         uvicorn.Server(config).run(sockets=[listening])
 
 

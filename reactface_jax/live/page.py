@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reactface_jax.evaluation.page.head import arkit_head, pack_head
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.live.session import Settings
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
@@ -14,6 +15,7 @@ _SHARED = Path(__file__).parents[1] / "evaluation" / "page" / "template"
 FILES = {
     "live.js": (_TEMPLATE, "text/javascript"),
     "capture.js": (_TEMPLATE, "text/javascript"),
+    "curves.js": (_TEMPLATE, "text/javascript"),
     "worklet.js": (_TEMPLATE, "text/javascript"),
     "live.css": (_TEMPLATE, "text/css"),
     "data.js": (_SHARED, "text/javascript"),
@@ -33,22 +35,27 @@ HEADERS = {
 }
 
 
-def html(reactions: int, seed: int) -> str:
+def html(settings: Settings, reactions: int, most: int) -> str:
     """The page.
 
     Args:
-      reactions: K that it begins with.
-      seed: of the first conversation.
+      settings: that it begins with.
+      reactions: K that it shows at first.
+      most: K that it gets, and may show.
     """
-    settings = {
+    page = {
         "reactions": reactions,
-        "seed": seed,
+        "most": most,
+        "seed": settings.seed,
+        "amplitude": settings.control.amplitude,
+        "smile": settings.control.smiles,
+        "nod": settings.control.nods,
         "channels": COEFFICIENT_NAMES,
         "neutral": [float(x) for x in NEUTRAL],
     }
     about, head = _head()
     text = (_TEMPLATE / "live.html").read_text(encoding="utf-8")
-    for name, content in {"settings": json.dumps(settings), "head_about": about, "head": head}.items():
+    for name, content in {"settings": json.dumps(page), "head_about": about, "head": head}.items():
         text = text.replace("{{" + name + "}}", content)
     return text
 

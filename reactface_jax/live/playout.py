@@ -46,6 +46,7 @@ class Playout:
         self._senders, self._names, self._real_time, self._on_sent = senders, names, real_time, on_sent
         self._frames: deque[tuple[int, Float[np.ndarray, "K C"]]] = deque(maxlen=_STORED)
         self._wake = threading.Condition()
+        self._number = 0
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
 
@@ -61,10 +62,11 @@ class Playout:
         for sender in self._senders:
             sender.close()
 
-    def add(self, number: int, reactions: Float[np.ndarray, "K w C"]) -> None:
-        """Takes the answers to a chunk whose first frame has this number."""
+    def add(self, reactions: Float[np.ndarray, "K w C"]) -> None:
+        """Takes the answers to the next chunk. Frames are counted from the first one on, whatever begins anew."""
         with self._wake:
-            self._frames.extend((number + t, reactions[:, t]) for t in range(reactions.shape[1]))
+            self._frames.extend((self._number + t, reactions[:, t]) for t in range(reactions.shape[1]))
+            self._number += reactions.shape[1]
             self._wake.notify()
 
     def _run(self) -> None:

@@ -7,30 +7,38 @@ import asyncio
 import contextlib
 import hmac
 import json
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from reactface_jax.errors import UserError
-from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.live import page
-from reactface_jax.live.messages import LARGEST, pack_answer, read_media, read_settings, samples_of
+from reactface_jax.live.listening import view_size
+from reactface_jax.live.messages import (
+    LARGEST,
+    MOST_REACTIONS,
+    pack_answer,
+    read_face,
+    read_media,
+    read_settings,
+    read_text,
+    samples_of,
+)
 from reactface_jax.live.playout import Playout
-from reactface_jax.live.senders import open_sender
-from reactface_jax.live.session import Answer, Session, Settings, Status
+from reactface_jax.live.session import Answer, Session, Settings, Status, for_avatars
 from reactface_jax.methods.method import StreamingMethod
-
-log = logging.getLogger(__name__)
 
 _WAITING = 50
 """Messages that wait for a slow page before the oldest are left out."""
 _BUSY, _REFUSED, _BAD = 4409, 4403, 4400  # codes of a WebSocket's end
+_LONGEST_REASON = 110  # characters: a close frame's reason has 123 bytes
 
 
 @dataclass
@@ -40,11 +48,21 @@ class Live:
     listener: StreamingMethod
     token: str
     settings: Settings = field(default_factory=Settings)
+    reactions: int = 1
+    """Faces that a page shows at first, and avatars at each address."""
+    most: int = MOST_REACTIONS
+    """Reactions that are generated: a page shows any of them at once."""
     talkers: int = 1
     """Pages that may talk at a time."""
-    send: Sequence[str] = ()
-    """Addresses of avatars, which the first talker's listeners drive."""
-    talking: int = 0
+    playout: Playout | None = None
+    """To avatars, which the listeners of who came first drive."""
+    seats: list[WebSocket] = field(default_factory=list)
+    """Of those who talk, in the order of their coming."""
+
+    @property
+    def talking(self) -> int:
+        """Pages that talk now."""
+        return len(self.seats)
 
 
 def make_app(live: Live) -> Starlette:
@@ -53,9 +71,8 @@ def make_app(live: Live) -> Starlette:
     async def show_page(request: Request) -> Response:
         if not _has_token(live, request.query_params.get("token")):
             return PlainTextResponse("Open the address that `reactface live` printed, with its token.", 403)
-        return Response(
-            page.html(live.settings.reactions, live.settings.seed), media_type="text/html", headers=page.HEADERS
-        )
+        text = page.html(live.settings, live.reactions, live.most)
+        return Response(text, media_type="text/html", headers=page.HEADERS)
 
     async def show_file(request: Request) -> Response:
         found = page.file(request.path_params["name"])
@@ -66,7 +83,11 @@ def make_app(live: Live) -> Starlette:
     async def talk(socket: WebSocket) -> None:
         await _talk(live, socket)
 
-    return Starlette(routes=[Route("/", show_page), WebSocketRoute("/ws", talk), Route("/{name}", show_file)])
+    return Starlette(
+        routes=[Route("/", show_page), WebSocketRoute("/ws", talk), Route("/{name}", show_file)],
+        # A name of somebody else's that leads to this machine is not this machine's.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+    )
 
 
 def _has_token(live: Live, given: str | None) -> bool:
@@ -83,31 +104,33 @@ async def _talk(live: Live, socket: WebSocket) -> None:
         return await socket.close(_REFUSED, "Another page may not use this camera.")
     if live.talking >= live.talkers:
         return await socket.close(_BUSY, "Somebody is talking in another window; close that one first.")
-    live.talking += 1
-    try:
-        async with _outbox(socket) as put, contextlib.AsyncExitStack() as stack:
-            playout = None
-            if live.send and live.talking == 1:
-                senders = [open_sender(address, live.settings.reactions) for address in live.send]
-                playout = stack.enter_context(Playout(senders, COEFFICIENT_NAMES))
+    live.seats.append(socket)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(_leave, live, socket)
+        put = await stack.enter_async_context(_outbox(socket))
 
-            def answer(answer: Answer) -> None:
-                put(pack_answer(answer))
-                if playout is not None:
-                    playout.add(answer.chunk.number, answer.reactions)
+        def answer(answer: Answer) -> None:
+            put(pack_answer(answer))
+            if live.playout is not None and live.seats[:1] == [socket]:
+                live.playout.add(for_avatars(answer, live.reactions))
 
-            def status(status: Status) -> None:
-                put(json.dumps({"face": status.face, "left_out": status.left_out, "says": status.says}))
+        def status(status: Status) -> None:
+            put(json.dumps({"face": status.face, "says": status.says}))
 
-            session = Session(live.listener, live.settings, answer, status)
-            session.__enter__()
-            stack.push_async_callback(asyncio.to_thread, session.__exit__)
-            await _listen(socket, session, live.settings)
-    finally:
-        live.talking -= 1
+        session = Session(live.listener, live.most, live.settings, answer, status)
+        session.__enter__()
+        stack.push_async_callback(asyncio.to_thread, session.__exit__)
+        stack.callback(_leave, live, socket)  # at once: whoever comes next need not wait for the thread's end
+        await _listen(socket, session, live)
 
 
-async def _listen(socket: WebSocket, session: Session, settings: Settings) -> None:
+def _leave(live: Live, socket: WebSocket) -> None:
+    with contextlib.suppress(ValueError):
+        live.seats.remove(socket)
+
+
+async def _listen(socket: WebSocket, session: Session, live: Live) -> None:
+    settings = live.settings
     while True:
         try:
             message = await socket.receive()
@@ -116,20 +139,32 @@ async def _listen(socket: WebSocket, session: Session, settings: Settings) -> No
         if message["type"] == "websocket.disconnect":
             return
         try:
-            if (text := message.get("text")) is not None:
-                settings, reset = read_settings(text, settings)
-                session.change(settings, reset=reset)
+            if (text := message.get("text")) is None:
+                _take_media(session, message.get("bytes") or b"")
                 continue
-            content = message.get("bytes") or b""
-            if len(content) > LARGEST:
-                raise UserError("a message is at most 1 MiB")
-            kind, time, content = read_media(content)
+            given = read_text(text)
+            if "face" not in given:
+                settings, reset = read_settings(given, settings)
+                if settings.chosen >= live.most:
+                    raise UserError(f"chosen is a number from 0 to {live.most - 1}")
+                session.change(settings, reset=reset)
+            elif view_size(live.listener) is None:
+                time, face = read_face(given)
+                session.add_face(face, time)
+            else:
+                raise UserError("this listener looks at pictures itself; send JPEG instead of a measured face")
         except UserError as error:
-            return await socket.close(_BAD, str(error))
-        if kind == "F":
-            session.add_picture(content, time)
-        else:
-            session.add_sound(samples_of(content), time)
+            return await socket.close(_BAD, str(error)[:_LONGEST_REASON])
+
+
+def _take_media(session: Session, message: bytes) -> None:
+    if len(message) > LARGEST:
+        raise UserError("a message is at most 1 MiB")
+    kind, time, content = read_media(message)
+    if kind == "F":
+        session.add_picture(content, time)
+    else:
+        session.add_sound(samples_of(content), time)
 
 
 @contextlib.asynccontextmanager

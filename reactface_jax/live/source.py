@@ -1,9 +1,17 @@
-"""A speaker without a browser: a camera, a file or an address, read as if it were live."""
+"""A speaker without a browser: a camera with its microphone, a file or an address, read as if it were live."""
 
+import contextlib
+import heapq
+import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from fractions import Fraction
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,64 +20,163 @@ from reactface_jax.errors import UserError
 from reactface_jax.types import SAMPLE_RATE
 
 Picture = UInt8[np.ndarray, "H W 3"]
+Piece = tuple[float, Picture | Float[np.ndarray, " n"]]
+"""Time (s) and picture, or time of the first sample and sound at 16 kHz."""
 _LONGER_SIDE = 640
 """Pictures are made smaller than that before a face is sought (pixels)."""
+_ALSA = Path("/usr/share/alsa/alsa.conf")
+_WAITING = 200
+"""Pieces of a camera that wait for whoever takes them."""
+
+
+class Device(NamedTuple):
+    """What FFmpeg opens."""
+
+    name: str
+    format: str
 
 
 class Source:
     """Pictures and sound by time.
 
     Args:
-      address: `webcam`, `webcam:/dev/video1`, a file, or an address that FFmpeg opens, such as rtsp://host/stream.
+      address: `webcam`, `webcam:/dev/video1`, `webcam:/dev/video1,MICROPHONE`, a file, or an address that FFmpeg opens,
+        such as rtsp://host/stream.
 
     Raises:
       UserError: it can't be opened, or has no pictures.
     """
 
     def __init__(self, address: str) -> None:
-        import av
-
-        self.is_file = "://" not in address and not address.startswith("webcam")
         self._address = address
+        self._containers: list[Any] = []
+        self._readers: list[threading.Thread] = []
+        self._ended = threading.Event()
+        self.is_file = False
+        self.hears = True
+        self.why_deaf = f"{address} has no sound"
+        """For people, where it does not hear."""
+        if address.split(":")[0] == "webcam":
+            self._open_camera(*devices(address.partition(":")[2]))
+        elif "://" in address:
+            self._containers.append(_open(address, Device(address, "")))
+            self._need_pictures(self._containers[0])
+            self.hears = bool(self._containers[0].streams.audio)
+        else:
+            self._open_file(Path(address))
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Pieces in the order of their times; of a camera in that of their coming."""
+        from av.error import FFmpegError
+
         try:
-            if address.startswith("webcam"):
-                device, kind = _camera(address.partition(":")[2])
-                self._container = av.open(device, format=kind)
+            if self.is_file:
+                yield from self._pieces_of_file()
+            elif len(self._containers) == 1:
+                yield from _pieces(self._containers[0])
             else:
-                self._container = av.open(address, timeout=(10, 10))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"--source {address} can't be opened ({getattr(error, 'strerror', None) or error}); "
-                "give webcam, a video file or an rtsp:// address"
-            ) from error
-        if not self._container.streams.video:
-            raise UserError(f"--source {address} has no pictures; give a camera or a video")
-        self.hears = bool(self._container.streams.audio)
-
-    def __iter__(self) -> Iterator[tuple[float, Picture | Float[np.ndarray, " n"]]]:
-        """Time (s) and picture, or time of the first sample and sound at 16 kHz, in the order of the stream."""
-        import av
-
-        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-        streams = [self._container.streams.video[0], *self._container.streams.audio[:1]]
-        try:
-            for packet in self._container.demux(streams):
-                for frame in packet.decode():
-                    if not isinstance(frame, av.VideoFrame | av.AudioFrame) or frame.time is None:
-                        continue
-                    if isinstance(frame, av.VideoFrame):
-                        yield float(frame.time), _small(frame)
-                    else:
-                        start = float(frame.time)
-                        for piece in resampler.resample(frame):
-                            yield start, piece.to_ndarray()[0]
-                            start += piece.samples / SAMPLE_RATE
-        except (OSError, ValueError) as error:  # av's errors are both
+                yield from self._pieces_as_they_come()
+        except (FFmpegError, OSError, ValueError) as error:
             raise UserError(f"--source {self._address} ended early: {error}") from error
 
     def close(self) -> None:
-        """Lets the device go."""
-        self._container.close()
+        """Lets the devices go."""
+        self._ended.set()
+        for reader in self._readers:
+            reader.join(timeout=5)
+        if not any(reader.is_alive() for reader in self._readers):  # nobody may read what is closed
+            for container in self._containers:
+                container.close()
+
+    def _open_file(self, path: Path) -> None:
+        from reactface_jax.media.open_media import audio_track, needed_video_track, open_media
+        from reactface_jax.media.timeline import read_timeline
+
+        self.is_file = True
+        self._timeline = read_timeline(path)
+        with open_media(path) as container:
+            needed_video_track(container, path)
+            self.hears = audio_track(container) is not None
+
+    def _open_camera(self, camera: Device, microphone: Device | None) -> None:
+        self._containers.append(_open(self._address, camera))
+        self._need_pictures(self._containers[0])
+        self.hears = bool(self._containers[0].streams.audio)
+        if microphone is None:
+            return
+        try:
+            self._containers.append(_open(self._address, microphone))
+            self.hears = bool(self._containers[1].streams.audio)
+        except UserError as error:
+            self.why_deaf = f"the microphone {microphone.name} can't be opened ({error.__cause__})"
+        if not self.hears:
+            del self._containers[1:]
+
+    def _need_pictures(self, container: Any) -> None:
+        if not container.streams.video:
+            self.close()
+            raise UserError(f"--source {self._address} has no pictures; give a camera or a video")
+
+    def _pieces_of_file(self) -> Iterator[Piece]:
+        """Both tracks on one clock that never jumps (`media.timeline`)."""
+        from av.audio.frame import AudioFrame
+        from av.video.frame import VideoFrame
+
+        from reactface_jax.media.displayed import displayed
+        from reactface_jax.media.open_media import audio_track, needed_video_track, open_media
+        from reactface_jax.media.timeline import decode, time_of
+
+        path = self._address
+
+        def pictures() -> Iterator[Piece]:
+            with open_media(path) as container:
+                stream = needed_video_track(container, path)
+                aspect, shown = stream.sample_aspect_ratio, Fraction(0)
+                for frame in decode(container, stream, self._timeline, VideoFrame):
+                    shown = time_of(frame, shown + Fraction(1, 25))
+                    yield float(shown), _small(displayed(frame, aspect))
+
+        def sound() -> Iterator[Piece]:
+            with open_media(path) as container:
+                if (stream := audio_track(container)) is not None:
+                    resampled = _Sound()
+                    for frame in decode(container, stream, self._timeline, AudioFrame):
+                        yield from resampled.pieces(frame)
+
+        return heapq.merge(pictures(), sound(), key=itemgetter(0))
+
+    def _pieces_as_they_come(self) -> Iterator[Piece]:
+        """Of camera and microphone, whose clocks differ: by this machine's clock, on which each came earliest."""
+        waiting: queue.Queue[Piece | Exception | None] = queue.Queue(_WAITING)
+
+        def put(piece: Piece | Exception | None) -> None:
+            while not self._ended.is_set():
+                with contextlib.suppress(queue.Full):
+                    return waiting.put(piece, timeout=0.2)
+
+        def read(container: Any) -> None:
+            ahead = np.inf
+            try:
+                for moment, content in _pieces(container):
+                    length = 0.0 if content.ndim == 3 else len(content) / SAMPLE_RATE
+                    ahead = min(ahead, time.monotonic() - length - moment)
+                    put((moment + ahead, content))
+                    if self._ended.is_set():
+                        return
+            except Exception as error:
+                put(error)
+            put(None)
+
+        self._readers = [
+            threading.Thread(target=read, args=(container,), daemon=True) for container in self._containers
+        ]
+        for reader in self._readers:
+            reader.start()
+        for _ in self._containers:
+            while (piece := waiting.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
 
 
 def play(
@@ -100,18 +207,71 @@ def play(
             wait()
 
 
-def _small(frame: Any) -> Picture:
-    scale = min(1.0, _LONGER_SIDE / max(frame.width, frame.height))
-    if scale == 1.0:
-        return np.asarray(frame.to_ndarray(format="rgb24"))
-    size = {"width": round(frame.width * scale), "height": round(frame.height * scale)}
-    return np.asarray(frame.reformat(format="rgb24", **size).to_ndarray())
+def devices(chosen: str) -> tuple[Device, Device | None]:
+    """Camera and microphone of this system, as FFmpeg calls them; the microphone may be the camera's own.
 
-
-def _camera(device: str) -> tuple[str, str]:
-    """Device and FFmpeg's format of a camera of this system."""
+    Args:
+      chosen: CAMERA or CAMERA,MICROPHONE as this system calls them; the usual ones for what is empty.
+    """
+    camera, _, microphone = chosen.partition(",")
     if sys.platform == "darwin":
-        return device or "0", "avfoundation"
-    if sys.platform == "win32":
-        return f"video={device}", "dshow"
-    return device or "/dev/video0", "v4l2"
+        return Device(f"{camera or '0'}:{microphone or '0'}", "avfoundation"), None
+    if sys.platform == "win32":  # devices have no usual one there
+        sound = f":audio={microphone}" if microphone else ""
+        return Device(f"video={camera}{sound}", "dshow"), None
+    if _ALSA.is_file():  # PyAV's own library looks where it was built
+        os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA))
+    return Device(camera or "/dev/video0", "v4l2"), Device(microphone or "default", "alsa")
+
+
+def _open(address: str, device: Device) -> Any:
+    import av
+    from av.error import FFmpegError
+
+    try:
+        if device.format:
+            return av.open(device.name, format=device.format)
+        return av.open(device.name, timeout=(10, 10))
+    except (FFmpegError, OSError, ValueError) as error:
+        raise UserError(
+            f"--source {address} can't be opened ({getattr(error, 'strerror', None) or error}); "
+            "give webcam, a video file or an rtsp:// address"
+        ) from error
+
+
+def _pieces(container: Any) -> Iterator[Piece]:
+    """Of what comes by itself, in its order."""
+    import av
+
+    sound = _Sound()
+    for packet in container.demux([*container.streams.video[:1], *container.streams.audio[:1]]):
+        for frame in packet.decode():
+            if frame.time is None:
+                continue
+            if isinstance(frame, av.VideoFrame):
+                yield float(frame.time), _small(frame.to_ndarray(format="rgb24"))
+            elif isinstance(frame, av.AudioFrame):
+                yield from sound.pieces(frame)
+
+
+class _Sound:
+    """Brings a track to mono at 16 kHz."""
+
+    def __init__(self) -> None:
+        import av
+
+        self._resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+
+    def pieces(self, frame: Any) -> Iterator[Piece]:
+        start = float(frame.time or 0.0)
+        for piece in self._resampler.resample(frame):
+            yield start, piece.to_ndarray()[0]
+            start += piece.samples / SAMPLE_RATE
+
+
+def _small(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
+    from reactface_jax.media.video import resize
+
+    height, width = picture.shape[:2]
+    scale = _LONGER_SIDE / max(height, width)
+    return picture if scale >= 1 else resize(picture, (round(height * scale), round(width * scale)))

@@ -37,7 +37,7 @@ def speaker_jpegs(speaker_frames) -> list[bytes]:
 @contextlib.contextmanager
 def serving(**fields: object) -> Iterator[tuple[int, Live]]:
     """Port and state of a running server."""
-    live = Live(DelayedSmile(), "secret", **fields)
+    live = Live(fields.pop("listener", None) or DelayedSmile(), "secret", **fields)
     config = uvicorn.Config(
         make_app(live), port=0, log_level="error", ws="websockets-sansio", ws_max_size=2**20, lifespan="off"
     )

@@ -10,6 +10,8 @@ from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 
 SMILES = [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("mouthSmile")]
 DELAY = 10
+CHUNK = 3
+"""As many pictures as wait at most, so that a test that waits for each answer loses none."""
 
 
 class State(NamedTuple):
@@ -24,7 +26,7 @@ class DelayedSmile:
 
     name = "delayed smile"
     needs = ("speaker",)
-    chunk = 5
+    chunk = CHUNK
 
     def start(self, num_reactions: int = 1, key: Any = None, *, batch_size: int = 1) -> State:
         return State(num_reactions, np.tile(NEUTRAL, (DELAY, 1)).astype(np.float32))

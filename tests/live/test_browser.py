@@ -3,20 +3,23 @@
 import re
 import shutil
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
+from delayed_smile import SMILES
 from drawn_speaker import FRAMES
+
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on this machine")]
+pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on this machine")
 
-SMILE = "mouthSmileLeft"
-SMILES = f"""() => listener.history.some(([, faces]) => faces[0][PAGE.channels.indexOf("{SMILE}")] > 0.3)"""
+SMILE = SMILES[0]
+SMILES_BACK = f"() => listener.history.some(([, faces]) => faces[0][{SMILE}] > 0.3)"
+BLINKS = [i for i, name in enumerate(COEFFICIENT_NAMES) if name.startswith("eyeBlink")]
 
 
 @pytest.fixture(scope="module")
@@ -38,62 +41,71 @@ def camera(speaker_jpegs, tmp_path_factory) -> list[str]:
     ]
 
 
-def browse(flags: list[str]):
-    """A browser with these flags, and what closes it."""
-    engine = playwright.sync_playwright().start()
+@pytest.fixture(scope="module")
+def engine():
+    with playwright.sync_playwright() as engine:
+        yield engine
+
+
+def browse(engine, flags: list[str]):
     sandbox = ["--no-sandbox", "--disable-background-networking", "--use-gl=angle", "--use-angle=swiftshader"]
-    return engine, engine.chromium.launch(executable_path=EXECUTABLE, args=[*sandbox, *flags])
-
-
-@pytest.fixture
-def browser(camera):
-    engine, browser = browse(camera)
-    yield browser
-    browser.close()
-    engine.stop()
+    return engine.chromium.launch(executable_path=EXECUTABLE, args=[*sandbox, *flags], timeout=120_000)
 
 
 def open_page(browser, port: int, **size: int):
+    """A page that keeps what it asks for and what goes wrong in it."""
     context = browser.new_context(viewport={"width": size.get("width", 1000), "height": 800})
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.requests, page.problems = [], []
     page.on("request", lambda request: page.requests.append(request.url))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
     page.goto(f"http://127.0.0.1:{port}/?token=secret")
     return page
 
 
 def until(page, condition: str, *arguments: object) -> None:
     """Asks again and again: the page's own policy forbids the browser's way of waiting, which evaluates text."""
-    for _ in range(300):
+    for _ in range(600):
         if page.evaluate(condition, *arguments):
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"{condition} did not come true; the page says: {page.text_content('#message')}")
 
 
-def test_it_smiles_back_and_controls_act(serve, browser, tmp_path: Path):
-    with serve() as (port, live):
+def test_it_smiles_back_and_controls_act(serve, engine, camera):
+    browser = browse(engine, camera)
+    with serve(reactions=1, most=3) as (port, live):
         page = open_page(browser, port)
         page.click("#start")
-        until(page, SMILES)
-        until(page, "() => /p50 \\d+ ms, p99 \\d+ ms/.test(document.getElementById('figures').textContent)")
+        until(page, SMILES_BACK)
+        until(page, r"() => /p50\d+ ms.*p99\d+ ms/.test(document.getElementById('figures').textContent)")
         assert live.talking == 1
         assert page.evaluate("() => listener.capture.lastSample > 0")  # it hears, too
-        page.screenshot(path=str(tmp_path / "live.png"))
 
         page.click("#pause")
+        page.wait_for_timeout(300)
+        drawn = page.evaluate("() => listener.shown.number")
         page.wait_for_timeout(600)
-        number = page.evaluate("() => listener.shown.number")
-        page.wait_for_timeout(600)
-        assert page.evaluate("() => listener.shown.number") == number
+        assert page.evaluate("() => listener.shown.number") == drawn
         page.click("#pause")
-        until(page, "number => listener.shown.number !== number", number)
+        until(page, "drawn => listener.shown.number !== drawn", drawn)
 
-        page.select_option("#reactions", "3")
-        until(page, "() => listener.shown?.faces.length === 3")
-        page.fill("#amplitude", "0.5")
-        assert page.text_content("#sliders output") == "0.50"
+        # Three faces side by side, at once; the second one leads.
+        page.click("#reactions label:nth-of-type(3)")
+        assert page.evaluate("() => shown()") == [0, 1, 2]
+        page.click("#cells button:nth-of-type(2)")
+        assert page.evaluate("() => [state.chosen, settings().chosen]") == [1, 1]
+        page.click("#reactions label:nth-of-type(1)")
+        assert page.evaluate("() => shown()") == [1]
+
+        page.fill("#amplitude", "0")
+        assert page.text_content("#sliders output") == "0.00"
+        page.evaluate("() => { listener.history.length = 0; }")
+        until(page, "() => listener.history.length >= 100")  # more than once through the file
+        faces = np.array(page.evaluate("() => listener.history.slice(-75).map(([, faces]) => [...faces[0]])"))
+        assert np.delete(faces, BLINKS, axis=1).std(axis=0).max() < 1e-6  # stands still
 
         second = open_page(browser, port)
         second.click("#start")
@@ -101,20 +113,45 @@ def test_it_smiles_back_and_controls_act(serve, browser, tmp_path: Path):
         page.reload()
         page.click("#start")
         until(page, "() => listener.history.length > 10")
+        page.click("#start")  # which is Stop now
+        until(page, "() => !listener.capture && !document.querySelector('#own.on')")
         assert not page.problems
         own = re.compile(rf"^(http|ws)://127\.0\.0\.1:{port}/|^(data|blob):")
+        assert page.requests
         assert all(own.match(url) for url in page.requests + second.requests)
+    browser.close()
 
 
-def test_a_refused_camera_is_explained_and_a_phone_is_wide_enough(serve):
-    engine, browser = browse(["--deny-permission-prompts"])
-    try:
-        with serve() as (port, _):
-            page = open_page(browser, port, width=390)
-            page.click("#start")
-            page.wait_for_selector("#message.error", timeout=30_000)
-            assert re.search("camera", page.text_content("#message"))
-            assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    finally:
-        browser.close()
-        engine.stop()
+def test_a_refused_camera_is_explained_and_a_phone_is_wide_enough(serve, engine):
+    browser = browse(engine, ["--deny-permission-prompts", "--use-fake-device-for-media-stream"])
+    with serve() as (port, live):
+        page = open_page(browser, port, width=390)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        page.click("#start")
+        page.wait_for_selector("#message.error")
+        assert "The camera was refused. Allow it" in page.text_content("#message")
+        assert page.text_content("#start") == "Start"
+        until(page, "() => !listener.socket")
+        controls = "[...document.querySelectorAll('button, input, select')]"
+        boxes = page.evaluate(f"() => {controls}.map((each) => each.getBoundingClientRect().right)")
+        assert max(boxes) <= 390
+        assert live.talkers == 1
+    browser.close()
+
+
+def test_a_camera_without_a_microphone_is_seen_only(serve, engine, camera):
+    """The browser has no microphone; the page says so, and the listener answers what it sees."""
+    browser = browse(engine, camera)
+    with serve() as (port, _):
+        page = open_page(browser, port)
+        page.evaluate(
+            """() => {
+              const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+              const none = () => Promise.reject(new DOMException("", "NotFoundError"));
+              media.getUserMedia = (want) => (want.audio ? none() : open(want));
+            }"""
+        )
+        page.click("#start")
+        until(page, SMILES_BACK)
+        assert "No microphone: the listener sees you" in page.text_content("#message")
+    browser.close()

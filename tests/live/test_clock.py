@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from reactface_jax.live.clock import LONGEST_JUMP, SpeakerClock
+from reactface_jax.live.eyes import Sight
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 
-def face(value: float) -> np.ndarray:
-    return np.full(58, value, np.float32)
+def face(value: float) -> Sight:
+    return Sight(np.full(58, value, np.float32), None)
 
 
 def ramp(first: int, count: int) -> np.ndarray:
@@ -18,7 +19,7 @@ def ramp(first: int, count: int) -> np.ndarray:
 
 def fill(clock: SpeakerClock, frames: int, rate: float = 25.0, begin: float = 100.0) -> None:
     for i in range(round(frames * rate / 25)):
-        clock.add_face(face(i), begin + i / rate)
+        clock.add_sight(face(i), begin + i / rate)
     for block in range(frames * 2):  # 20 ms each
         clock.add_sound(ramp(320 * block, 320), begin + block * 0.02)
 
@@ -44,7 +45,7 @@ def test_a_faster_camera_is_sampled_at_25():
 def test_a_gap_in_the_sound_is_silence():
     clock = SpeakerClock(5)
     for i in range(5):
-        clock.add_face(face(i), i / 25)
+        clock.add_sight(face(i), i / 25)
     clock.add_sound(np.ones(640, np.float32) / 2, 0.0)
     clock.add_sound(np.ones(1280, np.float32) / 2, 0.12)
     sound = clock.next_chunk().sound
@@ -54,10 +55,10 @@ def test_a_gap_in_the_sound_is_silence():
 def test_sound_of_before_the_first_picture_is_dropped_and_of_across_it_is_cut():
     clock = SpeakerClock(5)
     clock.add_sound(np.ones(640, np.float32), 9.0)
-    clock.add_face(face(0), 10.0)
+    clock.add_sight(face(0), 10.0)
     clock.add_sound(ramp(0, 640), 9.98)
     for i in range(1, 5):
-        clock.add_face(face(i), 10 + i / 25)
+        clock.add_sight(face(i), 10 + i / 25)
     clock.add_sound(ramp(640, 5 * 640), 10.02)
     np.testing.assert_array_equal(clock.next_chunk().sound, ramp(320, 5 * 640))
 
@@ -66,9 +67,9 @@ def test_nobody_waits_for_ever():
     """Without sound a chunk is given once pictures are `patience` past it, and the other way round."""
     clock = SpeakerClock(5, patience=0.1)
     for i in range(7):
-        clock.add_face(face(i), i / 25)
+        clock.add_sight(face(i), i / 25)
     assert clock.next_chunk() is None
-    clock.add_face(face(8), 0.31)
+    clock.add_sight(face(8), 0.31)
     assert not clock.next_chunk().sound.any()
     clock.add_sound(np.full(16000, 0.1, np.float32), 0.2)
     chunk = clock.next_chunk()
@@ -79,14 +80,14 @@ def test_nobody_waits_for_ever():
 def test_without_a_microphone_none_is_awaited():
     clock = SpeakerClock(5)
     for i in range(5):
-        clock.add_face(face(i), i / 25)
+        clock.add_sight(face(i), i / 25)
     assert clock.next_chunk(hears=False) is not None
 
 
 def test_a_lost_face_and_a_camera_that_stopped_are_nan():
     clock = SpeakerClock(5, patience=0.0)
     for i in range(4):
-        clock.add_face(face(i) if i != 2 else None, i / 25)
+        clock.add_sight(face(i) if i != 2 else Sight(None, None), i / 25)
     clock.add_sound(np.zeros(32000, np.float32), 0.0)
     first = clock.next_chunk()
     assert np.isnan(first.faces[2]).all()
@@ -95,11 +96,20 @@ def test_a_lost_face_and_a_camera_that_stopped_are_nan():
     assert np.isnan(later[-1].faces).all()
 
 
+def test_views_stand_beside_faces_and_stay_where_a_face_is_lost():
+    clock = SpeakerClock(5)
+    for i in range(5):
+        clock.add_sight(Sight(None if i == 3 else face(i).face, np.full((2, 2, 3), i, np.uint8)), i / 25)
+    chunk = clock.next_chunk(hears=False)
+    np.testing.assert_array_equal(chunk.views[:, 0, 0, 0], [0, 1, 2, 3, 4])
+    assert np.isnan(chunk.faces[3]).all()
+
+
 def test_bad_samples_are_silence_and_bad_times_nothing():
     clock = SpeakerClock(5)
     for i in range(5):
-        clock.add_face(face(i), i / 25)
-    clock.add_face(face(9), np.nan)
+        clock.add_sight(face(i), i / 25)
+    clock.add_sight(face(9), np.nan)
     clock.add_sound(np.zeros(10, np.float32), np.inf)
     clock.add_sound(np.array([np.nan, np.inf, 3.0, 0.25] * 800, np.float32), 0.0)
     np.testing.assert_array_equal(clock.next_chunk().sound[:4], [0, 0, 1, 0.25])
@@ -109,20 +119,20 @@ def test_after_a_jump_it_begins_anew():
     clock = SpeakerClock(5)
     fill(clock, 5)
     assert clock.next_chunk().number == 0
-    clock.add_face(face(7), 100 + 2 * LONGEST_JUMP)
+    clock.add_sight(face(7), 100 + 2 * LONGEST_JUMP)
     assert clock.next_chunk() is None
     for i in range(1, 5):
-        clock.add_face(face(7 + i), 100 + 2 * LONGEST_JUMP + i / 25)
+        clock.add_sight(face(7 + i), 100 + 2 * LONGEST_JUMP + i / 25)
     chunk = clock.next_chunk(hears=False)
     assert chunk.number == 0
     np.testing.assert_array_equal(chunk.faces[:, 0], [7, 8, 9, 10, 11])
 
 
 def test_memory_stays_the_same():
-    """Pictures without sound, and sound without pictures, for an hour."""
+    """Pictures without sound, and sound without pictures, for ten minutes."""
     clock = SpeakerClock(5)
-    clock.add_face(face(0), 0.0)
-    for second in range(3600):
+    clock.add_sight(face(0), 0.0)
+    for second in range(600):
         clock.add_sound(np.zeros(16000, np.float32), float(second))
         while clock.next_chunk() is not None:
             pass

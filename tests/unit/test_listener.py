@@ -67,6 +67,17 @@ def cut(inputs: Inputs, start: int, stop: int) -> Inputs:
     return Inputs(inputs.speaker[:, start:stop], inputs.audio[:, start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME])
 
 
+def test_a_streams_state_keeps_its_types(weights, inputs):
+    """So that the second step need not be compiled anew, which the first words of a conversation would wait for."""
+    listener = Listener(weights)
+    begun = listener.start(2)
+    after, _ = listener.step(begun, cut(Inputs(inputs.speaker[:1], inputs.audio[:1]), 0, 5))
+
+    assert [str(jax.typeof(leaf)) for leaf in jax.tree.leaves(after)] == [
+        str(jax.typeof(leaf)) for leaf in jax.tree.leaves(begun)
+    ]
+
+
 def test_a_stream_gives_the_clips_reactions(weights, inputs):
     listener = Listener(weights)
     assert isinstance(listener, StreamingMethod)

@@ -6,7 +6,7 @@ const SIDE = 480; // of the pictures that are sent, the longer one
 
 class Capture {
   constructor(send) {
-    Object.assign(this, { send, camera: null, sound: null, lastSample: 0, skipped: 0 });
+    Object.assign(this, { send, lastSample: 0, skipped: 0, says: "" });
     this.canvas = document.createElement("canvas");
   }
 

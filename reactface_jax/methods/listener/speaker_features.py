@@ -51,7 +51,7 @@ def start(batch_size: int) -> RunningPerson:
     """Nobody yet."""
     zeros = jnp.zeros((batch_size, NUM_COEFFICIENTS))
     none = jnp.zeros(batch_size)
-    return RunningPerson(zeros, zeros, none, none, zeros, jnp.full(batch_size, -jnp.inf))
+    return RunningPerson(zeros, zeros, none, none, zeros, jnp.full(batch_size, -jnp.inf, jnp.float32))
 
 
 def observe(

@@ -2,6 +2,10 @@
 
 const TEXELS = 2048; // a row of the textures that hold the shapes
 
+const TEETH = "0.6, 0.9"; // where rendering/arkit_head/mesh.py has their colour in the texture, from its upper left
+// Little light falls between lips that are nearly closed: without this teeth shine through as white seams.
+const SHADE = 0.12, OPEN = 0.1, OPENS = { jawOpen: 1, mouthUpperUpLeft: 0.5, mouthUpperUpRight: 0.5, mouthLowerDownLeft: 0.5, mouthLowerDownRight: 0.5 };
+
 const VERTEX = `#version 300 es
 precision highp float; precision highp int; precision highp isampler2D;
 layout(location = 0) in vec3 rest; layout(location = 1) in vec3 normal;
@@ -31,10 +35,11 @@ void main() {
 const FRAGMENT = `#version 300 es
 precision highp float;
 in vec3 facing; in vec2 place;
-uniform sampler2D skin; uniform vec3 light; uniform float ambient, diffuse;
+uniform sampler2D skin; uniform vec3 light; uniform float ambient, diffuse, gape;
 out vec4 colour;
 void main() {
   float lit = ambient + diffuse * max(dot(normalize(facing), light), 0.0);
+  if (all(lessThan(abs(place - vec2(${TEETH})), vec2(0.02)))) lit *= gape;
   colour = vec4(min(texture(skin, place).rgb * lit, 1.0), 1.0);
 }`;
 
@@ -62,12 +67,13 @@ class Faces {
       const where = about.arrays[name];
       return new kinds[where.type](buffer, where.offset, where.length);
     };
+    this.opens = Object.entries(OPENS).map(([name, share]) => [PAGE.channels.indexOf(name), share]);
     this.shapeStep = array("shape_step");
     this.normalStep = array("normal_step");
     const program = (this.program = this.#program());
     gl.useProgram(program);
     this.uniform = Object.fromEntries(
-      ["count", "ids", "weights", "normalWeights", "turn", "orbit", "shift"].map((name) => [
+      ["count", "ids", "weights", "normalWeights", "turn", "orbit", "shift", "gape"].map((name) => [
         name, gl.getUniformLocation(program, name),
       ]),
     );
@@ -136,6 +142,13 @@ class Faces {
     gl.uniform1i(gl.getUniformLocation(this.program, name), unit);
   }
 
+  // The share of the light that teeth get; all of it where the head is none with these names.
+  #gape(face) {
+    if (this.opens.some(([channel]) => channel < 0)) return 1;
+    const opening = this.opens.reduce((sum, [channel, share]) => sum + share * face[channel], 0);
+    return SHADE + (1 - SHADE) * Math.min(1, opening / OPEN);
+  }
+
   // `boxes` are {x, y, size} in CSS pixels of the canvas, `faces` as many arrays of coefficients.
   draw(boxes, faces) {
     const { gl, canvas, uniform, about } = this;
@@ -163,6 +176,7 @@ class Faces {
         weights.push(face[shape] * this.shapeStep[shape]);
         normals.push(face[shape] * this.normalStep[shape]);
       }
+      gl.uniform1f(uniform.gape, this.#gape(face));
       gl.uniform1i(uniform.count, ids.length);
       if (ids.length) {
         gl.uniform1iv(uniform.ids, ids);
