@@ -1,9 +1,11 @@
 """Linear layers that start as PyTorch's do, so that training from scratch starts where the reference starts."""
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.lax import DotDimensionNumbers
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
@@ -16,6 +18,15 @@ _FEW_ROWS = 64
 def kernel_initializer(scale: float = PYTORCH_SCALE) -> Initializer:
     """Uniform with variance `scale / fan_in`."""
     return nn.initializers.variance_scaling(scale, "fan_in", "uniform")
+
+
+def uniform_within(bound: float) -> Initializer:
+    """Uniform in +-bound; PyTorch's recurrent layers start so, with 1/sqrt(width), biases too."""
+
+    def draw(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32, **_: object) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw
 
 
 def dense(features: int, dtype: DTypeLike, name: str | None = None, *, scale: float = PYTORCH_SCALE) -> nn.Dense:
