@@ -5,10 +5,14 @@ from collections.abc import Callable, Mapping
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.methods.learned import LearnedMethod
+from reactface_jax.methods.lfi.lfi import Lfi
 from reactface_jax.methods.trans_ae import TransAe
+from reactface_jax.methods.zhou.zhou import Zhou
 
 ROWS: Mapping[str, Callable[[Config], LearnedMethod]] = {
     "trans-ae": TransAe,
+    "lfi": lambda config: Lfi(config.lfi),
+    "zhou": lambda config: Zhou(config.zhou),
 }
 """A line a row. ReactFace itself is none of them: training, evaluation and `react` know its protocols."""
 

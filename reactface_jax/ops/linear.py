@@ -11,6 +11,8 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from reactface_jax.types import AnyArray
+
 PYTORCH_SCALE = 1 / 3  # uniform in +-1/sqrt(fan_in) has variance 1 / (3 fan_in)
 _FEW_ROWS = 64
 
@@ -27,6 +29,11 @@ def uniform_within(bound: float) -> Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return draw
+
+
+def exact_product(x: Float[AnyArray, "*B n"], matrix: Float[AnyArray, "n m"]) -> Float[Array, "*B m"]:
+    """In float32 on every device: accelerators round a product's factors to fewer bits where nothing is said."""
+    return jnp.matmul(x, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
 def dense(features: int, dtype: DTypeLike, name: str | None = None, *, scale: float = PYTORCH_SCALE) -> nn.Dense:

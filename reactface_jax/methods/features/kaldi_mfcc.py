@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reactface_jax.methods.features.windows import in_windows
+from reactface_jax.ops.linear import exact_product
 from reactface_jax.types import SAMPLE_RATE, AnyArray
 
 NUM_CEPSTRA = 13
@@ -38,8 +39,8 @@ def kaldi_mfcc(frames: Float[AnyArray, "*B S"], rate: int = SAMPLE_RATE) -> Floa
     length = 1 << (size - 1).bit_length()
     spectrum = jnp.fft.rfft(shaped, length)[..., : length // 2]
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    bands = jnp.log(jnp.maximum(power @ _triangles(length, rate), _EPSILON))
-    return jnp.concatenate([energy[..., None], (bands @ _cosines())[..., 1:]], axis=-1)
+    bands = jnp.log(jnp.maximum(exact_product(power, _triangles(length, rate)), _EPSILON))
+    return jnp.concatenate([energy[..., None], exact_product(bands, _cosines())[..., 1:]], axis=-1)
 
 
 def with_deltas(cepstra: Float[Array, "*B W 13"]) -> Float[Array, "*B F"]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from reactface_jax.methods.lfi.recurrent import Gru
-from reactface_jax.ops.linear import kernel_initializer, uniform_within
+from reactface_jax.ops.linear import exact_product, kernel_initializer, uniform_within
 
 _LEAST_SCALE = 1e-4
 _LOG_GAIN = 3.0
@@ -71,7 +71,7 @@ class FlowStep(nn.Module):
         hidden: Float[Array, "B H"],
     ) -> tuple[Float[Array, "B N C"], Float[Array, "B N"], Float[Array, "B H"]]:
         """`forward` without actnorm, whose log-determinant it counts nonetheless."""
-        first, second = jnp.split(x @ self.weight(), 2, axis=-1)
+        first, second = jnp.split(exact_product(x, self.weight()), 2, axis=-1)
         condition = self.condition(own, self.project(other))
         states, hidden = self.gru.over_frames(jnp.concatenate([first, condition], axis=-1), hidden)
         shift, scale = self.shift_and_scale(states)
@@ -101,14 +101,14 @@ class FlowStep(nn.Module):
         condition = self.condition(own, projected)
         hidden = self.gru.advance(hidden, self.gru.product(jnp.concatenate([first, condition], axis=-1)))
         shift, scale = self.shift_and_scale(hidden)
-        x = jnp.concatenate([first, second / scale - shift], axis=-1) @ inverse_weight
+        x = exact_product(jnp.concatenate([first, second / scale - shift], axis=-1), inverse_weight)
         bias, logs = (jnp.broadcast_to(value, x.shape) for value in (self.actnorm_bias, self.actnorm_logs))
         return x * jnp.exp(-logs) - bias, hidden
 
     def weight(self) -> Float[Array, "C C"]:
         """W of z = x W: permutation, unit lower triangle, upper triangle."""
         lower, upper = self._triangles()
-        return self.permutation.value @ lower @ upper
+        return exact_product(exact_product(self.permutation.value, lower), upper)
 
     def inverse_weight(self) -> Float[Array, "C C"]:
         lower, upper = self._triangles()
