@@ -1,5 +1,6 @@
 """A row of the table made of the checkpoint of its authors."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ class ConvertedMethod(NamedTuple):
     """Of the configuration: what the method is made of."""
 
 
+@functools.cache
 def template(method: LearnedMethod) -> Variables:
     """Shapes of a method's variables; nothing is computed."""
     return jax.eval_shape(method.init, jax.random.key(0))

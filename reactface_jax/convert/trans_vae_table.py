@@ -1,13 +1,34 @@
 """The names of Trans-VAE's released checkpoints, offline and online."""
 
+from reactface_jax.config.trans_vae import TransVaeConfig
+from reactface_jax.convert import known_unused
+from reactface_jax.convert.converted_method import ConvertedMethod, template
+from reactface_jax.convert.mapping import StateDict, normalise_names, shape_of, to_params
 from reactface_jax.convert.tensor_layouts import CONV_3D, DENSE, SAME, Entry, decoder_layer, encoder_layer, linear
+from reactface_jax.methods.learned import Variables
+from reactface_jax.methods.trans_vae.trans_vae import TransVae
 
 _SPEAKER = "speaker_behaviour_encoder"
 _DECODER = "reaction_decoder"
 _NUM_CONVOLUTIONS = 5
 
-KNOWN_UNUSED = {r"(.+\.)?pe": "table of positional encodings, computed here"}
-UNUSED_OFFLINE = {r"fusion\.(weight|bias)": "used online only"}
+
+def convert(state_dict: StateDict) -> ConvertedMethod:
+    """The row; whether it is the online form, and whether it predicts attributes, follows from the keys.
+
+    The release's defect is on, so that a clip's last frames are those of the original.
+
+    Raises:
+      UserError: it is another model's, keys are missing or unknown, a shape does not fit, or values are not finite.
+    """
+    names = normalise_names(state_dict)
+    width = shape_of(names, f"{_DECODER}.listener_reaction_3dmm_map_layer.weight", 2)[1]
+    online = any(name.startswith(f"{_DECODER}.lstm.") for name in names)
+    attributes = any(name.startswith(f"{_DECODER}.listener_reaction_emotion_map_layer.") for name in names)
+    method = TransVae(TransVaeConfig(attributes=attributes, online=online, feature_dim=width, released=True))
+    unused = known_unused.TRANS_VAE if online else known_unused.TRANS_VAE_OFFLINE
+    params, report = to_params(names, table(online, attributes), dict(template(method).params), unused)
+    return ConvertedMethod(method, Variables(params, {}), report, method.config)
 
 
 def table(online: bool, attributes: bool) -> list[Entry]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracle.golden_state import assert_close, golden_state, load_golden
 
-from reactface_jax.convert import ng_table
+from reactface_jax.convert import known_unused, ng_table
 from reactface_jax.convert.mapping import to_params
 from reactface_jax.methods.ng.nucleus import nucleus_probabilities
 from reactface_jax.methods.ng.predictor import Predictor
@@ -25,7 +25,7 @@ def _vqvae_variables(goldens):
     template = jax.eval_shape(VQVAE(**SIZES).init, jax.random.key(0), jnp.zeros((1, 32, 58)))
     template = {name: {"vqvae": tree} for name, tree in template.items()}
     state = golden_state(goldens / "l2l_vqvae_spec.json")
-    converted, _ = to_params(state, ng_table.vqvae_table(2), template, ng_table.KNOWN_UNUSED)
+    converted, _ = to_params(state, ng_table.vqvae_table(2), template, known_unused.NG)
     return {name: tree["vqvae"] for name, tree in converted.items()}
 
 
@@ -51,7 +51,7 @@ def test_predictor(goldens) -> None:
     template = jax.eval_shape(PREDICTOR.init, jax.random.key(0), *inputs)
     template = {name: {"predictor": tree} for name, tree in template.items()}
     state = golden_state(goldens / "l2l_predictor_spec.json")
-    converted, report = to_params(state, ng_table.predictor_table(2, 2), template, ng_table.KNOWN_UNUSED)
+    converted, report = to_params(state, ng_table.predictor_table(2, 2), template, known_unused.NG)
     assert sum(map(len, report.ignored.values())) == 11
     variables = {name: tree["predictor"] for name, tree in converted.items()}
     apply = jax.jit(partial(PREDICTOR.apply, variables))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracle.golden_state import assert_close, golden_state, load_golden
 
-from reactface_jax.convert import trans_vae_table
+from reactface_jax.convert import known_unused, trans_vae_table
 from reactface_jax.convert.mapping import to_params
 from reactface_jax.methods.trans_vae.network import TransVAE
 
@@ -31,12 +31,11 @@ def _golden(goldens):
 def build(goldens, online: bool):
     network = TransVAE(WIDTH, attributes=True, online=online)
     state = golden_state(goldens / "transvae_spec.json")
-    unused = dict(trans_vae_table.KNOWN_UNUSED)
     if not online:
         only_online = ("reaction_decoder.l", "reaction_decoder.listener_reaction_decoder_3d")
         parts = (f"{only_online[0]}stm", f"{only_online[0]}inear", only_online[1])
         state = {name: value for name, value in state.items() if not name.startswith(parts)}
-        unused |= trans_vae_table.UNUSED_OFFLINE
+    unused = known_unused.TRANS_VAE if online else known_unused.TRANS_VAE_OFFLINE
     inputs = jnp.zeros((1, WINDOW, IMAGE, IMAGE, 3)), jnp.zeros((1, WINDOW, 78)), jnp.zeros((1, 1, 1, WIDTH))
     template = jax.eval_shape(partial(network.init, window=WINDOW), jax.random.key(0), *inputs)["params"]
     params, _ = to_params(state, trans_vae_table.table(online, attributes=True), template, unused)

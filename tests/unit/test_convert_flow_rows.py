@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from goldens.fill import fill
-from reactface_jax.convert.methods import method_with_report
 
 from reactface_jax import convert
 from reactface_jax.config.lfi import LfiConfig
 from reactface_jax.config.zhou import ZhouConfig
 from reactface_jax.convert import __main__ as command
+from reactface_jax.convert.methods import method_with_report
 from reactface_jax.errors import UserError
 from reactface_jax.methods import Inputs
 from reactface_jax.methods.lfi import sampling

@@ -3,6 +3,8 @@
 Letters: B clips, T positions, D width.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from reactface_jax.ops.linear import kernel_initializer
 SLOPE = 0.2
 """Of the LeakyReLUs."""
 KERNEL = 5
+_MARGIN = KERNEL // 2
 Initializer = nn.initializers.Initializer
 
 
@@ -84,23 +87,47 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B T c"], *, train: bool) -> Float[Array, "B T2 D"]:
-        margin = KERNEL // 2
-        if not self.transposed:
-            x = jnp.pad(x, [(0, 0), (margin, margin), (0, 0)], mode="edge")
         kernel = self.param("kernel", kernel_initializer(), (KERNEL, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(1 if self.transposed else self.stride,),
-            # PyTorch's padding 2 and output padding 1 of a transposed convolution, seen from the dilated input.
-            padding=[(margin, margin + 1)] if self.transposed else "VALID",
-            lhs_dilation=(2 if self.transposed else 1,),
-            dimension_numbers=("NHC", "HIO", "NHC"),
-        )
+        if self.transposed:
+            # PyTorch's stride 2, padding 2 and output padding 1: frames with zeros between them.
+            x = jnp.stack([x, jnp.zeros_like(x)], axis=2).reshape(x.shape[0], -1, x.shape[-1])
+        padded = jnp.pad(x, [(0, 0), (_MARGIN, _MARGIN), (0, 0)], mode="constant" if self.transposed else "edge")
+        y = convolve(padded, kernel, self.stride)
         return BatchNorm(name="norm")(nn.leaky_relu(y + bias[None, None], SLOPE), train=train)
 
 
+class PlainConvolution(nn.Module):
+    """Kernel 5 over time, zeros at the edges, nothing after it."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T c"]) -> Float[Array, "B T D"]:
+        kernel = self.param("kernel", kernel_initializer(), (KERNEL, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return convolve(jnp.pad(x, [(0, 0), (_MARGIN, _MARGIN), (0, 0)]), kernel) + bias[None, None]
+
+
+def convolve(x: Float[Array, "B P c"], kernel: Float[Array, "5 c D"], stride: int = 1) -> Float[Array, "B T D"]:
+    """One matrix product of the five frames around each: XLA's 1-D convolutions are slow on a CPU, and their gradients
+    slower.
+
+    Args:
+      x: with margins.
+      kernel: of five taps.
+      stride: of the result.
+    """
+    span = x.shape[1] - KERNEL + 1
+    taps = [x[:, tap : tap + span : stride] for tap in range(KERNEL)]
+    product: Array = jnp.concatenate(taps, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    return product
+
+
 def pool(x: Float[Array, "B T D"], size: int) -> Float[Array, "B T2 D"]:
-    """The largest of every `size` positions; T is a multiple of it."""
-    return x.reshape(x.shape[0], -1, size, x.shape[-1]).max(2)
+    """The largest of every `size` positions; T is a multiple of it.
+
+    Pair by pair: the gradient of a reduction divides by the number of largest values, which is 0, and the gradient NaN,
+    where the compiler computes the values again and rounds them otherwise.
+    """
+    return functools.reduce(jnp.maximum, [x[:, first::size] for first in range(size)])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from reactface_jax.methods.ng.blocks import KERNEL, Block, Convolution, pool
+from reactface_jax.methods.ng.blocks import Block, Convolution, PlainConvolution, pool
 from reactface_jax.ops.linear import kernel_initializer
 
 FRAMES = 32
@@ -60,7 +60,7 @@ class VQVAE(nn.Module):
         self.decoder_linear = nn.Dense(self.width, kernel_init=kernel_init)
         self.decoder_positions = self.param("decoder_positions", nn.initializers.zeros, (FRAMES, self.width))
         self.decoder = blocks()
-        self.smooth = nn.Conv(self.channels, (KERNEL,), padding="SAME", kernel_init=kernel_init)
+        self.smooth = PlainConvolution(self.channels)
 
     def encode(self, x: Float[Array, "B 32 C"], *, train: bool = False) -> Float[Array, "B 4 D"]:
         """Features of a block, before they are quantised."""

@@ -38,10 +38,12 @@ class TransVAE(nn.Module):
     feature_dim: int
     attributes: bool = False
     online: bool = False
+    chunk: int = 0
+    """Frames of the video that are convolved at a time; 0: all."""
 
     def setup(self) -> None:
         dim = self.feature_dim
-        self.speaker = SpeakerEncoder(dim)
+        self.speaker = SpeakerEncoder(dim, self.chunk)
         self.mean_token = self.param("mean_token", nn.initializers.normal(1.0), (dim,))
         self.log_variance_token = self.param("log_variance_token", nn.initializers.normal(1.0), (dim,))
         self.linear = dense(dim, jnp.float32)

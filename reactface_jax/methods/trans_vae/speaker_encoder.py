@@ -15,6 +15,8 @@ class SpeakerEncoder(nn.Module):
     """Convolutions of single frames, whose norms see the whole clip; and a linear map of the voice's MFCC."""
 
     feature_dim: int
+    chunk: int = 0
+    """Frames that are convolved at a time; 0: all."""
 
     @nn.compact
     def __call__(
@@ -33,7 +35,8 @@ class SpeakerEncoder(nn.Module):
             valid = jnp.broadcast_to(jnp.arange(video.shape[1]) < length, video.shape[:2])
 
         def conv(name: str, x: Array, features: int, size: int, stride: int, pool: bool = False) -> Array:
-            x, mean, variance = ConvolutionAndMoments(features, (1, size, size), stride, pool, name=name)(x)
+            layer = ConvolutionAndMoments(features, (1, size, size), stride, pool, self.chunk, name=name)
+            x, mean, variance = layer(x)
             return nn.relu(instance_norm(x, mean, variance, valid))
 
         x = conv("conv1", video, max(dim // 4, 1), 7, 2, pool=True)
