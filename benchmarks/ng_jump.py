@@ -39,8 +39,8 @@ CONFIG = NgConfig(
     speaker_layers=1,
     predictor_layers=1,
     vqvae_steps=500,
-    vqvae_rate=0.25,
-    predictor_rate=0.25,
+    vqvae_rate=0.1,
+    predictor_rate=0.1,
     warmup_steps=50,
     statistics_batches=2,
 )
