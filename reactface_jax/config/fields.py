@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from reactface_jax.config.belfusion import BelfusionConfig
+from reactface_jax.config.lfi import LfiConfig
+from reactface_jax.config.ng import NgConfig
 from reactface_jax.config.ranges import (
     Count,
     CountOrNone,
@@ -22,6 +25,8 @@ from reactface_jax.config.ranges import (
     require,
 )
 from reactface_jax.config.trans_ae import TransAeConfig
+from reactface_jax.config.trans_vae import TransVaeConfig
+from reactface_jax.config.zhou import ZhouConfig
 from reactface_jax.errors import UserError
 
 
@@ -234,6 +239,11 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     trans_ae: TransAeConfig = field(default_factory=TransAeConfig)
+    lfi: LfiConfig = field(default_factory=LfiConfig)
+    zhou: ZhouConfig = field(default_factory=ZhouConfig)
+    ng: NgConfig = field(default_factory=NgConfig)
+    trans_vae: TransVaeConfig = field(default_factory=TransVaeConfig)
+    belfusion: BelfusionConfig = field(default_factory=BelfusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -15,6 +15,7 @@ import numpy as np
 from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert import i3d_table, known_unused, pirender_table, reactface_table, wav2vec2_table
 from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, shape_of, to_params, to_state_dict
+from reactface_jax.convert.methods import method
 from reactface_jax.models.build import build_model
 from reactface_jax.models.i3d import I3D, SIZE
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
@@ -25,6 +26,7 @@ __all__ = [
     "i3d",
     "i3d_with_report",
     "infer_model_config",
+    "method",
     "pirender",
     "pirender_with_report",
     "reactface",

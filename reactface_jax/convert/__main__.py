@@ -1,6 +1,7 @@
 """Converts checkpoints: `reactface convert KIND SOURCE --out DIR`.
 
-KIND is reactface, wav2vec2, pirender, faceverse or i3d.
+KIND is reactface, wav2vec2, pirender, faceverse or i3d; or a row of the table: ng, belfusion,
+trans-vae, lfi or zhou.
 """
 
 from collections import Counter
@@ -15,13 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from reactface_jax import arguments, convert
+from reactface_jax.array_reading import read_npz
 from reactface_jax.config import ModelConfig, load_config
-from reactface_jax.convert import checkpoint_file, i3d_arrays, wav2vec2_table
-from reactface_jax.convert.mapping import Report, shorten
+from reactface_jax.convert import checkpoint_file, i3d_arrays, methods, wav2vec2_table
+from reactface_jax.convert.mapping import Report, StateDict, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.rendering.faceverse import convert_faceverse
 from reactface_jax.types import NUM_COEFFICIENTS
 from reactface_jax.weights.params_file import require_new, save_params
+
+_MOST_STATISTICS = 10**7
+"""Bytes of means and deviations: a few kilobytes, as they are released."""
 
 
 def reactface(checkpoint: tyro.conf.Positional[Path], out: Path, config: Path | None = None) -> None:
@@ -107,6 +112,83 @@ def i3d(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
     _print(params, report, f"{checkpoint} → {out}")
 
 
+def ng(
+    vqvae: tyro.conf.Positional[Path],
+    predictor: Path,
+    out: Path,
+    statistics: Path | None = None,
+) -> None:
+    """Converts a person's two checkpoints of Ng et al., "Learning to Listen".
+
+    Args:
+      vqvae: the VQ-VAE's file.
+      predictor: the predictor's file.
+      out: new folder for params.safetensors and config.json.
+      statistics: the *_preprocess_core.npz beside them; without it the row takes and gives standardised numbers.
+    """
+    require_new(out)
+    state_dict = checkpoint_file.read_state_dict(vqvae) | checkpoint_file.read_state_dict(predictor)
+    if statistics is not None:
+        arrays = read_npz(statistics, most_bytes=_MOST_STATISTICS)
+        state_dict |= {f"statistics.{name}": array for name, array in arrays.items()}
+    _save_method("ng", state_dict, out, f"{vqvae}, {predictor}")
+
+
+def belfusion(vae: tyro.conf.Positional[Path], denoiser: Path, out: Path) -> None:
+    """Converts the two checkpoints of the REACT challenges' BeLFusion.
+
+    Args:
+      vae: the VAE's file, with the statistics of its latents.
+      denoiser: the denoiser's file (the matcher's).
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    state_dict = checkpoint_file.read_state_dict(vae) | checkpoint_file.read_state_dict(denoiser)
+    _save_method("belfusion", state_dict | checkpoint_file.read_statistics(vae), out, f"{vae}, {denoiser}")
+
+
+def trans_vae(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts a checkpoint of the REACT challenges' Trans-VAE, offline or online.
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    _save_method("trans-vae", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+
+
+def lfi(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts a checkpoint of "Let's Face It".
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    _save_method("lfi", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+
+
+def zhou(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
+    """Converts a listener's checkpoint of Zhou et al., "Responsive Listening Head Generation".
+
+    Args:
+      checkpoint: file of torch.save or safetensors.
+      out: new folder for params.safetensors and config.json.
+    """
+    require_new(out)
+    _save_method("zhou", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+
+
+def _save_method(name: str, state_dict: StateDict, out: Path, source: str) -> None:
+    with _blaming(source):
+        converted = methods.method_with_report(name, state_dict)
+    variables = converted.variables
+    trees = {"params": variables.params, "state": variables.state}
+    save_params(out, trees, {"method": name, name.replace("-", "_"): converted.config})
+    _print(dict(variables.params), converted.report, f"{source} → {out}, {converted.method.name}")
+
+
 @contextmanager
 def _blaming(source: object) -> Iterator[None]:
     try:
@@ -145,6 +227,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pirender": pirender,
     "faceverse": faceverse,
     "i3d": i3d,
+    "ng": ng,
+    "belfusion": belfusion,
+    "trans-vae": trans_vae,
+    "lfi": lfi,
+    "zhou": zhou,
 }
 
 

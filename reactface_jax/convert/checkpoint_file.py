@@ -30,6 +30,27 @@ def read_state_dict(path: str | Path) -> dict[str, object]:
       UserError: the file is missing, damaged, no checkpoint, or holds code.
     """
     path = Path(path)
+    content = _read_content(path)
+    state_dict = next((content[name] for name in _ENTRIES if name in content), content)
+    if not isinstance(state_dict, dict) or not any(hasattr(value, "shape") for value in state_dict.values()):
+        raise UserError(f"{path} has no state dict; its entries are {', '.join(map(str, list(content)[:5])) or 'none'}")
+    if not all(isinstance(name, str) for name in state_dict):
+        raise UserError(f"{path} has no state dict: its keys are not names")
+    return state_dict
+
+
+def read_statistics(path: str | Path) -> dict[str, object]:
+    """Tensors of a checkpoint's entry "statistics", as names that begin with "statistics."; none if it has no such.
+
+    Errors are those of `read_state_dict`.
+    """
+    found = _read_content(Path(path)).get("statistics")
+    if not isinstance(found, dict):
+        return {}
+    return {f"statistics.{name}": value for name, value in found.items() if hasattr(value, "shape")}
+
+
+def _read_content(path: Path) -> dict[Any, Any]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the checkpoint file in it")
     if not path.is_file():
@@ -38,12 +59,7 @@ def read_state_dict(path: str | Path) -> dict[str, object]:
     content: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a dictionary of tensors")
-    state_dict = next((content[name] for name in _ENTRIES if name in content), content)
-    if not isinstance(state_dict, dict) or not any(hasattr(value, "shape") for value in state_dict.values()):
-        raise UserError(f"{path} has no state dict; its entries are {', '.join(map(str, list(content)[:5])) or 'none'}")
-    if not all(isinstance(name, str) for name in state_dict):
-        raise UserError(f"{path} has no state dict: its keys are not names")
-    return state_dict
+    return content
 
 
 def read_hugging_face(name: str) -> tuple[dict[str, object], dict[str, Any]]:

@@ -19,3 +19,21 @@ PIRENDER = {
 I3D = {
     r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
 }
+
+NG = {
+    r"(.+\.)?num_batches_tracked": "counter of a norm, no parameter",
+    r"listener_past_transformer\..+": "defined by the authors' code but never called",
+}
+
+BELFUSION = {
+    r"layers\.\d+\.cond_layers\.1\.(weight|bias)": "the layer's linear_emb under a second name",
+}
+
+TRANS_VAE = {
+    r"(.+\.)?pe": "table of positional encodings, computed here",
+}
+
+TRANS_VAE_OFFLINE = {
+    r"fusion\.(weight|bias)": "used online only",
+    **TRANS_VAE,
+}

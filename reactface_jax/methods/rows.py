@@ -4,11 +4,21 @@ from collections.abc import Callable, Mapping
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.methods.belfusion.belfusion import Belfusion
 from reactface_jax.methods.learned import LearnedMethod
+from reactface_jax.methods.lfi.lfi import Lfi
+from reactface_jax.methods.ng.ng import Ng
 from reactface_jax.methods.trans_ae import TransAe
+from reactface_jax.methods.trans_vae.trans_vae import TransVae
+from reactface_jax.methods.zhou.zhou import Zhou
 
 ROWS: Mapping[str, Callable[[Config], LearnedMethod]] = {
     "trans-ae": TransAe,
+    "lfi": lambda config: Lfi(config.lfi),
+    "zhou": lambda config: Zhou(config.zhou),
+    "ng": lambda config: Ng(config.ng),
+    "trans-vae": lambda config: TransVae(config.trans_vae),
+    "belfusion": lambda config: Belfusion(config.belfusion),
 }
 """A line a row. ReactFace itself is none of them: training, evaluation and `react` know its protocols."""
 

@@ -1,13 +1,17 @@
 """Linear layers that start as PyTorch's do, so that training from scratch starts where the reference starts."""
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.lax import DotDimensionNumbers
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from reactface_jax.types import AnyArray
 
 PYTORCH_SCALE = 1 / 3  # uniform in +-1/sqrt(fan_in) has variance 1 / (3 fan_in)
 _FEW_ROWS = 64
@@ -16,6 +20,20 @@ _FEW_ROWS = 64
 def kernel_initializer(scale: float = PYTORCH_SCALE) -> Initializer:
     """Uniform with variance `scale / fan_in`."""
     return nn.initializers.variance_scaling(scale, "fan_in", "uniform")
+
+
+def uniform_within(bound: float) -> Initializer:
+    """Uniform in +-bound; PyTorch's recurrent layers start so, with 1/sqrt(width), biases too."""
+
+    def draw(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32, **_: object) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw
+
+
+def exact_product(x: Float[AnyArray, "*B n"], matrix: Float[AnyArray, "n m"]) -> Float[Array, "*B m"]:
+    """In float32 on every device: accelerators round a product's factors to fewer bits where nothing is said."""
+    return jnp.matmul(x, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
 def dense(features: int, dtype: DTypeLike, name: str | None = None, *, scale: float = PYTORCH_SCALE) -> nn.Dense:

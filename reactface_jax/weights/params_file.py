@@ -50,7 +50,7 @@ def save_params(
     require_new(directory)
     path = Path(directory)
     aside = aside_name(path)
-    flat = {name: np.ascontiguousarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
+    flat = {name: np.asarray(leaf, order="C") for name, leaf in flatten_dict(params, sep="/").items()}
     try:
         aside.mkdir(parents=True)
         (aside / PARAMS_NAME).write_bytes(save(flat))  # not save_file, whose files nobody else may read

@@ -15,7 +15,9 @@ from reactface_jax.rendering.portrait.config import is_renderer_config, load_ren
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*CONFIGS.glob("*.py"), *CONFIGS.glob("methods/*.py")]), ids=lambda path: path.stem
+)
 def test_every_configuration_loads_and_tells_how_to_run_it(path):
     if is_renderer_config(path):
         load_renderer_config(path, [])
@@ -24,7 +26,8 @@ def test_every_configuration_loads_and_tells_how_to_run_it(path):
     else:
         load_config(path)
     docstring = path.read_text().split('"""')[1]
-    for word in ("reactface train --config " + path.stem, "ardware", "Time:", "Expected:"):
+    name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+    for word in (f"reactface train --config {name} ", "ardware", "Time:", "Expected:"):
         assert word in docstring
 
 
