@@ -30,9 +30,21 @@ from reactface_jax.weights.run import FOLDER, load_run
 CLIPS, SECONDS = 240, 8
 """Conversations, and how long each is."""
 
+_SMALL_NG = (
+    "--ng.width 64 --ng.num-heads 4 --ng.num-layers 2 --ng.feed-forward 128 --ng.num-codes 64 --ng.token-width 64"
+)
+_SMALL_NG += " --ng.speaker-width 64 --ng.predictor-heads 4 --ng.predictor-layers 2 --ng.vqvae-steps 1500"
+_SMALL_NG += " --ng.vqvae-rate 0.14 --ng.predictor-rate 0.14 --ng.warmup-steps 300"  # 1e-3 at the peak
+
 PLANS: Mapping[str, tuple[str, ...]] = {
     "reactface": ("--train.steps", "1500"),
     "trans-ae": ("--train.steps", "1000"),
+    "ng": ("--train.steps", "3000", "--train.batch-size", "16", *_SMALL_NG.split()),
+    "trans-vae": ("--train.steps", "1000", "--trans-vae.feature-dim", "32", "--trans-vae.learning-rate", "1e-3"),
+    "belfusion": (
+        *("--train.steps", "4000", "--train.batch-size", "16", "--belfusion.vae-steps", "2500"),
+        *("--belfusion.denoiser-width", "256", "--belfusion.denoiser-rate", "1e-3"),
+    ),
 }
 """What a row's training changes of configs/demo.py, at a size for 2 CPU cores; a row without a line changes nothing."""
 
