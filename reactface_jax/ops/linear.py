@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,8 +26,9 @@ def kernel_initializer(scale: float = PYTORCH_SCALE) -> Initializer:
 def uniform_within(bound: float) -> Initializer:
     """Uniform in +-bound; PyTorch's recurrent layers start so, with 1/sqrt(width), biases too."""
 
-    def draw(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32, **_: object) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
+    def draw(key: Array, shape: Sequence[int | Any], dtype: Any = None, out_sharding: Any = None) -> Array:
+        dtype = jnp.float32 if dtype is None else dtype
+        return jax.random.uniform(key, shape, dtype, -bound, bound, out_sharding=out_sharding)
 
     return draw
 

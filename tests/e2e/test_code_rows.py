@@ -33,7 +33,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", ["belfusion", pytest.param("ng", marks=pytest.mark.long), pytest.param("trans-vae", marks=pytest.mark.long)]
+)
 def test_two_parts_are_the_whole_and_the_run_answers(tmp_path, name) -> None:
     """The second stage begins where the run was cut."""
     fields, frames, image = SMALL[name]
