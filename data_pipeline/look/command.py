@@ -110,7 +110,11 @@ def _row(data: Path, description: Description, split: str, table: Float[np.ndarr
         blinks = f"{np.median(counts):.0f} ({np.quantile(counts, 0.1):.0f} to {np.quantile(counts, 0.9):.0f})"
         smiling = [track[:, smile].mean(axis=1) for track in tracks]
         lag = lag_of_smiles(smiling[:half], smiling[half:])
-        smiles = "nobody smiles" if lag is None else f"{lag.seconds:+.2f} s (correlation {lag.correlation:.2f})"
+        smiles = (
+            "no clip of 6 s in which both smile"
+            if lag is None
+            else f"{lag.seconds:+.2f} s (correlation {lag.correlation:.2f})"
+        )
     hours = f"{sum(lengths) / FRAME_RATE / 3600:.2f}"
     return [split, str(content["clips"]), hours, f"{labels.sum() / len(labels):.1f}", lost, blinks, smiles]
 

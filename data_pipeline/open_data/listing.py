@@ -39,7 +39,7 @@ class Conversation:
     @property
     def num_frames(self) -> int:
         """That both have, at 25 a second."""
-        return int(min(side.seconds for side in self.people) * FRAME_RATE)
+        return int(min(side.seconds for side in self.people) * FRAME_RATE + 1e-6)
 
 
 @dataclass(frozen=True)

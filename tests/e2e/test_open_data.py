@@ -1,7 +1,6 @@
 """Public data from tars to a batch: shards, labels, verify, loader; killed in between; and a real clip's faces."""
 
 import json
-import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from data_pipeline import prepare
 from data_pipeline.loader import open_shards  # TensorFlow has to come before whatever draws
 from data_pipeline.open_data import faces
 from data_pipeline.open_data.cutting import Cutting
+from data_pipeline.open_data.listing import split_by_name
 from data_pipeline.open_data.open_reader import OpenReader
-from data_pipeline.open_data.pieces import OpenPiece
 from data_pipeline.shards.write import write_shards
+from reactface_jax.extraction.people import choose_two, find_people, measure
 from reactface_jax.media.video import VideoWriter, iterate_video
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
@@ -52,8 +52,8 @@ def test_from_tars_to_a_batch(
     assert {row["reason"] for row in train["left_out"]} >= {"both talk in it", "the partner is missing"}
     confidence = np.load(tmp_path / "shards" / "confidence_train.npy")
     assert confidence.shape == (14, 100, 1)
-    assert confidence[3, [0, -1], 0].tolist() == [1, 0]
-    assert np.isnan(confidence[2, 50:]).all()  # of 6 s, the second piece lasts 2
+    assert confidence[2, [0, -1], 0].tolist() == [1, 0]
+    assert np.isnan(confidence[3, 50:]).all()  # of 6 s, the second piece lasts 2
     fau = np.load(tmp_path / "shards" / "theirs_movement_FAUValue_train.npy")
     assert fau.shape == (14, 100, 24)
     assert np.isfinite(fau[8, -1]).all()  # P0001 listens in piece 1
@@ -130,21 +130,26 @@ def test_a_piece_that_is_damaged_inside(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_real_faces_of_two_people_in_one_picture(tmp_path: Path) -> None:
-    """The speaker's jaw, on the right, moves more than the listener's; both are seen throughout."""
+    """Each half's face has the coefficients that own recordings measure of it."""
     if not CLIP.is_file():
         pytest.skip("the real conversation clip is not beside the repository")
+    name = next(f"talk{n}" for n in range(99) if split_by_name(f"talk{n}") == "train")
     (tmp_path / "raw").mkdir()
-    frames = [frame for _, frame in zip(range(60), iterate_video(CLIP), strict=False)]
-    with VideoWriter(tmp_path / "talk.mp4", size=frames[0].shape[:2], crf=12) as writer:
+    video = tmp_path / "raw" / f"{name}.mp4"
+    frames = [frame for _, frame in zip(range(40), iterate_video(CLIP), strict=False)]
+    with VideoWriter(video, size=(frames[0].shape[0], frames[0].shape[1]), crf=12) as writer:
         for frame in frames:
             writer.write(frame)
-    shutil.move(tmp_path / "talk.mp4", tmp_path / "raw" / "talk.mp4")
-    open_trees.voice(tmp_path / "raw" / "talk.wav", 2.4, [(0, 2)], rate=16000)
-    (split, *_) = OpenReader(tmp_path / "raw", "realtalk", Cutting(2.4, 2), ())._cut.values()
-    (piece,) = split[0].pieces
-    assert isinstance(piece, OpenPiece)
-    found = piece.read()
-    left, right = (clip.speaker[:, ARKIT_NAMES.index("jawOpen")] for clip in found.clips)
-    assert right.std() > 1.5 * left.std()
-    assert all((tables["confidence"] > 0.5).all() for tables in found.tables)
-    assert len(found.clips[0].frames) == 60
+    open_trees.voice(tmp_path / "raw" / f"{name}.wav", 1.6, [(0, 1)], rate=16000)
+    (split,) = OpenReader(tmp_path / "raw", "realtalk", Cutting(1.6, 1.0)).splits()
+    found = split.pieces[0].read()
+    tracks, count = find_people(video)
+    expected = measure(video, choose_two(tracks, "left", "right", video), count)
+    jaw = ARKIT_NAMES.index("jawOpen")
+    for clip, tables, person in zip(found.clips, found.tables, expected, strict=True):
+        assert len(clip.frames) == 40
+        assert tables["confidence"].min() == 1
+        assert np.abs(clip.speaker[:, jaw] - person.coefficients[:, jaw]).mean() < 0.03
+        assert np.abs(clip.speaker[:, 52:] - person.coefficients[:, 52:]).mean() < 0.1
+    own, other = (person.coefficients for person in expected)
+    assert np.abs(own[:, 52:] - other[:, 52:]).mean() > 0.1  # so that people who were exchanged would show
