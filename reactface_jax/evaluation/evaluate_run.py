@@ -217,7 +217,9 @@ def _planned(asked: list[Asked], configs: list[Config], people: SplitPeople) -> 
     return planned
 
 
-def _references(asked: list[Asked] | None, people: SplitPeople, split: KnownSplit) -> list[Method]:
+def _references(
+    asked: list[Asked] | None, people: SplitPeople, split: KnownSplit, wav2vec2: Path | None
+) -> list[Method]:
     """The rows without a run, ready.
 
     Args:

@@ -44,7 +44,9 @@ class Ready:
         """K reactions to each speaker. Raises `UserError` if something that it needs is missing."""
         self._check(inputs)
         if inputs.audio is not None:
-            inputs = inputs._replace(audio=np.stack([normalise(np.float32(voice)) for voice in inputs.audio]))
+            inputs = inputs._replace(
+                audio=np.stack([normalise(np.asarray(voice, np.float32)) for voice in inputs.audio])
+            )
         count = len(getattr(inputs, self.needs[0]))
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(count))
         return self.answer(inputs, num_reactions, keys=keys)
@@ -79,6 +81,6 @@ def held(speaker: Float[np.ndarray, "N T C"], mean_face: Float[np.ndarray, " C"]
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def _answer(
-    method: LearnedMethod, variables: Variables, inputs: Inputs, num_reactions: int, keys: Key[AnyArray, " N"]
+    method: LearnedMethod, variables: Variables, inputs: Inputs, num_reactions: int, keys: Key[Array, " N"]
 ) -> Float[Array, "N K T C"]:
     return method.answer(variables, inputs, num_reactions, keys=keys)

@@ -47,7 +47,7 @@ class TrainedReactFace:
     ) -> Float[np.ndarray, "N K T C"]:
         """K reactions to each speaker. Raises `UserError` if picture or voice is missing."""
         video, audio = _seen(inputs)
-        audio = np.stack([normalise(np.float32(voice)) for voice in audio])
+        audio = np.stack([normalise(np.asarray(voice, np.float32)) for voice in audio])
         return self._generate(video, audio, num_reactions, key=key)
 
     def answer(self, inputs: Inputs, num_reactions: int, *, keys: Key[AnyArray, " N"]) -> Float[np.ndarray, "N K T C"]:

@@ -67,13 +67,9 @@ class TransAe:
         """Distance to the real listener, and the speaker's reconstruction, with ReactFace's weights."""
         held = path_mask(variables.params, self.frozen)
         params = jax.tree.map(lambda x, is_held: jax.lax.stop_gradient(x) if is_held else x, variables.params, held)
-        listener, speaker = self._network().apply(
-            {"params": params},
-            to_unit_range(batch.video),
-            batch.audio,
-            deterministic=False,
-            rngs={"dropout": key},
-        )
+        apply: Any = self._network().apply
+        video = to_unit_range(batch.video)
+        listener, speaker = apply({"params": params}, video, batch.audio, deterministic=False, rngs={"dropout": key})
         weights = self.config.loss
         parts = {
             "reconstruction": losses.distance(listener, batch.listener, pose_weight=weights.pose),
