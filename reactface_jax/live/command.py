@@ -188,7 +188,7 @@ def _serve(arguments: Arguments, listener: StreamingMethod, control: Control, mo
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
-        make_app(live), log_level="warning", access_log=False, ws="websockets-sansio", ws_max_size=2**20, lifespan="off"
+        make_app(live), log_config=None, access_log=False, ws="websockets-sansio", ws_max_size=2**20, lifespan="off"
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(listening))

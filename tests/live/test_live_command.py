@@ -71,23 +71,27 @@ def test_the_page_is_served_with_its_token_only(delayed_smile, capsys, monkeypat
             servers.append(self)
 
     monkeypatch.setattr(uvicorn, "Server", Server)
+    monkeypatch.setattr(command.secrets, "token_urlsafe", lambda size: "token-of-the-test" * (size >= 16))
     words = ["--port", "0", "--no-browser", "--reactions", "2", "--amplitude", "0.5"]
     thread = threading.Thread(target=command.main, args=(words,))
     thread.start()
-    said = ""
-    for _ in range(1200):
-        said += capsys.readouterr().out
-        if servers and servers[0].started:
-            break
-        time.sleep(0.05)
-    address = re.search(r"open (http://127\.0\.0\.1:\d+/\?token=[\w-]{20,})", said).group(1)
-    with urllib.request.urlopen(address) as answer:
-        text = answer.read().decode()
+    try:
+        for _ in range(1200):
+            if servers and servers[0].started:
+                break
+            time.sleep(0.05)
+        port = servers[0].servers[0].sockets[0].getsockname()[1]
+        address = f"http://127.0.0.1:{port}/?token=token-of-the-test"
+        with urllib.request.urlopen(address) as answer:
+            text = answer.read().decode()
+    finally:
+        for server in servers:
+            server.should_exit = True
+        thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert f"open {address}\n" in capsys.readouterr().out
     page = json.loads(re.search(r'id="page">(.*?)</script>', text).group(1))
     assert (page["reactions"], page["most"], page["amplitude"]) == (2, 2, 0.5)
-    servers[0].should_exit = True
-    thread.join(timeout=30)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
