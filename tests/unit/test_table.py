@@ -1,6 +1,7 @@
 """`make table`: what it starts, that it goes on where it was stopped, and the page that it writes."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_the_table_goes_on_where_it_was_stopped(tmp_path, capsys):
     assert text == (tmp_path / "page.md").read_text()
     assert "4 clips of 100 frames, 10 reactions each" in text
     assert "| Random | - | 0.0123 | - | 0.70<br>0.60 to 0.81 | - | - | - | - | - | - |" in text
-    assert "| Offset | - | 0.0123 | - | 0.90 | - | - | 123 | 2 | 0.0 | 116 |" in text
+    assert re.search(r"\| Offset \| - \| 0.0123 \| - \| 0.90 \| - \| - \| 123 \| 2 \| \d+\.\d \| 116 \|", text)
     assert TABLE_II["Mirror"][4] > TABLE_II["Random"][4]
     assert "- FRCorr: Mirror below Random here, above in the paper" in text
     assert "- FRSyn: as there" in text
