@@ -127,7 +127,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
 
     listed = [f"zhou={offset_run}", "random", f"small={run}", "delayed-mirror", "mirror  # at once"]
     (tmp_path / "methods.txt").write_text("\n".join(listed))
-    command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out"), "--eval.batch-size", "2"])
+    command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out")])
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "small", "Offset"]
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
