@@ -5,6 +5,7 @@ import logging
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from training_run import assert_same, configure, make_batch, make_data, without_dropout
@@ -55,7 +56,7 @@ def test_it_learns_resumes_and_repeats_its_reaction(tmp_path, caplog):
     listener = reactions[:, 0] - run.mean_face
     difference = np.asarray(losses.smooth_l1(listener, batch.listener))
     expected = difference[..., :NUM_EXPRESSION].mean() + 10 * difference[..., NUM_EXPRESSION:].mean()
-    metrics = make_objective(config).gradient(whole.variables, batch, jax.random.key(0), np.int32(0))[0]
+    metrics = make_objective(config).gradient(whole.variables, batch, jax.random.key(0), jnp.int32(0))[0]
     np.testing.assert_allclose(metrics["reconstruction"], expected, rtol=1e-4)
     np.testing.assert_allclose(metrics["loss"], metrics["reconstruction"] + metrics["speaker"], rtol=1e-5)
 
