@@ -38,9 +38,9 @@ CONFIG = NgConfig(
     predictor_feed_forward=64,
     speaker_layers=1,
     predictor_layers=1,
-    vqvae_steps=500,
-    vqvae_rate=0.1,
-    predictor_rate=0.1,
+    vqvae_steps=600,
+    vqvae_rate=0.25,
+    predictor_rate=0.2,
     warmup_steps=50,
     statistics_batches=2,
 )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from toy_training import batches, conversations, mean_of, saved_and_restored, start, stepper, train
 
 from reactface_jax.config.belfusion import BelfusionConfig
@@ -50,6 +51,21 @@ def test_is_a_learned_method() -> None:
 def test_both_losses_fall(trained) -> None:
     for name, stage in (("reconstruction", trained.metrics[:60]), ("latent", trained.metrics[60:])):
         assert mean_of(stage[-5:], name) < 0.8 * mean_of(stage[:5], name)
+
+
+def test_losses_are_the_specified_sums(trained) -> None:
+    """The KL is summed over windows and dimensions and divided by clips."""
+    for step in trained.metrics[:60]:
+        assert step["loss"] == pytest.approx(step["reconstruction"] + 1e-5 * step["kl"])
+    for step in trained.metrics[60:]:
+        assert step["loss"] == pytest.approx(10 * step["latent"] + 10 * step["decoded"], rel=1e-5)
+    clips, params = conversations(7, 3, 20), trained.variables.params
+    _, (metrics, _) = METHOD.loss(trained.variables, clips, key=jax.random.key(0), step=jnp.int32(0))
+    encoded = METHOD._vae(params, clips.listener.reshape(6, 10, 58), method="encode")
+    mean, std = (torch.tensor(np.asarray(x)) for x in (encoded.mean, jnp.exp(0.5 * encoded.log_variance)))
+    normal = torch.distributions.Normal
+    expected = torch.distributions.kl_divergence(normal(mean, std), normal(0.0, 1.0)).sum() / 3
+    assert float(metrics["kl"]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_latents_are_scaled_by_the_training_split(trained) -> None:

@@ -64,6 +64,20 @@ def test_both_losses_fall(trained) -> None:
     assert mean_of(trained.metrics[:40], "cross_entropy") == mean_of(trained.metrics[40:], "reconstruction") == 0
 
 
+def test_losses_are_the_specified_sums(trained) -> None:
+    """L1 means of expressions, rotations and translations, each counting as much; of 64 frames both halves."""
+    for step in trained.metrics:
+        assert step["loss"] == pytest.approx(step["reconstruction"] + step["quantisation"] + step["cross_entropy"])
+    clips, variables = conversations(7, 2, 64), trained.variables
+    _, (metrics, _) = METHOD.loss(variables, clips, key=jax.random.key(0), step=jnp.int32(0))
+    blocks = METHOD._face(variables, clips.listener).reshape(4, 32, 58)
+    network = {"params": variables.params["vqvae"], "batch_stats": variables.state["batch_stats"]["vqvae"]}
+    decoded = METHOD.vqvae.apply(network, blocks, train=True, mutable=["batch_stats"])[0][0]
+    error = np.abs(decoded - blocks)
+    expected = error[..., :52].mean() + error[..., 52:55].mean() + error[..., 55:].mean()
+    assert float(metrics["reconstruction"]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_a_stage_leaves_the_other_alone_and_a_saved_run_goes_on_as_it_was(tmp_path, update) -> None:
     data = list(itertools.islice(batches(8, 72), 8))
     begun = start(METHOD, iter(data[:2]))

@@ -45,6 +45,10 @@ def test_the_loss_falls_and_a_saved_run_goes_on_as_it_was(tmp_path, monkeypatch,
     for a, b in zip(jax.tree.leaves(whole[:2]), jax.tree.leaves(resumed[:2]), strict=True):
         np.testing.assert_array_equal(a, b)
     longer = train(method, itertools.cycle(data), whole, 4, 30, update)
+    for step in longer.metrics:
+        regular = 1e-5 * step["kl"] + 10 * step["alike"]
+        assert step["loss"] == pytest.approx(step["expression"] + 10 * step["pose"] + regular, rel=1e-5)
+        assert 0 < step["alike"] <= 1
     assert mean_of(longer.metrics[-4:], "loss") < 0.8 * mean_of(longer.metrics[:4], "loss")
 
 

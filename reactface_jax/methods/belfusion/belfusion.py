@@ -179,7 +179,7 @@ class Belfusion:
 
         def of_draw(noise: Array) -> tuple[Array, Array]:
             noisy = add_noise(latent, time, noise, config.diffusion_steps)
-            clean = self.denoiser.apply({"params": variables.params["denoiser"]}, noisy, time, condition)
+            clean = self._denoise(variables, noisy, time, condition)
             decoded = self._decode(frozen, self._unscaled(variables, clean))
             return jnp.abs(clean - latent).mean(-1), jnp.square(decoded - listener).mean((1, 2))
 
@@ -220,10 +220,14 @@ class Belfusion:
         self, variables: Variables, noise: Float[Array, "B Z"], condition: Float[Array, "B Z"]
     ) -> Float[Array, "B Z"]:
         def denoise(noisy: Array, time: Array) -> Array:
-            clean: Array = self.denoiser.apply({"params": variables.params["denoiser"]}, noisy, time, condition)
-            return clean
+            return self._denoise(variables, noisy, time, condition)
 
         return sample(denoise, noise, self.config.diffusion_steps)[0]
+
+    def _denoise(self, variables: Variables, noisy: Array, time: Array, condition: Array) -> Float[Array, "B Z"]:
+        apply: Any = self.denoiser.apply
+        clean: Array = apply({"params": variables.params["denoiser"]}, noisy, time, condition)
+        return clean
 
     def _windows(self, x: Float[Array, "B T A"], offset: int | Int[Array, ""]) -> Float[Array, "B N w A"]:
         """All whole windows from a frame on that leaves room for as many as from the first."""

@@ -154,8 +154,9 @@ class TransVAE(nn.Module):
             past = jax.lax.dynamic_update_slice_in_dim(past, found, start, axis=2)
             return past, (mean, std)
 
-        rngs = {"params": False, "dropout": True}
-        scan = nn.scan(step, variable_broadcast="params", split_rngs=rngs, in_axes=(0), out_axes=2)
+        scan = nn.scan(
+            step, variable_broadcast="params", split_rngs={"params": False, "dropout": True}, in_axes=0, out_axes=2
+        )
         starts = jnp.arange(0, frames, window)
         past = jnp.zeros((batch, reactions, frames, num_past))
         past, (mean, std) = scan(self, past, (starts, jnp.moveaxis(noise, 2, 0)))
