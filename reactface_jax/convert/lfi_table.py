@@ -23,7 +23,8 @@ _ROW = Layout(lambda x: [x.reshape(-1)], lambda xs: xs[0][None])  # [1, C]
 def convert(state_dict: StateDict) -> ConvertedMethod:
     """The row, of any number of channels, with own speech or without; `seq_glow.` and `module.` may stand in front.
 
-    How many frames of the other person are seen follows from no shape and is the release's.
+    How many frames of the other person are seen follows from no shape and is the release's. The release's defect is on,
+    since such weights were trained with it; answers are the same with and without.
 
     Raises:
       UserError: it is another model's, keys are missing or unknown, a shape does not fit, or values are not finite.
@@ -73,6 +74,7 @@ def infer_config(names: StateDict) -> LfiConfig:
         condition_width=condition,
         hidden_width=shape(f"{_LAYERS}0.f.rnn.weight_hh")[1],
         own_speech=own_speech,
+        released=True,
     )
 
 

@@ -36,7 +36,7 @@ def without_pictures(step: int = 0):
 
 @pytest.mark.parametrize("name", ["lfi", "zhou"])
 def test_two_steps_and_two_more_then_answers(tmp_path, name):
-    config = configure("--method", name, "--train.steps", "4", "--train.eval-every", "2")
+    config = configure("--method", name, "--train.steps", "4", "--train.eval-every", "4")
     config = dataclasses.replace(config, lfi=LFI, zhou=ZHOU)
     data = dataclasses.replace(make_data(without_pictures), validation_clips=make_clips)
     whole = train(config, tmp_path / "whole", data)

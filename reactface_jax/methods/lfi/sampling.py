@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reactface_jax.methods.lfi.network import LfiNetwork
-
 
 class Drawn(NamedTuple):
     """What the next frame depends on, besides the other person; M flow steps."""
@@ -17,14 +15,14 @@ class Drawn(NamedTuple):
     hidden: Float[Array, "M B K H"]
 
 
-def start(network: LfiNetwork, batch_size: int, num_reactions: int) -> Drawn:
-    """Mean faces as history."""
+def start(network: Any, batch_size: int, num_reactions: int) -> Drawn:
+    """Mean faces as history, of an `LfiNetwork`."""
     history = jnp.zeros((batch_size, num_reactions, network.history * network.channels))
     return Drawn(history, network.start_hidden(batch_size, num_reactions))
 
 
 def sample(
-    network: LfiNetwork,
+    network: Any,
     variables: Mapping[str, Any],
     state: Drawn,
     other: Float[Array, "B N Q"],
@@ -33,7 +31,7 @@ def sample(
     """Draws N frames.
 
     Args:
-      network: with its sizes.
+      network: an `LfiNetwork`.
       variables: "params" and "fixed".
       state: from `start`, or of the frame before.
       other: `LfiNetwork.other` of the same frames.

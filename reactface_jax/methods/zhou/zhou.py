@@ -46,7 +46,8 @@ class Zhou:
     stages: tuple[int, ...] = (0,)
 
     @property
-    def network(self) -> ZhouNetwork:
+    def network(self) -> Any:
+        """A `ZhouNetwork`."""
         config = self.config
         return ZhouNetwork(config.channels, config.audio_features, config.input_width, config.width, config.dropout)
 
