@@ -29,7 +29,7 @@ from reactface_jax.metrics.listening import while_listening
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 DELAY = 10
-HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks"
+HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks pauses"
 
 
 def main() -> None:
@@ -89,6 +89,7 @@ def main() -> None:
             found.uncalled.value(),
             movement.border_step(reactions, weights.sizes.chunk).value(),
             blinks(reactions),
+            100 * found.shares["pause"].value(),
         )
         print(f"{name:24s}" + "".join(f"{figure:10.4f}" for figure in figures), flush=True)
 

@@ -65,6 +65,29 @@ class _Buffer:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
+    def add_sparse(self, array: np.ndarray) -> int:
+        """As `add` with bounds, of vectors of three floats, most of which are zero: only the others are stored."""
+        array = np.asarray(array, np.float32)
+        where = np.flatnonzero(array.any(axis=1))
+        accessor: dict[str, object] = {
+            "componentType": _FLOAT,
+            "count": len(array),
+            "type": "VEC3",
+            "min": array.min(0).tolist(),
+            "max": array.max(0).tolist(),
+        }
+        if len(where):  # an accessor without any value is all zeros
+            accessor["sparse"] = {
+                "count": len(where),
+                "indices": {
+                    "bufferView": self.view(where.astype(np.uint16).tobytes()),
+                    "componentType": _UNSIGNED_SHORT,
+                },
+                "values": {"bufferView": self.view(array[where].tobytes())},
+            }
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
 
 def glb(motion: Motion, look: Look | None = None) -> bytes:
     """The file's bytes. Lengths are in metres, y is up, the face looks along z."""
@@ -128,8 +151,8 @@ def _mesh(buffer: _Buffer, look: Look) -> dict[str, object]:
         "material": 0,
         "targets": [
             {
-                "POSITION": buffer.add(_METRE * delta * stretch, "VEC3", target=_VERTICES, bounds=True),
-                "NORMAL": buffer.add(normal_delta, "VEC3", target=_VERTICES),
+                "POSITION": buffer.add_sparse(_METRE * delta * stretch),
+                "NORMAL": buffer.add_sparse(normal_delta),
             }
             for delta, normal_delta in zip(head.deltas, head.normal_deltas, strict=True)
         ],

@@ -13,8 +13,10 @@ from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.page.packing import LEVELS
 from reactface_jax.evaluation.page.recordings import record
+from reactface_jax.media.video import read_video
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
+from reactface_jax.study.sources import EvaluationPage, clip_name
 from reactface_jax.types import NUM_COEFFICIENTS
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -93,6 +95,18 @@ def opened(browser, path):
     tab.wait_for_function("player.tracks.length > 0")
     yield tab
     assert told == []
+
+
+def test_a_study_reads_its_faces_and_recordings(path, clips, content):
+    page_of_study = EvaluationPage(path.parent)
+    index = content[1].shown[0].index  # the one that has a recording
+    (clip,) = page_of_study.clips()
+    assert clip == clip_name(str(clips.clip_ids[index]))
+    for name, faces in (("GT", clips.listener[index]), ("Second", content[1].reactions["Second"][index, 0])):
+        spread = np.ptp(faces, axis=0).max() + 1
+        np.testing.assert_allclose(page_of_study.coefficients(clip, name), faces, atol=2 * spread / LEVELS)
+    with page_of_study.recording(clip) as film:
+        assert read_video(film).shape[0] == FRAMES
 
 
 # ---- In the browser
