@@ -51,7 +51,7 @@ def look(data: Path, out: Path, pieces: int = 4, seconds: float = 6.0, seed: int
     text = page(f"{data.resolve().name}: what is in it", _tables(data, description, tables), shown)
     with replacing(out) as file:
         file.write(text.encode())
-    print(f"{out}: {len(shown)} pieces, {len(text) / 1e6:.1f} MB")
+    print(f"{out}: pieces {len(shown)}, {len(text) / 1e6:.1f} MB")
 
 
 def _tables(data: Path, description: Description, tables: dict[str, Float[np.ndarray, "N T 58"]]) -> list[Table]:

@@ -86,19 +86,15 @@ def test_from_tars_to_a_batch(
         prepare.main([*command, "--out", str(tmp_path / "other"), "--shard", "2/2"])
     assert "--shard 2/2 must be i/n with i from 0 to n - 1" in " ".join(capsys.readouterr().err.split())
 
-    calls = 0
-
+    # Stopped when the first shard is written and its clips are gone.
     def stop(task: str, done: int, total: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls in (4, 9, 12):
+        if (task, done) == ("shards", 1):
             raise KeyboardInterrupt
 
     reader = OpenReader(raw, "seamless", Cutting(4.0, 2.0), ("movement:FAUValue",), mean_degree=1.5)
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            write_shards(reader, tmp_path / "again", clips_per_shard=64, report=stop)
-    write_shards(reader, tmp_path / "again", clips_per_shard=64)
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(reader, tmp_path / "again", report=stop)
+    write_shards(reader, tmp_path / "again")
     _assert_same(tmp_path / "again", tmp_path / "shards")
 
 
@@ -136,20 +132,21 @@ def test_real_faces_of_two_people_in_one_picture(tmp_path: Path) -> None:
     name = next(f"talk{n}" for n in range(99) if split_by_name(f"talk{n}") == "train")
     (tmp_path / "raw").mkdir()
     video = tmp_path / "raw" / f"{name}.mp4"
-    frames = [frame for _, frame in zip(range(40), iterate_video(CLIP), strict=False)]
+    frames = [frame for _, frame in zip(range(25), iterate_video(CLIP), strict=False)]
     with VideoWriter(video, size=(frames[0].shape[0], frames[0].shape[1]), crf=12) as writer:
         for frame in frames:
             writer.write(frame)
-    open_trees.voice(tmp_path / "raw" / f"{name}.wav", 1.6, [(0, 1)], rate=16000)
-    (split,) = OpenReader(tmp_path / "raw", "realtalk", Cutting(1.6, 1.0)).splits()
+    open_trees.voice(tmp_path / "raw" / f"{name}.wav", 1, [(0, 0.8)], rate=16000)
+    (split,) = OpenReader(tmp_path / "raw", "realtalk", Cutting(1.0, 1.0)).splits()
     found = split.pieces[0].read()
     tracks, count = find_people(video)
     expected = measure(video, choose_two(tracks, "left", "right", video), count)
     jaw = ARKIT_NAMES.index("jawOpen")
     for clip, tables, person in zip(found.clips, found.tables, expected, strict=True):
-        assert len(clip.frames) == 40
+        assert len(clip.frames) == 25
         assert tables["confidence"].min() == 1
         assert np.abs(clip.speaker[:, jaw] - person.coefficients[:, jaw]).mean() < 0.03
-        assert np.abs(clip.speaker[:, 52:] - person.coefficients[:, 52:]).mean() < 0.1
-    own, other = (person.coefficients for person in expected)
-    assert np.abs(own[:, 52:] - other[:, 52:]).mean() > 0.1  # so that people who were exchanged would show
+    # The heads are turned as theirs, and not as each other's.
+    turned = [[clip.speaker[:, 52:55] for clip in found.clips], [person.coefficients[:, 52:55] for person in expected]]
+    apart = np.array([[np.abs(ours - theirs).mean() for theirs in turned[1]] for ours in turned[0]])
+    assert 2 * np.diag(apart).max() < min(apart[0, 1], apart[1, 0])
