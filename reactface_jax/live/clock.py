@@ -87,7 +87,7 @@ class SpeakerClock:
         times = self._begin + (self._given + np.arange(self._chunk)) / FRAME_RATE
         end = float(times[-1]) + 1 / FRAME_RATE
         seen = self._newest_face >= times[-1] - _EARLY
-        heard = self._newest_sound >= end - _EARLY or not hears
+        heard = self._sound.end >= (self._given + self._chunk) * SAMPLES_PER_FRAME or not hears
         late_sound = self._newest_face >= end + self._patience
         late_face = self._newest_sound >= end + self._patience
         if not (seen and heard) and not (seen and late_sound) and not (heard and late_face):

@@ -114,9 +114,14 @@ def load_streamed_reactface(run_dir: str | Path) -> StreamedReactFace:
     """The newest checkpoint of a run, its average where it has one.
 
     Raises:
-      UserError: there is no such run, it is damaged or not causal, or its channels have other names.
+      UserError: there is no such run, it is damaged, of another method or not causal, or its channels have other names.
     """
     run = load_run(run_dir)
+    if run.config.method != "reactface":
+        raise UserError(
+            f"{run_dir} is a run of {run.config.method}, which answers whole clips only; give one of a causal "
+            "ReactFace or of a listener"
+        )
     model = build_model(run.config.model)
     if not isinstance(model, CausalReactFace):
         raise UserError(f"{run_dir} is not causal and can't answer as it goes; train one with --model.causal")

@@ -102,6 +102,9 @@ def test_runs_that_can_not_listen_are_refused(reactface, tmp_path: Path, monkeyp
     monkeypatch.setattr(streamed_reactface, "load_run", lambda path: run)
     with pytest.raises(UserError, match=re.escape(f"{tmp_path} is not causal and can't answer as it goes")):
         load_listener(tmp_path)
+    run = replace(run, config=replace(config, method="trans-vae"))
+    with pytest.raises(UserError, match="is a run of trans-vae, which answers whole clips only"):
+        load_listener(tmp_path)
     causal = replace(config, model=replace(config.model, causal=True, block=4))
     run = replace(run, config=causal, coefficient_names=tuple(f"expression_{i}" for i in range(58)))
     with pytest.raises(UserError, match="coefficients called 'expression_0'"):

@@ -61,6 +61,7 @@ class Capture {
     await this.context.audioWorklet.addModule("worklet.js");
     const tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
     tap.port.onmessage = ({ data }) => {
+      if (!this.context) return; // closed, and this was on its way
       // The context's clock against the page's, from the time at which both were read last.
       const stamp = this.context.getOutputTimestamp();
       const offset = stamp.performanceTime ? stamp.performanceTime / 1000 - stamp.contextTime : this.fallback(data);
