@@ -288,7 +288,9 @@ def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory
         f"{one.name} on {one.config.data.dir}, split {config.split}: {people.num_clips} clips of "
         f"{people.num_frames} frames, {config.num_reactions} reactions each{how}"
     )
-    method, batch_size, devices, rows = one.method, config.batch_size, None, None
+    method, batch_size = one.method, config.batch_size
+    devices: AllDevices | None = None
+    rows: list[int] | None = None
     if isinstance(method, TrainedReactFace):  # the others are small
         devices = AllDevices(people.num_clips)
         method, batch_size = method.on(devices), devices.batch_size(batch_size)

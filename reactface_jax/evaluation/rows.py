@@ -96,7 +96,10 @@ def generate_split(
         inputs, clip = seen(batch, method.needs), jnp.asarray(batch.clip)
         if inputs.speaker is not None:
             inputs = inputs._replace(speaker=inputs.speaker + mean_face)
-        with contextlib.nullcontext() if devices is None else jax.set_mesh(devices.mesh):
+        where: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if devices is not None:
+            where = jax.set_mesh(devices.mesh)
+        with where:
             if devices is not None:
                 inputs, clip = devices.spread((inputs, batch.clip))
             keys = jax.vmap(lambda row: jax.random.fold_in(root, row))(clip)

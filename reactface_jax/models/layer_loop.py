@@ -43,9 +43,8 @@ def loop_over_layers(
         y: Array = layer(layer_inputs[0], x, layer_inputs[1])
         return y, None
 
-    if remat != "none":
-        step = jax.checkpoint(step, prevent_cse=False, policy=policy(remat))
+    run = step if remat == "none" else jax.checkpoint(step, prevent_cse=False, policy=policy(remat))
     keys = None if key is None else jax.random.split(key, len(params))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-    x, _ = jax.lax.scan(step, x, (stacked, keys))
+    x, _ = jax.lax.scan(run, x, (stacked, keys))
     return x

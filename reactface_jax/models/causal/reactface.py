@@ -147,13 +147,12 @@ class CausalReactFace(ReactFace):
             return (state, frame + width, (slot + width) % size), reaction
 
         carry, xs = (state, place.frame, place.slot), (windows, jnp.moveaxis(jnp.asarray(noise), 2, 0))
-        if c.remat != "none":
-            step = nn.remat(step, prevent_cse=False, policy=policy(c.remat))
+        run = step if c.remat == "none" else nn.remat(step, prevent_cse=False, policy=policy(c.remat))
         if noise.shape[2] == 1:  # without a loop, rings are updated in place
-            carry, reaction = step(self, carry, jax.tree.map(lambda x: x[0], xs))
+            carry, reaction = run(self, carry, jax.tree.map(lambda x: x[0], xs))
             out = jax.tree.map(lambda x: x[None], reaction)
         else:
-            carry, out = scan_windows(step)(self, carry, xs)
+            carry, out = scan_windows(run)(self, carry, xs)
         listener, mean, std = (jnp.moveaxis(x, 0, 2) for x in out)
         listener = listener.reshape(*listener.shape[:2], -1, NUM_COEFFICIENTS)[:, :, :num_frames]
         return carry[0], listener, mean, std

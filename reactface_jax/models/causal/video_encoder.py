@@ -1,6 +1,6 @@
 """F-Enc, causal: convolutions and norms see only the frames so far. The parameters are `video_encoder.py`'s."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -79,7 +79,7 @@ class CausalVideoEncoder(nn.Module):
         def step(carry: tuple[VideoState, Array], chunk: Array) -> tuple[tuple[VideoState, Array], Array]:
             state, frame = carry
             place = Place(frame, jnp.zeros((), jnp.int32), self.chunk, self.chunk)
-            (features, after) = encoder.apply(variables, chunk, state, place)
+            features, after = cast(tuple[Array, VideoState], encoder.apply(variables, chunk, state, place))
             return (after, frame + self.chunk), features
 
         _, shapes = jax.eval_shape(encoder.apply, variables, chunks[0])
