@@ -3,9 +3,6 @@
 Compiles the full-size train step (configs/reference.py, one clip a device by default) for fake CPU devices, runs
 nothing, and prints a device's memory, FLOPs and the bytes of its collectives. F-Enc has the form that accelerators use.
 The memory is what XLA's CPU compiler plans: an accelerator's lays out and fuses otherwise.
-
-From FLOPs and bytes follows an expectation on named machines, up to 256 chips: compute at a share of the peak, and each
-collective at its ring's bandwidth, hidden behind the compute (best) or not at all (worst).
 """
 
 import argparse
@@ -34,26 +31,6 @@ MIB = 2**20
 REFERENCE = Path(__file__).parents[1] / "configs" / "reference.py"
 
 
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """Of one chip: bfloat16 peak in FLOP/s, and bytes/s that a ring moves through it, among neighbours and beyond."""
-
-    peak: float
-    near: float
-    """Within `island` chips."""
-    far: float
-    island: int
-
-
-# Sources are in docs/scaling.md.
-MACHINES = {
-    "TPU v5e, ICI": Machine(197e12, 100e9, 100e9, 256),
-    "TPU v6e, ICI": Machine(918e12, 200e9, 200e9, 256),
-    # A ring crosses nodes on all eight adapters at once.
-    "8xA100, NVLink + 8 HDR InfiniBand": Machine(312e12, 300e9, 200e9, 8),
-    "8xH100, NVLink + 8 NDR InfiniBand": Machine(989e12, 450e9, 400e9, 8),
-    "8xH100, NVLink + 100 Gb/s Ethernet": Machine(989e12, 450e9, 12.5e9, 8),
-}
 LAYOUTS = {
     "data": lambda count: MeshConfig(data=count),
     "fsdp": lambda count: MeshConfig(data=1, fsdp=count),
@@ -103,29 +80,18 @@ def without_dropout(config: Config) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=0.0, audio=audio))
 
 
-def expectation(flops: float, ring: float, machine: Machine, count: int, share: float) -> tuple[float, float]:
-    """Seconds of a step, collectives hidden and not."""
-    compute = flops / (share * machine.peak)
-    if count == 1:
-        return compute, compute
-    bandwidth = machine.near if count <= machine.island else machine.far
-    sending = ring / bandwidth
-    return max(compute, sending), compute + sending
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", default=str(REFERENCE))
     parser.add_argument("--devices", default="1,2,4,8,16,32,64")
     parser.add_argument("--layouts", default="data;fsdp", help="; between: " + "; ".join(LAYOUTS))
     parser.add_argument("--clips", type=int, default=1, help="clips a device")
-    parser.add_argument("--share", type=float, default=0.3, help="of the peak, that the compute is assumed to reach")
     parser.add_argument("--without-dropout", action="store_true", help="compiles in half the time; little less memory")
     parser.add_argument("--json", default="", help="file for the figures")
     arguments, overrides = parser.parse_known_args()
     counts = [int(word) for word in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(counts))
-    video_encoder.conv3d, video_encoder.max_pool = convolution.native, pooling.native
+    video_encoder.conv3d, video_encoder.max_pool = convolution.accelerated, pooling.native
     config = load_config(arguments.config, overrides)
     if arguments.without_dropout:
         config = without_dropout(config)
@@ -148,20 +114,6 @@ def main() -> None:
             if arguments.json:
                 with replacing(arguments.json) as file:
                     file.write(json.dumps(rows, indent=1).encode())
-
-    # A device's program sends as much on 256 chips as on the largest mesh that was compiled, to (n - 1) / n.
-    print(f"\nexpected clips/s at {arguments.share:.0%} of the peak: collectives hidden / not hidden")
-    for layout in arguments.layouts.split(";"):
-        largest = [row for row in rows if row["layout"] == layout][-1]
-        if largest["devices"] == 1:
-            continue
-        for name, machine in MACHINES.items():
-            words = []
-            for count in (8, 16, 32, 64, 128, 256):
-                times = expectation(largest["flops"], largest["ring_bytes"], machine, count, arguments.share)
-                clips = largest["clips"] / largest["devices"] * count
-                words.append(f"{count}: {clips / times[0]:.0f} / {clips / times[1]:.0f}")
-            print(f"{layout:14}{name:36}{'   '.join(words)}")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
-from profiling import time_by_part
 
+from benchmarks.profiling import time_by_part
 from reactface_jax.config import Config, load_config
 from reactface_jax.training.dry_run import memory_of
 from reactface_jax.training.methods import make_objective
@@ -180,7 +180,7 @@ def matrix_product_speed(dtype: str, size: int = 4096) -> float:
 def count_flops(jaxpr: Jaxpr) -> int:
     """Multiplications and additions of matrix products and convolutions, loops multiplied by their turns.
 
-    Where a program chooses by platform, the last branch counts, which is the native form of convolutions.
+    Where a program chooses by platform, the last branch counts, which is the accelerators' form of convolutions.
     """
     total = 0
     for equation in jaxpr.eqns:

@@ -1,15 +1,17 @@
 #!/bin/bash
 # Nodes of 8 GPUs under SLURM, a process a GPU:
 #   sbatch --nodes 2 launch/slurm_gpu.sh CONFIG WORKDIR SHARDS [FIELD ...]
-# The same command again goes on from the newest checkpoint. WORKDIR and SHARDS lie where every node sees them.
+# Two minutes before the time limit the run is saved, and the job goes back into the queue until it is through. The same
+# command again goes on from the newest checkpoint, too. WORKDIR and SHARDS lie where every node sees them.
 #SBATCH --job-name=reactface
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=8
 #SBATCH --gpus-per-node=8
 #SBATCH --cpus-per-task=12
 #SBATCH --time=24:00:00
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 #SBATCH --requeue
+#SBATCH --open-mode=append
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -21,7 +23,20 @@ shift 3
 
 mkdir -p "$workdir"
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$workdir/compiled}
+stopped=
+# The processes save at one step and exit with 0; without --batch, scancel's signal goes to them and not to this script.
+trap 'stopped=yes; scancel --signal=TERM "$SLURM_JOB_ID"' TERM
 # srun tells each process the job's size, its number and the first node; jax gives it the GPU of its local number.
 # Without --kill-on-bad-exit the others would wait for --hosts.timeout before they end.
-exec srun --kill-on-bad-exit=1 \
-    python train.py --config "$config" --workdir "$workdir" --data.dir "$shards" --resume "$@"
+srun --kill-on-bad-exit=1 \
+    python train.py --config "$config" --workdir "$workdir" --data.dir "$shards" --resume "$@" &
+code=0
+wait $! || code=$?
+if [ -n "$stopped" ]; then
+    code=0
+    wait $! || code=$? # the first one ended with the signal, before srun did
+fi
+if [ -n "$stopped" ] && [ "$code" -ne 2 ]; then
+    exec scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"

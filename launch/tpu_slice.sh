@@ -17,4 +17,15 @@ words=(--config "$config" --workdir "$workdir" --data.dir "$shards" --resume --h
 cache=JAX_COMPILATION_CACHE_DIR=$(printf '%q' "$workdir/compiled")
 train="mkdir -p $(printf '%q' "$workdir") && cd ~/reactface_jax &&"
 train="$train $cache .venv/bin/python train.py$(printf ' %q' "${words[@]}")"
-exec gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "$train"
+# A lost host ends the job everywhere, and gcloud fails as often as any network: the same command goes on from the newest
+# checkpoint. 2 is a mistake in the command, which no repetition mends.
+for try in $(seq "${TRIES:-20}"); do
+    code=0
+    gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "$train" || code=$?
+    if [ "$code" -eq 0 ] || [ "$code" -eq 2 ]; then
+        exit "$code"
+    fi
+    echo "try $try ended with code $code; again in ${PAUSE:-30} seconds" >&2
+    sleep "${PAUSE:-30}"
+done
+exit "$code"

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+_SHORTEST, _SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1"
+"""Programs that take longer to compile are kept; JAX's own default is a second, and a command has dozens below it."""
 
 
 def default_folder() -> str:
@@ -31,8 +33,10 @@ def keep_compiled_programs(folder: str | None = None) -> None:
         except OSError:
             path = ""
     os.environ[_VARIABLE] = path
+    os.environ.setdefault(_SHORTEST, _SECONDS)
     if "jax" in sys.modules:
         import jax
 
-        with contextlib.suppress(AttributeError):  # an import that has only begun reads the variable
+        with contextlib.suppress(AttributeError):  # an import that has only begun reads the variables
             jax.config.update("jax_compilation_cache_dir", path or None)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", float(os.environ[_SHORTEST]))

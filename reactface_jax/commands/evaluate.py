@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from reactface_jax.compiled_programs import keep_compiled_programs
-from reactface_jax.config import Config
+from reactface_jax.config import Config, HostsConfig, apply_overrides
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.arguments import Arguments
@@ -31,14 +31,22 @@ def main(words: Sequence[str] | None = None) -> None:
     from reactface_jax.evaluation.evaluate_predictions import evaluate_predictions
     from reactface_jax.evaluation.evaluate_run import evaluate_run
     from reactface_jax.evaluation.result import write
+    from reactface_jax.training import hosts
 
     if arguments.predictions:
         evaluation, out = evaluate_predictions(arguments, console)
-    else:
-        evaluation, out = evaluate_run(arguments, fields, console)
+        write(evaluation, out, console, arguments.page_clips, arguments.faceverse)
+        return
+    hosts.join(hosts_of(fields))  # the job's other processes, if any
+    with hosts.ending_together():
+        console.quiet = not hosts.is_first()
+        found = evaluate_run(arguments, fields, console)
 
-    # ---- Report and page
-    write(evaluation, out, console, arguments.page_clips, arguments.faceverse)
+        # ---- Report and page, by the first process
+        if found is not None:
+            evaluation, out = found
+            write(evaluation, out, console, arguments.page_clips, arguments.faceverse)
+        hosts.wait_for_all("the report is written")
 
 
 def parse(words: Sequence[str] | None) -> tuple[Arguments, list[str]]:
@@ -53,6 +61,15 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, list[str]]:
     if arguments.split is not None:
         fields += ["--eval.split", arguments.split]
     return arguments, fields
+
+
+def hosts_of(fields: Sequence[str]) -> HostsConfig:
+    """What the command line says of the job's processes; what a training said is not taken over."""
+    words: list[str] = []
+    for index, word in enumerate(fields):
+        if word.startswith("--hosts."):
+            words += fields[index : index + (1 if "=" in word else 2)]
+    return apply_overrides(Config(), words).hosts
 
 
 def _config(arguments: Arguments | None) -> Config:

@@ -60,6 +60,8 @@ def main(words: Sequence[str] | None = None) -> None:
     from reactface_jax.weights.workdir import check_workdir
 
     how = {"resume": arguments.resume, "overwrite": arguments.overwrite}
+    if not isinstance(config, Config):
+        hosts.refuse_several("the training of the renderer or of the listener")
     if isinstance(config, RendererConfig):
         train_renderer(config, arguments.workdir or "", portrait_data(config), **how)
         return

@@ -78,6 +78,7 @@ class ModelConfig(Section, name="model"):
     past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
     causal: bool = False  # every encoder a function of the past only: streams in constant time (docs/streaming.md)
     block: Count = 8  # frames that wav2vec 2.0 reads at once in a causal model; a window is whole blocks
+    max_position: CountOrNone = 0  # a causal model's training clips begin at frames drawn up to this one; 0: at 0
     max_context: Count = 750  # frames that attention of a causal model reaches back, its own among them; 30 s
     use_audio: bool = True
     use_video: bool = True
@@ -87,6 +88,7 @@ class ModelConfig(Section, name="model"):
     video_gain: Positive = 1.0  # initial gain of F-Enc's last layer; a short training from scratch wants it larger
     dropout: Share = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of computation; parameters are float32
+    precision: Literal["auto", "default", "highest"] = "auto"  # of products; auto: highest, the backend's in training
     video_chunk: CountOrNone = 0  # frames F-Enc's convolutions take at once, computed again in training; 0: all, kept
     remat: Literal["none", "dots", "layers"] = "none"  # what training computes again to save memory: docs/training.md
     audio: AudioConfig = field(default_factory=AudioConfig)
@@ -99,8 +101,8 @@ class ModelConfig(Section, name="model"):
         )
         self.check_window("model.window", self.window)
         require(
-            not self.causal or (self.video_chunk == 0 and self.remat == "none"),
-            "model.video_chunk and model.remat are not for a causal model; use --train.accumulate",
+            self.max_position == 0 or (self.causal and self.past == "all"),
+            "model.max_position is for a causal model that sees its whole past; leave it 0, or add --model.causal",
         )
         require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
 
@@ -175,9 +177,15 @@ class TrainConfig(Section, name="train"):
     checkpoint_every: Count = 1000
     keep_checkpoints: Count = 3
     pretrained_audio: str = ""  # folder that `reactface convert wav2vec2` wrote
+    profile_steps: str = ""  # FIRST:LAST, steps that JAX's profiler watches, such as 10:15; "": none
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        window = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", self.profile_steps)
+        require(
+            not self.profile_steps or (window is not None and int(window[1]) <= int(window[2])),
+            f"train.profile_steps {self.profile_steps!r} must be FIRST:LAST, such as 10:15",
+        )
         require(
             self.batch_size % self.accumulate == 0,
             f"train.batch_size {self.batch_size} must be a multiple of train.accumulate {self.accumulate}",

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from reactface_jax.models.build import build_model
+from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.models.speaker_encoder import SpeakerFeatures
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
@@ -84,12 +85,14 @@ def attention_maps(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(model: ReactFace, params: PyTree, video: Array, audio: Array) -> Any:
-    return model.apply({"params": params}, video, audio, method="encode")
+    with products(model.config, training=False):
+        return model.apply({"params": params}, video, audio, method="encode")
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _weights(model: ReactFace, params: PyTree, features: Any, noise: Array) -> dict[Literal["VIM", "MIM"], Array]:
-    _, sown = model.apply({"params": params}, features, noise, method="react_to_clip", mutable=["attention"])
+    with products(model.config, training=False):
+        _, sown = model.apply({"params": params}, features, noise, method="react_to_clip", mutable=["attention"])
     synchroniser = sown["attention"]["listener"]["synchroniser"]
     found = {
         name: synchroniser[layer]["cross_attention"]["weights"][0]

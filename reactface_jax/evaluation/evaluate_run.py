@@ -13,6 +13,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
+from reactface_jax.all_devices import AllDevices
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import rows as evaluation
@@ -49,7 +50,7 @@ class _Planned(NamedTuple):
     method: TrainedMethod | None = None
 
 
-def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> tuple[Evaluation, Path]:
+def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> tuple[Evaluation, Path] | None:
     """Generates reactions to a split, and measures them beside the baselines.
 
     Args:
@@ -58,7 +59,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
       console: of messages and bars.
 
     Returns:
-      What was measured, and the folder for it.
+      What was measured, and the folder for it; None in all processes of a job but the first, which only generate.
 
     Raises:
       UserError: an input is unusable, or the folder can't be replaced; before anything is generated.
@@ -114,6 +115,8 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         for one in planned
         if one.method is not None
     }
+    if jax.process_index() > 0:
+        return None
     reactions = {name: found.prediction for name, found in generated.items()}
     answers = _answers(names, ready, reactions, split.inputs, config, keep=bool(arguments.methods))
 
@@ -285,15 +288,23 @@ def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory
         f"{one.name} on {one.config.data.dir}, split {config.split}: {people.num_clips} clips of "
         f"{people.num_frames} frames, {config.num_reactions} reactions each{how}"
     )
-    batches = people.batches(config.batch_size, one.method.image_size)
-    total = -(-people.num_clips // config.batch_size)
+    method, batch_size = one.method, config.batch_size
+    devices: AllDevices | None = None
+    rows: list[int] | None = None
+    if isinstance(method, TrainedReactFace):  # the others are small
+        devices = AllDevices(people.num_clips)
+        method, batch_size = method.on(devices), devices.batch_size(batch_size)
+        rows = devices.own_rows(batch_size)
+    batches = people.batches(batch_size, method.image_size, rows=rows)
+    total = -(-people.num_clips // batch_size)
     return evaluation.generate_split(
-        one.method,
+        method,
         track(batches, "generating", total=total, console=console, transient=True),
         people.num_clips,
         config,
         people.shards.mean_face,
         in_memory=in_memory,
+        devices=devices,
     )
 
 

@@ -1,5 +1,6 @@
 """Reactions for a whole split, and the rows of the table: trained methods and those they are compared with."""
 
+import contextlib
 import functools
 import re
 import tempfile
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from reactface_jax import metrics
+from reactface_jax.all_devices import AllDevices, fetched
 from reactface_jax.config import EvalConfig
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation.reference_rows import Training, fitted
@@ -68,6 +70,7 @@ def generate_split(
     mean_face: Float[np.ndarray, " C"],
     *,
     in_memory: bool = True,
+    devices: AllDevices | None = None,
 ) -> Generated:
     """Answers every clip of a split.
 
@@ -80,18 +83,27 @@ def generate_split(
       config: number of reactions and seed.
       mean_face: what the batches' coefficients are relative to.
       in_memory: hold the reactions in memory, and not in a file that is gone when they are.
+      devices: that answer together, with parameters of the method on all; None: one does. On several hosts each reads
+        its `own_rows`, and gets the whole split's reactions.
 
     Raises:
       UserError: the batches leave a clip out, or lack what the method needs.
     """
     root = jax.random.key(config.seed)
 
-    def answer(batch: Batch) -> Float[np.ndarray, "B K T C"]:
-        keys = jax.vmap(lambda row: jax.random.fold_in(root, row))(jnp.asarray(batch.clip))
-        inputs = seen(batch, method.needs)
+    def answer(batch: Batch) -> tuple[Float[np.ndarray, "B K T C"], Int[np.ndarray, " B"]]:
+        """Reactions, and rows of the split."""
+        inputs, clip = seen(batch, method.needs), jnp.asarray(batch.clip)
         if inputs.speaker is not None:
             inputs = inputs._replace(speaker=inputs.speaker + mean_face)
-        return method.answer(inputs, config.num_reactions, keys=keys)
+        where: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if devices is not None:
+            where = jax.set_mesh(devices.mesh)
+        with where:
+            if devices is not None:
+                inputs, clip = devices.spread((inputs, batch.clip))
+            keys = jax.vmap(lambda row: jax.random.fold_in(root, row))(clip)
+            return method.answer(inputs, config.num_reactions, keys=keys), fetched(clip)
 
     prediction: np.ndarray | None = None
     delivered = np.zeros(num_clips, bool)
@@ -100,15 +112,14 @@ def generate_split(
         if prediction is None:
             answer(batch)  # compiles
         start = time.perf_counter()
-        reactions = answer(batch)  # B K T C
+        reactions, clip = answer(batch)  # B K T C
         seconds += time.perf_counter() - start
         frames += int(np.prod(reactions.shape[:3]))
         if prediction is None:
             shape = (num_clips, *reactions.shape[1:])
             prediction = np.empty(shape, np.float32) if in_memory else _empty_in_a_file(shape)
-        real = batch.clip >= 0
-        prediction[batch.clip[real]] = reactions[real]
-        delivered[batch.clip[real]] = True
+        prediction[clip[clip >= 0]] = reactions[clip >= 0]
+        delivered[clip[clip >= 0]] = True
     if prediction is None or not delivered.all():
         raise UserError(f"the data delivered {delivered.sum()} of {num_clips} clips; write the shards again")
     return Generated(prediction, frames / seconds)

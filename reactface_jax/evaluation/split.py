@@ -42,10 +42,14 @@ class SplitPeople:
         about: Mapping[str, Any] = self.shards.description["splits"][self.split]
         return not str(about.get("appropriateness_from", "")).startswith("no matrix")
 
-    def batches(self, batch_size: int, image_size: int, num_frames: int | None = None) -> Iterator[Batch]:
-        """Whole clips in order, or their first `num_frames` frames."""
+    def batches(
+        self, batch_size: int, image_size: int, num_frames: int | None = None, rows: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """Whole clips in order, or their first `num_frames` frames; of each batch only `rows` (None: all)."""
         frames = min(self.num_frames, num_frames or self.num_frames)
-        return self.shards.clip_batches(self.split, batch_size=batch_size, num_frames=frames, image_size=image_size)
+        return self.shards.clip_batches(
+            self.split, batch_size=batch_size, num_frames=frames, image_size=image_size, rows=rows
+        )
 
     def listener_videos(self, clips: Sequence[int]) -> Iterator[UInt8[np.ndarray, "T H W 3"]]:
         """The real listeners of some clips; each is the speaker of the clip with the roles swapped."""

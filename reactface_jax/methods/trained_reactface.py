@@ -1,5 +1,6 @@
 """ReactFace with what it has learnt, as a method: raw coefficients, any of its protocols."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Key, UInt8
 
+from reactface_jax.all_devices import AllDevices, fetched
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import normalise
 from reactface_jax.methods.method import Inputs
@@ -58,6 +60,10 @@ class TrainedReactFace:
         noise = jax.vmap(lambda own: jax.random.normal(own, shape))(keys)
         return self._generate(video, audio, num_reactions, noise=noise)
 
+    def on(self, devices: AllDevices) -> "TrainedReactFace":
+        """The same with its parameters on all devices, for inputs that they share."""
+        return dataclasses.replace(self, params=devices.everywhere(self.params))
+
     def watch(
         self,
         frames: Iterable[UInt8[np.ndarray, "H W 3"]],
@@ -87,7 +93,7 @@ class TrainedReactFace:
         reactions = generate(
             self.model, self.params, to_unit_range(video), audio, protocol=protocol, num_reactions=num_reactions, **how
         )
-        return np.asarray(reactions, np.float32) + self.mean_face
+        return fetched(reactions).astype(np.float32) + self.mean_face
 
 
 def _seen(inputs: Inputs) -> tuple[AnyArray, AnyArray]:

@@ -15,7 +15,7 @@ BATCH_AXES = ("data", "fsdp")
 
 
 def on_mesh_now() -> bool:
-    """Whether this is being traced for a mesh, by `reactface_jax.training.sharding.on_mesh`."""
+    """Whether this is traced for a mesh, by `reactface_jax.training.sharding.on_mesh` or under `jax.set_mesh`."""
     return set(BATCH_AXES) <= set(jax.sharding.get_abstract_mesh().axis_names)
 
 

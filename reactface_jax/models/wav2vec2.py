@@ -6,16 +6,19 @@ what it would give by itself (transformers' group norm takes its statistics over
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.attention import layer_norm
 from reactface_jax.models.boundary import at_boundary, row_by_row
+from reactface_jax.models.layer_loop import layer_parameters, loop_over_layers
 from reactface_jax.models.recomputation import Remat, recomputed
 from reactface_jax.ops.grouped_convolution import grouped_conv
 from reactface_jax.types import AnyArray
@@ -251,23 +254,52 @@ class Wav2Vec2Encoder(nn.Module):
         x = nn.Dropout(config.hidden_dropout)(x, deterministic=deterministic)
 
         attention_mask = None if valid is None else valid[:, None, None, :]
+        x = self._layers(x, attention_mask, deterministic).astype(jnp.float32)
+        return x if valid is None else jnp.where(valid[..., None], x, 0)
+
+    def _layers(self, x: Float[Array, "B S D"], mask: Array | None, deterministic: bool) -> Float[Array, "B S D"]:
+        config = self.config
+        sizes = (config.num_heads, config.intermediate_size)
+        rates = (config.hidden_dropout, config.attention_dropout, config.activation_dropout)
+        if params := layer_parameters(self, config.num_layers):
+            layer = EncoderLayer(*sizes, *rates, self.dtype, parent=None)
+
+            def apply(params: PyTree, x: Array, key: PRNGKeyArray | None) -> Array:
+                return skippable(
+                    lambda rngs: layer.apply({"params": params}, x, mask, deterministic, rngs=rngs),
+                    x,
+                    key,
+                    config.layer_dropout,
+                )
+
+            key = None if deterministic else self.make_rng("dropout")
+            return loop_over_layers(apply, params, x, key, self.remat)
         for index in range(config.num_layers):
-            layer = recomputed(EncoderLayer, self.remat)(
-                config.num_heads,
-                config.intermediate_size,
-                config.hidden_dropout,
-                config.attention_dropout,
-                config.activation_dropout,
-                self.dtype,
-                name=f"layer_{index}",
-            )
-            y = layer(x, attention_mask, deterministic=deterministic)
+            named = recomputed(EncoderLayer, self.remat)(*sizes, *rates, self.dtype, name=f"layer_{index}")
+            y = named(x, mask, deterministic=deterministic)
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer
             x = at_boundary(y)
-        x = x.astype(jnp.float32)
-        return x if valid is None else jnp.where(valid[..., None], x, 0)
+        return x
+
+
+def skippable(
+    layer: Callable[[dict[str, PRNGKeyArray]], Any], x: Float[Array, "B S D"], key: PRNGKeyArray | None, rate: float
+) -> Float[Array, "B S D"]:
+    """A layer of a loop, which the whole batch skips with probability `rate` ("layerdrop").
+
+    Args:
+      layer: random streams to its output.
+      x: its input.
+      key: of dropout and skipping; None: neither.
+      rate: of skipping.
+    """
+    if key is None:
+        return at_boundary(layer({}))
+    skip, dropout = jax.random.split(key)
+    y = layer({"dropout": dropout})
+    return at_boundary(jnp.where(jax.random.bernoulli(skip, 1 - rate), y, x) if rate > 0 else y)
 
 
 def sample_spans(

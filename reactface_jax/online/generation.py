@@ -4,6 +4,7 @@ A clip is padded to a multiple of `BUCKET` frames and its length is passed as da
 lengths of a bucket; padding never changes the reactions (tests/unit/test_generation.py).
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -18,7 +19,9 @@ from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.models.build import build_model
 from reactface_jax.models.causal.reactface import CausalReactFace
+from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.online import stream
 from reactface_jax.online.speaker_video import check_video
@@ -225,7 +228,11 @@ def react(
     Returns:
       The listener's coefficients relative to `mean_face`, and mean and standard deviation of each window's latent.
     """
-    reactions = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
+    config = cast(ReactFace, model).config
+    if not config.video_chunk:  # conv1's maps of a whole clip would take gigabytes
+        model = build_model(dataclasses.replace(config, video_chunk=BUCKET))
+    with products(config, training=False):
+        reactions = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
     return cast(tuple[Array, Array, Array], reactions)
 
 

@@ -18,6 +18,7 @@ from reactface_jax.files import replacing
 from reactface_jax.models.causal import reactface as causal_reactface
 from reactface_jax.models.causal.reactface import CausalReactFace, StreamState
 from reactface_jax.models.causal.ring import KeysValues, ring_size
+from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.online.speaker_video import check_video
 from reactface_jax.tree_names import named_leaves
@@ -118,10 +119,9 @@ def _step(
     noise: Array,
     lengths: Array | None,
 ) -> tuple[StreamState, Array]:
-    return cast(
-        tuple[StreamState, Array],
-        model.apply({"params": params}, state, video, audio, noise, lengths, method=CausalReactFace.step),
-    )
+    with products(model.config, training=False):
+        after = model.apply({"params": params}, state, video, audio, noise, lengths, method=CausalReactFace.step)
+    return cast(tuple[StreamState, Array], after)
 
 
 def reset(state: StreamState, rows: int | list[int] | None = None) -> StreamState:

@@ -49,6 +49,7 @@ FREE_FIELDS = (
     "train.patience",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "train.profile_steps",
     "train.pretrained_audio",
     "eval.",
     "mesh.",  # exact on the same devices; elsewhere sums run in another order

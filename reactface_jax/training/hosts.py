@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
 import jax
 from jax.experimental import multihost_utils
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 LOST = 75
 """Exit code of a process whose job has lost another: EX_TEMPFAIL, "try again later"."""
 
-_COUNTS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE")
+_COUNTS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # the user's, Open MPI's, MPICH's
+_INDICES = ("JAX_PROCESS_ID", "PMI_RANK")  # Open MPI's and SLURM's are read by jax itself
+_CORES_NOT_CHIPS = ("v2", "v3", "v4", "v5p")  # what the number in the name of a TPU slice counts
 _LOST_WORDS = ("gloo", "nccl", "coordination", "connection", "peer", "heartbeat", "unavailable", "deadline")
 
 
@@ -32,10 +34,12 @@ def join(config: HostsConfig) -> None:
     Raises:
       UserError: the environment and the configuration do not say who and where the others are, or they do not come.
     """
-    count = config.count or count_of_environment(os.environ)
+    started = processes_of_environment(os.environ)
+    count = config.count or started.count
     if count == 1:
         return
-    index = config.index if config.index >= 0 else _integer(os.environ, "JAX_PROCESS_ID")
+    index = config.index if config.index >= 0 else _first_integer(os.environ, _INDICES)
+    how_many = f"{count} processes" if count else f"several processes, as {started.source} says, but"
     try:
         jax.distributed.initialize(
             coordinator_address=config.coordinator or None,
@@ -46,24 +50,58 @@ def join(config: HostsConfig) -> None:
         )
     except ValueError as error:
         raise UserError(
-            f"{count} processes can't find each other ({str(error).rstrip('.')}); give --hosts.coordinator HOST:PORT, "
-            "the same on all, and --hosts.index"
+            f"{how_many} can't find each other ({str(error).rstrip('.')}); give --hosts.coordinator HOST:PORT, "
+            f"the same on all, and --hosts.index{_or_one(count)}"
         ) from error
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, RuntimeError) as error:
+        who = f"process {index} of {count}" if count else "this process"
         raise UserError(
-            f"process {index} of {count} did not meet the others ({_first_line(error)}); start all of them, with the "
-            "same --hosts.coordinator and each with its own --hosts.index"
+            f"{who} did not meet the others ({_first_line(error)}); start all of them, with the "
+            f"same --hosts.coordinator and each with its own --hosts.index{_or_one(count)}"
         ) from error
+    if jax.process_count() == 1:
+        raise UserError(
+            f"{started.source or '--hosts.count'} says that several processes were started, but this one found no "
+            "other; give --hosts.count, --hosts.index and --hosts.coordinator, or --hosts.count 1"
+        )
 
 
-def count_of_environment(environment: Mapping[str, str]) -> int:
-    """How many processes the launcher has started, as far as the environment says; 1 if it says nothing."""
+class Started(NamedTuple):
+    """What the environment says of the job."""
+
+    count: int | None
+    """Processes; 1 if nothing is said, None if there are several and only the cluster knows how many."""
+    source: str = ""
+    """The variable that says it."""
+
+
+def processes_of_environment(environment: Mapping[str, str]) -> Started:
+    """How many processes the launcher has started. Raises `UserError` for a count that is no number."""
     for name in _COUNTS:
         if (count := _integer(environment, name)) is not None:
-            return count
+            return Started(count, name)
     if "SLURM_STEP_NODELIST" in environment:  # inside srun; sbatch and salloc by themselves run one process
-        return _integer(environment, "SLURM_NTASKS") or 1
-    return len(environment.get("TPU_WORKER_HOSTNAMES", "").split(","))
+        return Started(_integer(environment, "SLURM_NTASKS") or 1, "SLURM_NTASKS")
+    slices = _integer(environment, "MEGASCALE_NUM_SLICES") or 1
+    if "TPU_WORKER_HOSTNAMES" in environment:
+        workers = len(environment["TPU_WORKER_HOSTNAMES"].split(","))
+        return Started(slices * workers, "TPU_WORKER_HOSTNAMES" if slices == 1 else "MEGASCALE_NUM_SLICES")
+    if slices > 1:
+        return Started(None, "MEGASCALE_NUM_SLICES")
+    if _hosts_of_slice(environment.get("TPU_ACCELERATOR_TYPE", "")) > 1:
+        return Started(None, "TPU_ACCELERATOR_TYPE")
+    if "JOB_COMPLETION_INDEX" in environment:  # an indexed job of Kubernetes
+        return Started(None, "JOB_COMPLETION_INDEX")
+    return Started(1)
+
+
+def refuse_several(what: str) -> None:
+    """Raises `UserError` if the launcher has started several processes of something that runs in one."""
+    started = processes_of_environment(os.environ)
+    if started.count != 1:
+        raise UserError(
+            f"{what} runs in one process, but {started.source} says that several were started; start one, or unset it"
+        )
 
 
 def is_first() -> bool:
@@ -114,6 +152,23 @@ def _leave(error: BaseException) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _hosts_of_slice(name: str) -> int:
+    """Machines of a TPU slice such as v5litepod-16: they have four chips each, and small slices lie on one."""
+    kind, _, size = name.partition("-")
+    if not size.isdigit():
+        return 1
+    chips = int(size) // 2 if kind in _CORES_NOT_CHIPS else int(size)
+    return 1 if chips <= (4 if kind in _CORES_NOT_CHIPS else 8) else chips // 4
+
+
+def _or_one(count: int | None) -> str:
+    return "" if count else "; or --hosts.count 1, if this is the only one"
+
+
+def _first_integer(environment: Mapping[str, str], names: Sequence[str]) -> int | None:
+    return next((found for name in names if (found := _integer(environment, name)) is not None), None)
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int | None:

@@ -21,6 +21,7 @@ from reactface_jax.training.divergence import Launched, diverged, first_not_fini
 from reactface_jax.training.dry_run import what_would_run
 from reactface_jax.training.init import pretrained_audio, with_audio_encoder
 from reactface_jax.training.neighbour_table import NeighbourTable
+from reactface_jax.training.profiled_steps import ProfiledSteps
 from reactface_jax.training.program import make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
 from reactface_jax.training.state import TrainState
@@ -125,6 +126,7 @@ def train(
         checkpoints = stack.enter_context(Checkpoints(workdir, config.train.keep_checkpoints))
         curves = stack.enter_context(Curves(workdir / TENSORBOARD if hosts.is_first() else None))
         terminated = stack.enter_context(preemption.listening())
+        profiled = stack.enter_context(ProfiledSteps(config.train.profile_steps, workdir / TENSORBOARD))
         # Innermost: closing checkpoints would wait for a process that is gone.
         stack.enter_context(hosts.ending_together())
 
@@ -151,9 +153,11 @@ def train(
                 with progress.paused():
                     state = program.begin_stage(state, step - 1, lambda: data.train_batches(step - 1))  # noqa: B023
             batch = next(batches)
+            profiled.before(step)
             on_devices = place_batch(batch, mesh)
             state, metrics = program.step(state, on_devices if table is None else table.filled(on_devices))
             progress.add(step, metrics)
+            profiled.after(step, metrics)
             if step == start + 1:
                 forget_old_run()
             launched.append(Launched(step, batch, metrics))

@@ -14,6 +14,7 @@ from reactface_jax.config import Config
 from reactface_jax.evaluation.rows import clip_noise
 from reactface_jax.methods.learned import Variables
 from reactface_jax.models.build import build_model
+from reactface_jax.models.precision import products
 from reactface_jax.online.generation import protocol_of, react
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.optimizer import check_patterns, frozen_patterns, learning_rate, make_optimizer, path_mask
@@ -70,7 +71,8 @@ def make_gradient(model: nn.Module, config: Config) -> Gradient:
         return loss, {"loss": loss, **metrics}
 
     def part_gradient(params: Params, batch: Batch, noise: Array, dropout: PRNGKeyArray) -> tuple[Metrics, Params]:
-        gradients, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, noise, dropout)
+        with products(config.model, training=True):
+            gradients, metrics = jax.grad(loss_fn, has_aux=True)(params, batch, noise, dropout)
         return metrics, gradients
 
     def gradient(variables: Variables, batch: Batch, key: PRNGKeyArray, step: Array) -> tuple[Metrics, Params, Params]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, UInt8
 
 from reactface_jax.config import Config
 from reactface_jax.methods.rows import picture_size
+from reactface_jax.models.precision import described
 from reactface_jax.optimizer import path_mask
 from reactface_jax.training.curves import Curves
 from reactface_jax.tree_names import named_leaves
@@ -64,6 +65,8 @@ def what_runs(
         part = "/".join(name.split("/")[:2])
         parts[part] = parts.get(part, 0) + size
     yield from (f"  {part}: {size:,}" for part, size in parts.items())
+    if config.method == "reactface":
+        yield f"precision: {described(config.model, device.platform)} (model.precision {config.model.precision})"
     yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
 
 
@@ -104,8 +107,12 @@ class Progress:
         if speed is not None:
             left = f"  {speed:.3g} steps/s  {timedelta(seconds=round((self._steps - steps[-1]) / speed))} left"
             means["steps_per_second"] = speed
+        if (used := peak_memory()) is not None:
+            left += f"  {used / 2**30:.3g} GiB of device memory at most"
+            means["peak_memory_gib"] = used / 2**30
         self._write("train", steps[-1], means)
-        shown = {name: value for name, value in means.items() if name not in ("learning_rate", "steps_per_second")}
+        apart = ("learning_rate", "steps_per_second", "peak_memory_gib")
+        shown = {name: value for name, value in means.items() if name not in apart}
         log.info("step %d/%d  %s%s", steps[-1], self._steps, _listed(shown), left)
 
     def report_validation(
@@ -136,6 +143,12 @@ class Progress:
 
     def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
         self._curves.add(step, {f"{group}/{name}": value for name, value in values.items()})
+
+
+def peak_memory() -> int | None:
+    """Bytes that this process's first device has held at once; None where the backend does not count, as on CPUs."""
+    stats = jax.local_devices()[0].memory_stats()
+    return None if not stats else stats.get("peak_bytes_in_use")
 
 
 def _listed(values: Mapping[str, float]) -> str:

@@ -5,6 +5,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from training_run import StandIn
 
+from reactface_jax.all_devices import AllDevices
+from reactface_jax.evaluation import evaluate_run
 from reactface_jax.training import loop as training
 from reactface_jax.training import reactface_objective, sharding
 
@@ -24,6 +26,12 @@ def compiled_programs_are_kept(tmp_path_factory):
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture(autouse=True)
+def evaluation_on_one_device(monkeypatch):
+    """Programs for several devices take longer to compile; test_report.py and tests/sharding have them."""
+    monkeypatch.setattr(evaluate_run, "AllDevices", lambda num_clips: AllDevices(num_clips, jax.devices()[:1]))
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Our model, and the oracle that other tests trust, against inputs and outputs of the authors' code."""
 
+import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -127,6 +129,37 @@ def test_online_protocols(reactface_a: Case, protocol: str):
     noise = reactface_a.golden[f"online_{protocol}_eps"][:, None]
     reactions = rf.generate(model, params, reactface_a.video, reactface_a.audio, protocol=protocol, noise=noise)
     assert_close({f"online_{protocol}_3dmm": reactions[:, 0]}, reactface_a.golden)
+
+
+@pytest.mark.parametrize(
+    ("bits", "least"),
+    [pytest.param(10, 3e-4, id="TF32"), pytest.param(7, 2e-3, id="bfloat16", marks=pytest.mark.long)],
+)
+def test_rounded_products_miss_the_goldens_and_are_not_taken(
+    reactface_a: Case, monkeypatch: pytest.MonkeyPatch, accelerator_forms: None, bits: int, least: float
+):
+    """Factors rounded as GPUs and TPUs do by default, wherever the program does not ask for exact products."""
+    jax.clear_caches()  # so that everything is traced here
+    for primitive in (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p):
+
+        def bind(*factors: jax.Array, exact: Callable = primitive.bind, **parameters: Any) -> Any:
+            if parameters["precision"] != (jax.lax.Precision.HIGHEST,) * 2:
+                factors = tuple(jax.lax.reduce_precision(x, 8, bits) for x in factors)
+            return exact(*factors, **parameters)
+
+        monkeypatch.setattr(primitive, "bind", bind)
+    golden, noise = reactface_a.golden["listener_3dmm"], reactface_a.golden["eps"][:, None]
+
+    def difference(precision: str) -> float:
+        config = dataclasses.replace(reactface_a.config, precision=precision)
+        model, params = rf.build_model(config), convert.reactface(reactface_a.weights, config)
+        clip = (reactface_a.video, reactface_a.audio)
+        reactions = rf.generate(model, params, *clip, protocol="clip", noise=noise)
+        return float(np.abs(np.asarray(reactions)[:, 0] - golden).max() / np.abs(golden).max())
+
+    assert least < difference("default") < 20 * least
+    assert difference("auto") < 1e-5
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("forms", ["accelerator_forms", pytest.param(None, marks=pytest.mark.long)])

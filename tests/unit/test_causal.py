@@ -9,6 +9,7 @@ import resource
 import weakref
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from small_model import CONFIG, clip, random_params
 import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.models.causal.running_statistics import accumulate
+from reactface_jax.models.reaction_decoder import ReactionDecoder
 from reactface_jax.online import stream
 from reactface_jax.online.generation import generate_online
 from reactface_jax.ops.convolution import conv3d
@@ -352,6 +354,37 @@ def test_bad_arguments_are_refused(model, params, change, message):
     state = stream.start(model, params, 1, K, image_size=SIZE)
     with pytest.raises(UserError, match=message):
         stream.step(model, params, state, video, audio.astype(np.float32), noise=eps)
+
+
+def test_training_counts_from_anywhere(params, monkeypatch):
+    """Positions of training clips begin at a frame drawn for each clip; outside training nothing changes."""
+    config = dataclasses.replace(CAUSAL, max_position=90_000, dropout=0.0)
+    model, (video, audio) = rf.build_model(config), clip(WIDTH, batch_size=2)
+    numbers = []
+
+    def watch(call, args, kwargs, context):
+        if isinstance(context.module, ReactionDecoder) and context.method_name == "__call__":
+            numbers.append(np.asarray(args[1]))
+        return call(*args, **kwargs)
+
+    def react(deterministic):
+        with nn.intercept_methods(watch):
+            eps, rngs = noise(num_windows=1, batch_size=2), {"dropout": jax.random.key(3)}
+            return model.apply(
+                {"params": params}, video, audio, num_reactions=K, noise=eps, deterministic=deterministic, rngs=rngs
+            )
+
+    react(deterministic=True)
+    react(deterministic=False)
+    window = np.arange(WIDTH)
+    np.testing.assert_array_equal(numbers[0], [window, window])
+    first = numbers[1][:, :1]
+    np.testing.assert_array_equal(numbers[1], first + window)
+    assert first[0, 0] != first[1, 0]
+    assert (first > 0).all()
+    assert (first <= 90_000).all()
+    with pytest.raises(UserError, match=r"model.max_position is for a causal model that sees its whole past"):
+        dataclasses.replace(CONFIG, max_position=1)
 
 
 def test_only_causal_models_stream():

@@ -24,8 +24,8 @@ AT_LEAST_1 = (
     "train.keep_checkpoints", "eval.num_reactions", "eval.batch_size", "hosts.timeout",
 )
 AT_LEAST_0 = (
-    "model.video_chunk", "optimizer.warmup_steps", "train.eval_clips", "train.patience", "hosts.count",
-    "loss.reconstruction", "loss.pose", "loss.kl", "loss.diversity", "loss.smooth", "loss.speaker",
+    "model.video_chunk", "model.max_position", "optimizer.warmup_steps", "train.eval_clips", "train.patience",
+    "hosts.count", "loss.reconstruction", "loss.pose", "loss.kl", "loss.diversity", "loss.smooth", "loss.speaker",
     "optimizer.weight_decay", "optimizer.clip_norm", "train.seed", "eval.seed", "model.momentum", "model.dropout",
     "optimizer.b1", "optimizer.b2", "train.ema", "model.audio.hidden_dropout", "model.audio.attention_dropout",
     "model.audio.activation_dropout", "model.audio.feature_dropout", "model.audio.layer_dropout",

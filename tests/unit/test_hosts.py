@@ -18,20 +18,71 @@ from reactface_jax.training import hosts
         ({"SLURM_NTASKS": "16"}, 1),  # sbatch without srun
         ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, 2),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, 1),
+        ({"PMI_SIZE": "4", "PMI_RANK": "2"}, 4),  # MPICH
+        ({"MEGASCALE_NUM_SLICES": "2", "TPU_WORKER_HOSTNAMES": "a,b", "MEGASCALE_SLICE_ID": "0"}, 4),  # GKE, two slices
+        ({"MEGASCALE_NUM_SLICES": "2"}, None),
+        ({"TPU_ACCELERATOR_TYPE": "v5litepod-16"}, None),  # a TPU VM: its metadata know the others
+        ({"TPU_ACCELERATOR_TYPE": "v5litepod-8"}, 1),
+        ({"TPU_ACCELERATOR_TYPE": "v6e-16"}, None),
+        ({"TPU_ACCELERATOR_TYPE": "v4-8"}, 1),  # cores: four chips, one machine
+        ({"TPU_ACCELERATOR_TYPE": "v4-16"}, None),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "3"}, None),  # an indexed job
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, 1),  # a pod of its own
     ],
 )
 def test_the_launcher_says_how_many(environment, count):
-    assert hosts.count_of_environment(environment) == count
+    assert hosts.processes_of_environment(environment).count == count
+
+
+LAUNCHED = {
+    "PMI_SIZE": {"PMI_SIZE": "4", "PMI_RANK": "2"},
+    "MEGASCALE_NUM_SLICES": {"MEGASCALE_NUM_SLICES": "2", "TPU_WORKER_HOSTNAMES": "a,b"},
+    "TPU_ACCELERATOR_TYPE": {"TPU_ACCELERATOR_TYPE": "v5litepod-16"},
+    "JOB_COMPLETION_INDEX": {"JOB_COMPLETION_INDEX": "3"},
+}
+
+
+@pytest.mark.parametrize("source", LAUNCHED)
+def test_one_of_several_never_trains_by_itself(source, monkeypatch):
+    """jax asks the cluster where the environment does not know everything, and whoever finds nobody is refused."""
+    asked = []
+    for name, value in LAUNCHED[source].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **words: asked.append(words))
+    with pytest.raises(UserError, match=rf"{source} says that several processes were started, but this one found no"):
+        hosts.join(HostsConfig())
+    (words,) = asked
+    expected = {"PMI_SIZE": (4, 2), "MEGASCALE_NUM_SLICES": (4, None)}.get(source, (None, None))
+    assert (words["num_processes"], words["process_id"]) == expected
+    with pytest.raises(UserError, match=rf"the renderer runs in one process, but {source} says that several"):
+        hosts.refuse_several("the renderer")
+    hosts.join(HostsConfig(count=1))  # said by hand
+    assert len(asked) == 1
+
+
+def test_who_stands_alone_in_a_cluster_is_told_what_to_give(monkeypatch):
+    def initialize(**_):
+        raise RuntimeError("Failed to recognize coordinator address t1v-0")
+
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-16")
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(UserError, match=r"this process did not meet the others .*; or --hosts.count 1, if this is"):
+        hosts.join(HostsConfig())
 
 
 def test_what_is_no_number_is_named():
     with pytest.raises(UserError, match=r"JAX_NUM_PROCESSES=two of the environment is no number"):
-        hosts.count_of_environment({"JAX_NUM_PROCESSES": "two"})
+        hosts.processes_of_environment({"JAX_NUM_PROCESSES": "two"})
 
 
-def test_alone_nothing_is_started(monkeypatch):
-    for name in ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NODELIST", "TPU_WORKER_HOSTNAMES"):
+@pytest.fixture(autouse=True)
+def _no_launcher(monkeypatch):
+    names = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NODELIST", "TPU_WORKER_HOSTNAMES")
+    for name in (*names, "MEGASCALE_NUM_SLICES", "TPU_ACCELERATOR_TYPE", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_alone_nothing_is_started():
     hosts.join(HostsConfig())
     hosts.join(HostsConfig(count=1))
     assert hosts.is_first()

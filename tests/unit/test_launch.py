@@ -3,8 +3,14 @@
 import os
 import pathlib
 import subprocess
+import time
+import tomllib
 
 import pytest
+import yaml
+
+from reactface_jax.commands import train
+from reactface_jax.config import Config
 
 LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 SCRIPTS = sorted(LAUNCH.glob("*.sh"))
@@ -21,7 +27,7 @@ def bin_folder(tmp_path):
     """Programs that print how they were called instead of doing it."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("srun", "python", "gcloud"):
+    for name in ("srun", "python", "gcloud", "scontrol"):
         program = folder / name
         program.write_text(f'#!/bin/bash\necho {name} "$@"\nexit ${{CODE:-0}}\n')
         program.chmod(0o755)
@@ -63,3 +69,58 @@ def test_a_slice_runs_on_all_workers(tmp_path, bin_folder):
     )
     assert called.stdout.startswith("gcloud compute tpus tpu-vm ssh me --zone z --worker=all --command mkdir -p ")
     assert r"--workdir /mnt/my\ run --data.dir /mnt/shards --resume --hosts.count 4 --mesh.fsdp -1" in called.stdout
+
+
+def test_a_slice_tries_again_but_not_with_a_mistake(bin_folder):
+    words = ("me", "z", "4", "c.py", "/mnt/run", "/mnt/shards")
+    lost = run("tpu_slice.sh", *words, CODE="1", TRIES="3", PAUSE="0", **bin_folder)
+    assert (lost.returncode, lost.stdout.count("gcloud")) == (1, 3)
+    mistaken = run("tpu_slice.sh", *words, CODE="2", TRIES="3", PAUSE="0", **bin_folder)
+    assert (mistaken.returncode, mistaken.stdout.count("gcloud")) == (2, 1)
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, True), (2, False)])
+def test_slurm_saves_before_its_time_is_up_and_queues_again(tmp_path, bin_folder, code, requeued):
+    """The scheduler's signal reaches this script, which passes it on and waits for what the processes end with."""
+    folder = pathlib.Path(bin_folder["PATH"].split(":")[0])
+    pid, saved = tmp_path / "pid", tmp_path / "saved"
+    (folder / "srun").write_text(
+        f"#!/bin/bash\ntrap 'touch {saved}; exit {code}' TERM\necho $$ >{pid}.part; mv {pid}.part {pid}\n"
+        "while true; do sleep 0.05; done\n"
+    )
+    (folder / "scancel").write_text(f"#!/bin/bash\n[ $1 = --signal=TERM ] && [ $2 = 77 ] && kill -TERM $(cat {pid})\n")
+    (folder / "scancel").chmod(0o755)
+    command = ["bash", str(LAUNCH / "slurm_gpu.sh"), "c.py", str(tmp_path / "run"), "shards"]
+    environment = {**os.environ, **bin_folder, "SLURM_JOB_ID": "77"}
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    while not pid.exists():
+        assert job.poll() is None
+        time.sleep(0.02)
+    job.terminate()
+    said, _ = job.communicate(timeout=60)
+    assert saved.exists()
+    assert said == ("scontrol requeue 77\n" if requeued else "")
+    assert job.returncode == (0 if requeued else code)
+
+
+def test_the_jobset_starts_a_process_a_host_with_flags_that_exist():
+    (job,) = yaml.safe_load((LAUNCH / "gke_jobset.yaml").read_text())["spec"]["replicatedJobs"]
+    pods = job["template"]["spec"]
+    assert pods["parallelism"] == pods["completions"] == 4
+    (container,) = pods["template"]["spec"]["containers"]
+    assert container["command"] == ["reactface", "train"]
+    arguments, config = train.parse(container["args"])
+    assert arguments.resume
+    assert isinstance(config, Config)
+    chips = job["replicas"] * pods["completions"] * container["resources"]["limits"]["google.com/tpu"]
+    assert config.train.batch_size % chips == 0
+
+
+def test_the_image_copies_what_is_there_and_installs_extras_that_exist():
+    lines = (LAUNCH / "Containerfile").read_text().splitlines()
+    copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
+    assert {"pyproject.toml", "reactface_jax", "configs"} <= set(copied)
+    assert all((LAUNCH.parent / name).exists() for name in copied)
+    extras = tomllib.loads((LAUNCH.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"tpu", "cuda", "data"} <= extras.keys()
+    assert any('".[${EXTRA},data]"' in line for line in lines)

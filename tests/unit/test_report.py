@@ -5,11 +5,14 @@ import io
 import json
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_model
 from rich.console import Console
 
+from reactface_jax.all_devices import AllDevices, fetched
 from reactface_jax.config import Config, EvalConfig
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
@@ -86,6 +89,54 @@ def test_a_clips_reactions_do_not_depend_on_its_company(trained, generated):
     other_face = dataclasses.replace(trained, mean_face=MEAN_FACE + 1)
     again = evaluation.generate_split(other_face, others, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
     np.testing.assert_allclose(again.prediction, generated.prediction + 1, atol=1e-4)  # raw: mean_face is added
+
+
+@dataclasses.dataclass(frozen=True)
+class Echo:
+    """Answers with the mean of what it saw and a number of the clip's own; compiles at once."""
+
+    name: str = "echo"
+    needs: tuple[str, ...] = ("video", "audio")
+    image_size: int = SIZE
+
+    def answer(self, inputs: Inputs, num_reactions: int, *, keys: jax.Array) -> np.ndarray:
+        own = jax.vmap(lambda key: jax.random.normal(key, (num_reactions, NUM_FRAMES, NUM_COEFFICIENTS)))(keys)
+        saw = jnp.mean(jnp.asarray(inputs.video, jnp.float32), axis=(2, 3, 4))
+        self.seen_by.append(saw.sharding.device_set)
+        return fetched(own + saw[:, None, :, None])
+
+    seen_by: list = dataclasses.field(default_factory=list)
+
+    def generate(self, inputs: Inputs, num_reactions: int = 1, *, key: jax.Array) -> np.ndarray:
+        return self.answer(inputs, num_reactions, keys=jax.random.split(key, len(inputs.video)))
+
+
+def test_eight_devices_share_a_batch_and_answer_as_one_does(batches):
+    devices = AllDevices(8)
+    assert devices.mesh.size == 8
+    assert (devices.batch_size(5), devices.own_rows(8)) == (8, list(range(8)))
+    shared = devices.spread(np.zeros((8, 2), np.float32))
+    assert {shard.data.shape for shard in shared.addressable_shards} == {(1, 2)}
+    whole = [jax.tree.map(lambda *x: np.concatenate(x), *make_batches([0, 1, 2, 3, 4, -1, -1, -1]))]
+    alone, together = Echo(), Echo()
+    expected = evaluation.generate_split(alone, batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+    found = evaluation.generate_split(together, whole, NUM_CLIPS, CONFIG.eval, MEAN_FACE, devices=devices)
+    np.testing.assert_allclose(found.prediction, expected.prediction, rtol=1e-5)
+    assert {len(some) for some in alone.seen_by} == {1}
+    assert {len(some) for some in together.seen_by} == {8}
+
+
+@pytest.mark.long
+def test_eight_devices_react_as_one_does(trained, generated):
+    devices = AllDevices(8)
+    whole = [jax.tree.map(lambda *x: np.concatenate(x), *make_batches([0, 1, 2, 3, 4, -1, -1, -1]))]
+    found = evaluation.generate_split(trained.on(devices), whole, NUM_CLIPS, CONFIG.eval, MEAN_FACE, devices=devices)
+    np.testing.assert_allclose(found.prediction, generated.prediction, atol=1e-4)
+
+
+def test_no_more_devices_than_clips():
+    assert AllDevices(3).mesh.size == 3
+    assert AllDevices(100).mesh.size == len(jax.devices())
 
 
 def test_a_missing_clip_is_told(trained, batches):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.boundary import at_boundary
@@ -49,6 +49,7 @@ class CausalListener(nn.Module):
         speaker: Speaker,
         noise: Float[AnyArray, "B K D"],
         place: Place,
+        offset: Int[Array, " B"] | None = None,
         *,
         deterministic: bool = True,
     ) -> tuple[ListenerState, Reaction]:
@@ -59,6 +60,7 @@ class CausalListener(nn.Module):
           speaker: the speaker's features in this window.
           noise: standard normal, one a reaction.
           place: where the window stands in each conversation.
+          offset: added to the frame numbers that the reactions' positions are computed from; None: 0.
           deterministic: no dropout.
         """
         width = self.config.window
@@ -87,6 +89,7 @@ class CausalListener(nn.Module):
         tokens = interpolate_latents(choose(latent, state.latent), latent, width)
         start = jnp.zeros_like(place.frame) if self.config.past == "window" else place.frame
         number = start[:, None] + jnp.arange(width)[None, :]
+        number = number if offset is None else number + offset[:, None]
         queries = self.reaction_decoder(tokens, number, deterministic=deterministic)
         coefficients = self.synchroniser(queries, speaker.speech, speaker.motion, visible, deterministic=deterministic)
         after = ListenerState(coefficients, speaker.speech, speaker.motion, latent, rings)

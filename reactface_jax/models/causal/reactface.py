@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -15,6 +16,7 @@ from reactface_jax.models.causal.speaker_encoder import CausalSpeakerEncoder, Sp
 from reactface_jax.models.interaction_encoder import ENCODER_HEADS
 from reactface_jax.models.listener import Reaction, Speaker
 from reactface_jax.models.reactface import ReactFace, scan_windows
+from reactface_jax.models.recomputation import policy
 from reactface_jax.models.speaker_encoder import SpeakerFeatures
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray
 
@@ -75,14 +77,22 @@ class CausalReactFace(ReactFace):
         *,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "B K T C"], Float[Array, "B K N D"], Float[Array, "B K N D"]]:
-        """Reactions to an encoded clip, window after window: listener, mean and std."""
+        """Reactions to an encoded clip, window after window: listener, mean and std.
+
+        In training a clip is a piece of a longer conversation: its positions count from a frame up to
+        `model.max_position`, so that a conversation's fifth minute has numbers that the model knows.
+        """
         batch, num_reactions, num_windows = noise.shape[:3]
         num_frames, width = features.motion.shape[1], self.config.window
         # A ring is never longer than the clip.
         size = min(ring_size(self.config.max_context, width), num_windows * width)
         state = start_listener(self.config, batch, num_reactions, size)
         place = Place(jnp.zeros((batch,), jnp.int32), jnp.zeros((), jnp.int32), size, width)
-        return self._react(self._windows(features, lengths), noise, state, place, num_frames, deterministic)[1:]
+        offset = None
+        if not deterministic and self.config.max_position:
+            offset = jax.random.randint(self.make_rng("dropout"), (batch,), 0, self.config.max_position + 1)
+        windows = self._windows(features, lengths)
+        return self._react(windows, noise, state, place, num_frames, deterministic, offset)[1:]
 
     def step(
         self,
@@ -122,25 +132,27 @@ class CausalReactFace(ReactFace):
         place: Place,
         num_frames: int,
         deterministic: bool,
+        offset: Int[Array, " B"] | None = None,
     ) -> tuple[ListenerState, Array, Array, Array]:
         """Window steps; returns the state after them, the listener's frames, and mean and std of each window."""
-        width, size = self.config.window, place.size
+        c, width, size = self.config, self.config.window, place.size
 
         def step(
             module: CausalReactFace, carry: tuple[ListenerState, Array, Array], x: tuple[Speaker, Array]
         ) -> tuple[tuple[ListenerState, Array, Array], Reaction]:
             state, frame, slot = carry
             state, reaction = module.listener.step(
-                state, *x, Place(frame, slot, size, width), deterministic=deterministic
+                state, *x, Place(frame, slot, size, width), offset, deterministic=deterministic
             )
             return (state, frame + width, (slot + width) % size), reaction
 
         carry, xs = (state, place.frame, place.slot), (windows, jnp.moveaxis(jnp.asarray(noise), 2, 0))
+        run = step if c.remat == "none" else nn.remat(step, prevent_cse=False, policy=policy(c.remat))
         if noise.shape[2] == 1:  # without a loop, rings are updated in place
-            carry, reaction = step(self, carry, jax.tree.map(lambda x: x[0], xs))
+            carry, reaction = run(self, carry, jax.tree.map(lambda x: x[0], xs))
             out = jax.tree.map(lambda x: x[None], reaction)
         else:
-            carry, out = scan_windows(step)(self, carry, xs)
+            carry, out = scan_windows(run)(self, carry, xs)
         listener, mean, std = (jnp.moveaxis(x, 0, 2) for x in out)
         listener = listener.reshape(*listener.shape[:2], -1, NUM_COEFFICIENTS)[:, :, :num_frames]
         return carry[0], listener, mean, std

@@ -48,9 +48,11 @@ class CausalSpeakerEncoder(nn.Module):
         self.dtype = jnp.dtype(c.dtype)
         if c.use_video:
             tile = math.gcd(c.window, 4)
-            self.video_encoder = CausalVideoEncoder(c.feature_dim, c.video_grid, c.video_gain, self.dtype, tile)
+            self.video_encoder = CausalVideoEncoder(
+                c.feature_dim, c.video_grid, c.video_gain, self.dtype, tile, c.video_chunk
+            )
         if c.use_audio:
-            self.audio_encoder = CausalWav2Vec2Encoder(c.audio, c.block, c.max_context, self.dtype)
+            self.audio_encoder = CausalWav2Vec2Encoder(c.audio, c.block, c.max_context, self.dtype, c.remat)
             self.audio_feature_map = dense(c.feature_dim, self.dtype)
             self.speech_decoder = self._decoder()
             self.motion_decoder = self._decoder()

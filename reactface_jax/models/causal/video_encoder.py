@@ -1,6 +1,6 @@
 """F-Enc, causal: convolutions and norms see only the frames so far. The parameters are `video_encoder.py`'s."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -44,12 +44,16 @@ class CausalVideoEncoder(nn.Module):
     tile: int = 4
     """Frames that convolutions compute together (see `conv3d`). A window is a whole number of tiles, so that no later
     frame changes its last digits."""
+    chunk: int = 0
+    """Frames of a whole clip that are convolved at a time, and again for the gradient; 0: all."""
 
     @nn.compact
     def __call__(
         self, video: Float[Array, "B T H W 3"], state: VideoState | None = None, place: Place | None = None
     ) -> tuple[Float[Array, "B T D"], VideoState]:
         """Encodes a chunk of frames that follows those in `state` (None: a conversation's first)."""
+        if state is None and 0 < self.chunk < video.shape[1] and not self.is_initializing():
+            return self._in_chunks(video)
         dim = self.feature_dim
         layers: dict[str, Layer] = {}
 
@@ -61,6 +65,27 @@ class CausalVideoEncoder(nn.Module):
 
         x = face_features(video, conv, dim, self.grid)
         return dense(dim, self.dtype, "fc", scale=PYTORCH_SCALE * self.gain**2)(x), VideoState(**layers)
+
+    def _in_chunks(self, video: Float[Array, "B T H W 3"]) -> tuple[Float[Array, "B T D"], VideoState]:
+        """A whole clip as the conversation that it is; the state is the last chunk's, zeros after the clip included."""
+        batch, frames, *size = video.shape
+        count = -(-frames // self.chunk)
+        video = jnp.pad(video, [(0, 0), (0, count * self.chunk - frames), (0, 0), (0, 0), (0, 0)])
+        chunks = jnp.moveaxis(video.reshape(batch, count, self.chunk, *size), 1, 0)
+        encoder = CausalVideoEncoder(self.feature_dim, self.grid, self.gain, self.dtype, self.tile, parent=None)
+        variables = {"params": self.variables["params"]}
+
+        @jax.checkpoint
+        def step(carry: tuple[VideoState, Array], chunk: Array) -> tuple[tuple[VideoState, Array], Array]:
+            state, frame = carry
+            place = Place(frame, jnp.zeros((), jnp.int32), self.chunk, self.chunk)
+            features, after = cast(tuple[Array, VideoState], encoder.apply(variables, chunk, state, place))
+            return (after, frame + self.chunk), features
+
+        _, shapes = jax.eval_shape(encoder.apply, variables, chunks[0])
+        start = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        (state, _), features = jax.lax.scan(step, (start, jnp.zeros((batch,), jnp.int32)), chunks)
+        return jnp.moveaxis(features, 0, 1).reshape(batch, count * self.chunk, -1)[:, :frames], state
 
 
 class _CausalConv(nn.Module):

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from reactface_jax.config import AudioConfig
 from reactface_jax.models.attention import layer_norm
@@ -24,6 +24,8 @@ from reactface_jax.models.causal.attention import Mask, attend, fading, join_hea
 from reactface_jax.models.causal.ring import KeysValues, Place
 from reactface_jax.models.causal.running_statistics import Statistics, accumulate
 from reactface_jax.models.causal.video_encoder import unless_fresh
+from reactface_jax.models.layer_loop import layer_parameters, loop_over_layers
+from reactface_jax.models.recomputation import Remat
 from reactface_jax.models.wav2vec2 import (
     CONV_KERNELS,
     CONV_STRIDES,
@@ -33,6 +35,7 @@ from reactface_jax.models.wav2vec2 import (
     feature_convolution,
     gelu,
     sample_spans,
+    skippable,
 )
 from reactface_jax.ops.linear import dot_of_few_rows
 from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO
@@ -173,6 +176,7 @@ class CausalWav2Vec2Encoder(nn.Module):
     block: int
     max_context: int
     dtype: DTypeLike = jnp.float32
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -230,18 +234,40 @@ class CausalWav2Vec2Encoder(nn.Module):
         x = nn.Dropout(config.hidden_dropout)(x, deterministic=deterministic)
 
         mask = self._mask(num_frames, place, visible_frames)
+        if rings is None:
+            return self._layers(x, mask, deterministic).astype(jnp.float32), after, None
+        # A conversation's window is too short for a loop: stacking all weights would take as long as using them.
         remembered: list[KeysValues] = []
-        for index in range(config.num_layers):
-            ring = None if rings is None else rings[index]
+        for index, ring in enumerate(rings):
             layer = CausalEncoderLayer(config, self.dtype, name=f"layer_{index}")
-            y, ring = layer(x, mask, ring, place, deterministic)
+            x, written = layer(x, mask, ring, place, deterministic)
+            x = at_boundary(x)
+            assert written is not None
+            remembered.append(written)
+        return x.astype(jnp.float32), after, tuple(remembered)
+
+    def _layers(self, x: Float[Array, "B S D"], mask: Mask, deterministic: bool) -> Float[Array, "B S D"]:
+        """All layers over a whole clip."""
+        config = self.config
+        if params := layer_parameters(self, config.num_layers):
+            layer = CausalEncoderLayer(config, self.dtype, parent=None)
+
+            def apply(params: PyTree, x: Array, key: PRNGKeyArray | None) -> Array:
+                def run(rngs: dict[str, PRNGKeyArray]) -> Array:
+                    y, _ = layer.apply({"params": params}, x, mask, None, None, deterministic, rngs=rngs)
+                    return jnp.asarray(y)
+
+                return skippable(run, x, key, config.layer_dropout)
+
+            key = None if deterministic else self.make_rng("dropout")
+            return loop_over_layers(apply, params, x, key, self.remat)
+        for index in range(config.num_layers):
+            y, _ = CausalEncoderLayer(config, self.dtype, name=f"layer_{index}")(x, mask, None, None, deterministic)
             if not deterministic and config.layer_dropout > 0:
                 keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - config.layer_dropout)
                 y = jnp.where(keep, y, x)  # the whole batch skips the layer
             x = at_boundary(y)
-            if ring is not None:
-                remembered.append(ring)
-        return x.astype(jnp.float32), after, None if rings is None else tuple(remembered)
+        return x
 
     def _positions(self, x: Float[Array, "B kS D"], known: int) -> Float[Array, "B S D"]:
         """The positional convolution, block by block: taps beyond a block's end see zeros."""

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from reactface_jax.errors import UserError
+from reactface_jax.models.precision import exact_products
 from reactface_jax.ops.pixels import to_bytes
 from reactface_jax.rendering.portrait.model import DESCRIPTOR, WINDOW, PIRender, Rendering
 from reactface_jax.types import AnyArray
@@ -130,7 +131,8 @@ def pirender(
 def _draw(
     model: PIRender, params: PyTree, portrait: Float[Array, "1 H W 3"], windows: Float[Array, "B 27 C"]
 ) -> Float[Array, "B H W 3"]:
-    rendering = model.apply({"params": params}, portrait, windows)
+    with exact_products():  # as the authors' renderer draws, on every backend
+        rendering = model.apply({"params": params}, portrait, windows)
     assert isinstance(rendering, Rendering)
     assert rendering.image is not None
     return rendering.image

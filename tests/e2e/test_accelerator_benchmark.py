@@ -1,0 +1,57 @@
+"""The benchmark for whoever has a card: complete at toy size, on whatever the tests run on."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.long
+def test_every_part_measures_something(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks/accelerator.py"), "--toy", "--out", str(tmp_path / "out")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ})
+    assert run.returncode == 0, run.stderr
+    figures = json.loads((tmp_path / "out" / "accelerator.json").read_text())
+    for name, part in figures["parts"].items():
+        assert part["rows"], f"{name}: {part['missing']}\n{run.stderr}"
+        assert not part["missing"], run.stderr
+        values = [value for row in part["rows"] for value in row.values() if isinstance(value, float)]
+        assert values
+        assert all(math.isfinite(value) and value > 0 for value in values), name
+    names = set(figures["parts"])
+    assert names == {"parity", "convolutions", "training", "windows", "ten_reactions", "rendering", "measures"}
+    exact = [row["difference"] for row in figures["parts"]["parity"]["rows"] if row["precision"] == "auto"]
+    assert max(exact) < 1e-5
+    page = (tmp_path / "out" / "accelerator.md").read_text()
+    assert page.count("\n|---") == len(names)
+
+
+def test_a_part_that_fails_is_named_and_the_time_is_kept(tmp_path, monkeypatch):
+    from benchmarks import accelerator
+
+    def fails(_):
+        yield {"figure": 1.0}
+        raise ZeroDivisionError("no card")
+
+    def works(_):
+        """Works."""
+        yield {"figure": 2.0}
+        yield {"figure": 3.0}
+
+    monkeypatch.setattr(accelerator, "PARTS", (fails, works))
+    monkeypatch.setattr(sys, "argv", ["accelerator.py", "--out", str(tmp_path)])
+    accelerator.main()
+    parts = json.loads((tmp_path / "accelerator.json").read_text())["parts"]
+    assert parts["fails"]["missing"] == "the rest, since it failed: ZeroDivisionError: no card"
+    assert [row["figure"] for row in parts["works"]["rows"]] == [2.0, 3.0]
+    monkeypatch.setattr(sys, "argv", ["accelerator.py", "--out", str(tmp_path), "--minutes", "0"])
+    accelerator.main()
+    parts = json.loads((tmp_path / "accelerator.json").read_text())["parts"]
+    assert parts["fails"]["missing"] == "what follows, since the time was up"
+    assert "works" not in parts

@@ -1,0 +1,137 @@
+"""Products of float32 numbers are exact where parity is promised, whatever a backend's default, and statistics too."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.lax import Precision
+from small_model import CONFIG, clip, random_params
+
+from reactface_jax.config import Config, DataConfig, ModelConfig, TrainConfig
+from reactface_jax.methods.learned import Variables
+from reactface_jax.models import build_model
+from reactface_jax.models.causal.reactface import start
+from reactface_jax.models.causal.running_statistics import Statistics, accumulate
+from reactface_jax.models.precision import described
+from reactface_jax.models.video_encoder import ConvolutionAndMoments, instance_norm
+from reactface_jax.online import stream
+from reactface_jax.online.generation import react
+from reactface_jax.training.dry_run import batch_shapes
+from reactface_jax.training.reactface_objective import make_gradient
+from reactface_jax.training.sharding import make_mesh
+
+CAUSAL = dataclasses.replace(CONFIG, causal=True, block=4, max_context=8)
+
+
+def precisions(jaxpr: Jaxpr) -> Iterator[Any]:
+    """Of all products and convolutions, in whatever is nested."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            yield equation.params["precision"]
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda x: isinstance(x, (Jaxpr, ClosedJaxpr))):
+            if isinstance(value, (Jaxpr, ClosedJaxpr)):
+                yield from precisions(value.jaxpr if isinstance(value, ClosedJaxpr) else value)
+
+
+def of_generation(config: ModelConfig, protocol: str) -> set[Any]:
+    model = build_model(config)
+    video, audio = clip(2 * config.window)
+    noise = np.zeros((1, 1, 2, config.feature_dim), np.float32)
+    traced = jax.make_jaxpr(functools.partial(react, model, protocol))(random_params(model), video, audio, noise)
+    return set(precisions(traced.jaxpr))
+
+
+def of_training(config: ModelConfig) -> set[Any]:
+    whole = Config(
+        model=config, data=DataConfig(image_size=16, clip_frames=8), train=TrainConfig(batch_size=1, window=4)
+    )
+    model = build_model(config)
+    batch = batch_shapes(whole, make_mesh(jax.devices()[:1]))
+    gradient = make_gradient(model, whole)
+    variables = Variables(random_params(model), {})
+    traced = jax.make_jaxpr(gradient)(variables, batch, jax.random.key(0), jnp.zeros((), jnp.int32))
+    return set(precisions(traced.jaxpr))
+
+
+HIGHEST = {(Precision.HIGHEST, Precision.HIGHEST)}
+
+
+@pytest.mark.parametrize("protocol", ["clip", "prefix", "window"])
+def test_reactions_are_exact(protocol: str) -> None:
+    assert of_generation(CONFIG, protocol) == HIGHEST
+
+
+def test_who_asks_for_speed_gets_the_default() -> None:
+    assert of_generation(dataclasses.replace(CONFIG, precision="default"), "clip") == {None}
+
+
+def test_a_stream_is_exact() -> None:
+    model = build_model(CAUSAL)
+    video, audio = clip(4)
+    state = start(CAUSAL, 1, 1, (16, 16))
+    step = functools.partial(stream._step.__wrapped__, model)
+    traced = jax.make_jaxpr(step)(random_params(model), state, video, audio, np.zeros((1, 1, 1, 16)), None)
+    assert set(precisions(traced.jaxpr)) == HIGHEST
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_training_rounds_as_the_backend_does_unless_it_must_not(causal: bool) -> None:
+    """The gradient's products too, those of operations with a gradient of their own included."""
+    config = CAUSAL if causal else CONFIG
+    assert of_training(config) == {None}
+    assert of_training(dataclasses.replace(config, precision="highest")) == HIGHEST
+
+
+def test_the_log_says_how_training_rounds() -> None:
+    assert described(CONFIG, "tpu") == "factors of float32 products rounded to bfloat16, the default of tpu"
+    assert described(CONFIG, "gpu") == "factors of float32 products rounded to TF32, the default of gpu"
+    assert described(dataclasses.replace(CONFIG, precision="highest"), "gpu") == "float32 products exact"
+    assert described(CONFIG, "cpu") == "float32 products exact"
+
+
+# ---- bfloat16: what stays float32
+
+
+def test_instance_norm_of_bfloat16_maps_has_float32_statistics() -> None:
+    """Maps far from zero: bfloat16 sums of 20,000 values would not even have the mean's second digit."""
+    rng = np.random.default_rng(0)
+    maps = (100 + rng.standard_normal((1, 5, 64, 64, 2))).astype(jnp.bfloat16)
+    params = {"params": {"kernel": jnp.eye(2)[None, None, None]}}
+    layer = ConvolutionAndMoments(2, (1, 1, 1), 1, dtype=jnp.bfloat16)
+    y, mean, variance = layer.apply(params, jnp.asarray(maps))
+    exact = maps.astype(np.float64)
+    assert (y.dtype, mean.dtype, variance.dtype) == (jnp.bfloat16, jnp.float32, jnp.float32)
+    np.testing.assert_allclose(mean, exact.mean((2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(variance, exact.var((2, 3)), rtol=1e-4)
+    normed = instance_norm(y, mean, variance)
+    over = (1, 2, 3)
+    expected = (exact - exact.mean(over, keepdims=True)) / exact.std(over, keepdims=True)
+    np.testing.assert_allclose(np.asarray(normed, np.float64), expected, atol=2**-7)
+
+
+def test_running_statistics_stay_exact_for_13_minutes() -> None:
+    """20,000 frames in windows of 8: mean and variance of bfloat16 maps whose mean is 30 times their deviation."""
+    rng = np.random.default_rng(1)
+    frames, values = 20_000, 16
+    x = (30 + rng.standard_normal((frames, values, 3))).astype(jnp.bfloat16).astype(np.float32)
+    mean, variance = (part.reshape(-1, 1, 8, 3) for part in (x.mean(1), x.var(1)))
+
+    def step(carry: tuple[Statistics, jax.Array], window: tuple[jax.Array, jax.Array]) -> Any:
+        before, count = carry
+        running_mean, running_variance, after = accumulate(*window, before, count)
+        return (after, count + 8), (running_mean[0], running_variance[0])
+
+    start_at = (Statistics.empty(1, 3), jnp.zeros((1,), jnp.int32))
+    _, found = jax.jit(lambda *windows: jax.lax.scan(step, start_at, windows))(mean, variance)
+    wide = x.astype(np.float64)
+    total = np.arange(1, frames + 1)[:, None]
+    first = np.cumsum(wide.mean(1), axis=0) / total
+    second = np.cumsum(np.square(wide - 30).mean(1), axis=0) / total - np.square(first - 30)
+    np.testing.assert_allclose(np.asarray(found[0]).reshape(frames, 3), first, rtol=2e-6)
+    np.testing.assert_allclose(np.asarray(found[1]).reshape(frames, 3), second, rtol=2e-4)
