@@ -5,7 +5,7 @@ A value outside its range and contradictions are refused as soon as a configurat
 
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from reactface_jax.config.belfusion import BelfusionConfig
 from reactface_jax.config.lfi import LfiConfig
@@ -266,6 +266,8 @@ class Config:
         return self.data.max_neighbours if compares else 1
 
     def __post_init__(self) -> None:
+        methods = get_args(MethodName)
+        require(self.method in methods, f"method {self.method!r} must be one of {', '.join(methods)}")
         if self.method not in ("reactface", "trans-ae"):
             return  # the others have no model section to fit
         self.model.check_window("train.window", self.train.window)
