@@ -232,7 +232,7 @@ def report(begin: float, seconds: float, found: list[list[Chunk]], samples: list
         a50, a99 = 1000 * np.percentile(arrived, [50, 99])
         memory = f"{during[-1, 1]:6.0f}" if len(during) else ""
         cpu = (during[-1, 2] - during[0, 2]) / (during[-1, 0] - during[0, 0]) if len(during) > 1 else np.nan
-        name = "all" if whole else f"{start / 60:.1f}-{stop / 60:.1f}"
+        name = "all" if whole else f"{start / 60:.2f}-{stop / 60:.2f}"
         print(
             f"{name:>9} | {p50:9.0f} {p99:4.0f} | {a50:11.0f} {a99:4.0f} | {left_out:8} | {missing:>7} | {moves:.4f} |"
             f" {memory} | {cpu:.2f}"
@@ -240,9 +240,9 @@ def report(begin: float, seconds: float, found: list[list[Chunk]], samples: list
 
 
 def missing_frames(chunks: list[Chunk], seconds: float) -> int:
-    """Of those whose chunk was over by the end."""
+    """Of those whose chunk was over before the last frame."""
     width = chunks[0].frames
-    return max(0, int(25 * seconds) // width * width - sum(chunk.frames for chunk in chunks))
+    return max(0, int(25 * seconds - 1) // width * width - sum(chunk.frames for chunk in chunks))
 
 
 def jpeg(frame: np.ndarray) -> bytes:

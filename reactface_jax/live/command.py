@@ -39,10 +39,9 @@ class Arguments:
     checkpoint: Path | None = None
     """The run of a causal ReactFace (--model.causal) or of a listener, instead of the listener in the package."""
     reactions: int = 1
-    """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may show up to four, of
-    a ReactFace up to this many."""
+    """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may change it."""
     amplitude: float = 1.0
-    """Of all motion, 0 to 1.5; the page has a slider, as for the next three."""
+    """Of all motion, 0 to 1.5. The page has sliders for this and the next two."""
     smiles: float = 0.0
     """More (up to 1) or fewer (down to -1) smiles."""
     nods: float = 0.0
