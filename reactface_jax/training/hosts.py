@@ -69,7 +69,7 @@ def join(config: HostsConfig) -> None:
 class Started(NamedTuple):
     """What the environment says of the job."""
 
-    count: int | None
+    processes: int | None
     """Processes; 1 if nothing is said, None if there are several and only the cluster knows how many."""
     source: str = ""
     """The variable that says it."""
@@ -98,7 +98,7 @@ def processes_of_environment(environment: Mapping[str, str]) -> Started:
 def refuse_several(what: str) -> None:
     """Raises `UserError` if the launcher has started several processes of something that runs in one."""
     started = processes_of_environment(os.environ)
-    if started.count != 1:
+    if started.processes != 1:
         raise UserError(
             f"{what} runs in one process, but {started.source} says that several were started; start one, or unset it"
         )

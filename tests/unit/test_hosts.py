@@ -31,7 +31,7 @@ from reactface_jax.training import hosts
     ],
 )
 def test_the_launcher_says_how_many(environment, count):
-    assert hosts.processes_of_environment(environment).count == count
+    assert hosts.processes_of_environment(environment).processes == count
 
 
 LAUNCHED = {

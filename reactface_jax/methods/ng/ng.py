@@ -148,7 +148,8 @@ class Ng:
 
     def _predictor_loss(self, variables: Variables, batch: Batch, listener: Array, start: Array, key: Array) -> Any:
         blocks = listener.reshape(-1, FRAMES, listener.shape[-1])
-        codes = self.vqvae.apply(_of(variables, "vqvae"), blocks, method="to_codes").reshape(-1, 2, STEPS)
+        found: Any = self.vqvae.apply(_of(variables, "vqvae"), blocks, method="to_codes")
+        codes = found.reshape(-1, 2, STEPS)
         past, target = codes[:, 0], codes[:, 1]
         motion = _cut(self._face(variables, batch.speaker), start, SPEAKER_FRAMES)
         sound = log_mel(jnp.asarray(batch.audio), start, SPEAKER_FRAMES)

@@ -138,7 +138,8 @@ class TransVae:
         window: int,
         rngs: dict[str, Array] | None,
     ) -> Reaction:
-        apply, deterministic = self.network.apply, rngs is None
+        apply: Any = self.network.apply  # by its annotation a tuple may come back
+        deterministic = rngs is None
         reaction: Reaction
         if self.config.online:
             reaction = apply(
