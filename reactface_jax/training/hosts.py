@@ -35,7 +35,7 @@ def join(config: HostsConfig) -> None:
       UserError: the environment and the configuration do not say who and where the others are, or they do not come.
     """
     started = processes_of_environment(os.environ)
-    count = config.count or started.count
+    count = config.count or started.processes
     if count == 1:
         return
     index = config.index if config.index >= 0 else _first_integer(os.environ, _INDICES)
