@@ -1,8 +1,8 @@
-"""The jump every 32 frames of Ng et al.'s release, and that it is gone where a code is a time step.
+"""How much Ng et al.'s reactions jump every 32 frames, in the release's form and where a code is a time step.
 
 A listener nods at one pace, ten frames after the speaker, so that a small network learns all there is. Both forms are
 trained alike; printed is the mean absolute change at block borders by that elsewhere, of generated reactions and of the
-real listener (1 where nothing jumps).
+real listener (1 where nothing jumps), with codes drawn one by one and a block at once.
 
     python benchmarks/ng_jump.py
 """
@@ -110,8 +110,10 @@ def main(steps: int = 1000) -> None:
     for released in (False, True):
         method = Ng(dataclasses.replace(CONFIG, released=released))
         variables, figures = trained(method, steps)
-        reactions, real = jump(method, variables)
-        print(f"released {released}: {reactions:.2f} (real listeners {real:.2f}), {figures}", flush=True)
+        for draw in ("code", "block"):
+            drawing = Ng(dataclasses.replace(method.config, draw=draw))
+            reactions, real = jump(drawing, variables)
+            print(f"released {released}, {draw}: {reactions:.2f} (real listeners {real:.2f}), {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The fields of Ng et al., "Learning to Listen" (methods/ng)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from reactface_jax.config.ranges import Count, CountOrNone, Positive, Probability, Section, Weight, require
 
@@ -27,6 +28,7 @@ class NgConfig(Section, name="ng"):
     warmup_steps: Count = 100_000  # of each training
     weight_decay: Weight = 0.01  # of the VQ-VAE
     kept_draws: CountOrNone = 20  # past codes are known to a number drawn from 0 to this, four at most
+    draw: Literal["code", "block"] = "code"  # one code every 8 frames, or all four of a block every 32
     temperature: Positive = 0.7  # of the codes that are drawn
     nucleus: Probability = 0.9
     statistics_batches: Count = 32  # training batches that means and deviations are measured on

@@ -102,9 +102,9 @@ def _of(run, name):
     return run.variables.params[name], run.variables.state["batch_stats"][name], run.optimizer.parts[name]
 
 
-@pytest.mark.parametrize("released", [False, True])
-def test_answers(trained, released) -> None:
-    method = Ng(dataclasses.replace(TOY, released=released))
+@pytest.mark.parametrize("fields", [{}, {"released": True}, {"draw": "block"}])
+def test_answers(trained, fields) -> None:
+    method = Ng(dataclasses.replace(TOY, **fields))
     clips = conversations(99, 2, 70)
     answer = jax.jit(
         lambda speaker, audio, keys: method.answer(trained.variables, Inputs(speaker, audio), 3, keys=keys)

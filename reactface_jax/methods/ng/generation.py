@@ -1,5 +1,9 @@
 """Reactions code by code: every 8 frames the next one is drawn, and every four are decoded to 32 frames.
 
+So a block is decoded from four codes that were each predicted as the first of a block, as the original does. With
+`draw` "block" the four are drawn together every 32 frames, as they are predicted in training; the speaker is then seen
+to the eighth of those frames only.
+
 Letters: B clips, K reactions, N codes, C channels, D width of a token.
 """
 
@@ -33,28 +37,30 @@ def generate(
       motion: the speaker's coefficients, smoothed and standardised.
       sound: the speaker's log-mel energies, standardised, S = 4 T.
       keys: of each reaction.
-      draw: temperature, nucleus and `released`.
+      draw: how many codes at once, temperature, nucleus and `released`.
     """
     batch, frames, channels = motion.shape
     reactions = keys.shape[1]
     count = STEPS * -(-frames // FRAMES)  # N
+    at_once = STEPS if draw.draw == "block" else 1
     speaker = jnp.moveaxis(_speaker_tokens(predictor, motion, sound, count, draw.released), 1, 0)  # N B 5 D
     flat_keys = keys.reshape(-1)
     past = vqvae(jnp.zeros((1, FRAMES, channels)), method="to_codes")
     past = jnp.broadcast_to(past, (batch * reactions, STEPS))
 
-    def step(past: Array, given: tuple[Array, Array]) -> tuple[Array, Int[Array, " BK"]]:
+    def step(past: Array, given: tuple[Array, Array]) -> tuple[Array, Int[Array, "BK n"]]:
         number, tokens = given
         seen = vqvae(vqvae(past, method="from_codes"), method="to_codes") if draw.released else past
         tokens = jnp.repeat(tokens, reactions, axis=0)
-        logits = predictor(seen, jnp.minimum(number, STEPS), tokens, method="predict")[:, 0]
+        logits = predictor(seen, jnp.minimum(number, STEPS), tokens, method="predict")[:, :at_once]
         probabilities = nucleus_probabilities(logits, draw.temperature, draw.nucleus)
         code_keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(flat_keys)
-        code = jax.vmap(jax.random.categorical)(code_keys, jnp.log(probabilities)).astype(past.dtype)
-        return jnp.concatenate([past[:, 1:], code[:, None]], axis=1), code
+        codes = jax.vmap(jax.random.categorical)(code_keys, jnp.log(probabilities)).astype(past.dtype)
+        return jnp.concatenate([past, codes], axis=1)[:, -STEPS:], codes
 
-    _, codes = jax.lax.scan(step, past, (jnp.arange(count), speaker))
-    blocks = vqvae(codes.T.reshape(-1, STEPS), method="from_codes")
+    _, codes = jax.lax.scan(step, past, (jnp.arange(0, count, at_once), speaker[::at_once]))
+    codes = jnp.moveaxis(codes, 0, 1)  # BK N/n n
+    blocks = vqvae(codes.reshape(-1, STEPS), method="from_codes")
     return blocks.reshape(batch, reactions, -1, channels)[:, :, :frames]
 
 
