@@ -113,10 +113,13 @@ def specs(tree: Any, mesh: Mesh | AbstractMesh, *, quiet: bool = False, has_rule
     found: dict[str, P] = {}
     for path, leaf in named_leaves(tree).items():
         shape = np.shape(leaf)
+        if not shape:  # on every device, without a rule
+            found[path] = P()
+            continue
         partition = spec(path, has_rules=has_rules)
         if not has_rules and len(partition) > len(shape):
             partition = P()  # another method's parameter, which is only called like one of ReactFace's
-        found[path] = _fitting(path, shape, partition, mesh, quiet) if shape else P()
+        found[path] = _fitting(path, shape, partition, mesh, quiet)
     return found
 
 
