@@ -2,7 +2,7 @@
 
 Command:   reactface train --config methods/belfusion --workdir runs/belfusion --data.dir SHARDS
 Data:      REACT2023, 256-frame crops; the speaker's coefficients only.
-Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_belfusion.py).
+Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_belfusion_row.py).
 Time:      1000 epochs of the VAE (83,000 steps), then 100 of the denoiser (8,300). Not measured: nobody has run it to
            the end in this code base.
 Expected:  not measured. The challenges' figures are of their 25 attributes, which this data does not hold.

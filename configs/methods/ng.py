@@ -2,7 +2,7 @@
 
 Command:   reactface train --config methods/ng --workdir runs/ng --data.dir SHARDS
 Data:      REACT2023, 64-frame crops; neither pictures nor pre-trained weights.
-Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_ng.py).
+Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_ng_row.py).
 Time:      100,000 steps of the VQ-VAE, to the peak of its learning rate, then 100,000 of the predictor. Not measured:
            nobody has run it to the end in this code base.
 Expected:  Table II has FRDvs .0015, FRVar .0102, FRDiv .0003, FRCorr .059, FRSyn 45.70.

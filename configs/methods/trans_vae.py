@@ -2,7 +2,7 @@
 
 Command:   reactface train --config methods/trans_vae --workdir runs/trans_vae --data.dir SHARDS
 Data:      REACT2023, 256-frame crops of 224x224 pixels.
-Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_trans_vae.py).
+Hardware:  one GPU; 2 CPU cores for a toy (tests/unit/test_trans_vae_row.py).
 Time:      50 epochs at batch 4, 32,900 steps. Not measured: nobody has run it to the end in this code base.
 Expected:  not measured.
 
