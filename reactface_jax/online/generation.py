@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
-from reactface_jax.models.build import build_model
 from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace, trim
@@ -230,7 +229,7 @@ def react(
     """
     config = cast(ReactFace, model).config
     if not config.video_chunk:  # conv1's maps of a whole clip would take gigabytes
-        model = build_model(dataclasses.replace(config, video_chunk=BUCKET))
+        model = model.clone(config=dataclasses.replace(config, video_chunk=BUCKET))
     with products(config, training=False):
         reactions = model.apply({"params": params}, video, audio, noise, lengths, method=_PROTOCOLS[protocol])
     return cast(tuple[Array, Array, Array], reactions)
