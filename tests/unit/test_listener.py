@@ -139,7 +139,7 @@ def test_knobs_act_in_one_direction(weights, inputs):
 
 
 def test_guidance_of_one_is_none(weights, inputs):
-    plain = Listener(weights).generate(inputs, 1, key=KEY)
+    plain = Listener(weights, Control(guidance=1)).generate(inputs, 1, key=KEY)
     np.testing.assert_allclose(
         Listener(weights, Control(guidance=1 + 1e-6)).generate(inputs, 1, key=KEY), plain, atol=1e-3
     )
