@@ -320,7 +320,7 @@ def main() -> None:
             traceback.print_exc()
             missing = f"the rest, since it failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
         took = time.monotonic() - start
-        what = (part.__doc__ or "").strip().splitlines()[0]
+        what = (part.__doc__ or part.__name__).strip().splitlines()[0]
         figures["parts"][part.__name__] = {"what": what, "rows": rows, "missing": missing, "seconds": took}
         (arguments.out / "accelerator.json").write_text(json.dumps(figures, indent=1) + "\n")
         (arguments.out / "accelerator.md").write_text(markdown(figures) + "\n")
