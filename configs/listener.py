@@ -13,6 +13,6 @@ from reactface_jax.methods.listener.config import ListenerConfig, ListenerData, 
 
 config = ListenerConfig(
     model=ListenerSizes(),
-    train=ListenerTraining(steps=1500, cycles=1, batch_size=32),
+    train=ListenerTraining(steps=2600, cycles=1, batch_size=32),
     data=ListenerData(scripts=1400, seed=100),
 )

@@ -41,7 +41,7 @@ class ListenerSizes:
 class ListenerTraining:
     """The optimisation."""
 
-    steps: int = 1500
+    steps: int = 2600
     batch_size: int = 32
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3
