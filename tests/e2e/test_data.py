@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 CLIPS_PER_SHARD = 32
 
 
-@pytest.fixture(scope="module", params=["flat", "per split"])
+@pytest.fixture(scope="module", params=["flat", pytest.param("per split", marks=pytest.mark.long)])
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trapped:
     return trapped_tree.write(tmp_path_factory.mktemp("raw"), per_split=request.param == "per split")
 

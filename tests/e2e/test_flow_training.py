@@ -34,7 +34,7 @@ def without_pictures(step: int = 0):
     return make_batch(step)._replace(video=np.zeros((2, FRAMES, 0, 0, 3), np.uint8))
 
 
-@pytest.mark.parametrize("name", ["lfi", "zhou"])
+@pytest.mark.parametrize("name", [pytest.param("lfi", marks=pytest.mark.long), "zhou"])
 def test_two_steps_and_two_more_then_answers(tmp_path, name):
     config = configure("--method", name, "--train.steps", "4", "--train.eval-every", "4")
     config = dataclasses.replace(config, lfi=LFI, zhou=ZHOU)

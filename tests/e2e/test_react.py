@@ -295,6 +295,7 @@ def renderer_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_portrait_is_drawn(
     run: Path, phone: Path, renderer_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

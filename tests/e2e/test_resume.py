@@ -112,6 +112,7 @@ def test_sigterm_saves_and_exits_with_0(start, tmp_path):
     assert f"SIGTERM: saved at step {step}; the same command with --resume goes on" in said
 
 
+@pytest.mark.long
 def test_sigterm_does_not_wait_for_the_first_compilation(start, tmp_path):
     process = start(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "empty"))
     wait_for(process, "the first one compiles")

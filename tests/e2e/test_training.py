@@ -41,7 +41,8 @@ def test_two_steps_and_two_more_are_four(tmp_path, caplog, stand_in):
         assert not np.array_equal(kernel(other), kernel(whole))
 
 
-@pytest.mark.parametrize("words", [["--model.no-use-video"], pytest.param([], marks=pytest.mark.long)], ids=str)
+@pytest.mark.long
+@pytest.mark.parametrize("words", [["--model.no-use-video"], []], ids=str)
 def test_the_real_model_learns_and_resumes(words, tmp_path, caplog):
     """F-Enc's gradient is most of the compilation."""
     caplog.set_level(logging.INFO)

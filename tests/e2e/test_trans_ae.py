@@ -29,6 +29,7 @@ def without_pictures(step=0):
     return make_batch(step)._replace(video=np.zeros((2, 16, 0, 0, 3), np.uint8))
 
 
+@pytest.mark.long
 def test_it_learns_resumes_and_repeats_its_reaction(tmp_path, caplog):
     """F-Enc's gradient would be most of the compilation; here it only hears."""
     caplog.set_level(logging.INFO)
