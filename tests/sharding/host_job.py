@@ -10,8 +10,7 @@ import jax
 from jax.sharding import PartitionSpec
 from training_run import StandIn, configure, make_batch, make_data
 
-from reactface_jax.training import hosts, program, sharding
-from reactface_jax.training import loop as training
+from reactface_jax.training import hosts, reactface_objective, sharding
 from reactface_jax.training.loop import train
 from reactface_jax.training.sharding import host_rows, make_mesh
 
@@ -23,7 +22,7 @@ def main(workdir: str, devices: str, *words: str) -> None:
     config = configure(
         "--train.batch-size", str(ROWS), "--train.log-every", "1", "--train.checkpoint-every", "4", *words
     )
-    training.build_model = program.build_model = StandIn
+    reactface_objective.build_model = StandIn
     sharding.RULES = ((r"kernel$", PartitionSpec("fsdp")), *sharding.RULES)  # so that checkpoints are in parts
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     hosts.join(config.hosts)

@@ -17,3 +17,4 @@ batches = open_shards(shards).train_batches(
 )
 for batch in islice(batches, 4):
     print("clips", *batch.clip, flush=True)
+batches.close()  # its threads end before the interpreter does
