@@ -92,14 +92,14 @@ def test_names_in_reports(evaluation):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "give --checkpoint, --converted or --predictions"),
+        ({}, "give --checkpoint, --converted, --methods or --predictions"),
         ({"checkpoint": Path("a"), "converted": Path("b")}, "--checkpoint and --converted exclude each other"),
         ({"checkpoint": Path("a"), "ceilings": True}, "--ceilings needs --truth"),
         ({"predictions": ("a.npy",), "truth": Path("b")}, "--truth goes with --checkpoint or --converted"),
         ({"checkpoint": Path("a"), "speaker": Path("b")}, "--speaker goes with --predictions"),
         ({"checkpoint": Path("a"), "page_clips": -1}, "--page-clips -1 is negative"),
         ({"checkpoint": Path("a"), "faceverse": Path("nowhere.npz")}, "--faceverse nowhere.npz does not exist"),
-        ({"predictions": ("a",), "step": 3}, "--step and --no-average go with --checkpoint"),
+        ({"predictions": ("a",), "step": 3}, "--step and --no-average go with runs"),
         ({"predictions": ("a",), "data": "x"}, "--data and --split go with --checkpoint"),
         ({"predictions": ("a",), "speaker": Path("b")}, "--listener is missing"),
     ],
