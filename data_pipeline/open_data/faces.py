@@ -111,7 +111,7 @@ def _region(view: View, start: float, num_frames: int) -> tuple[float, float, fl
     if view.boxes is None:
         return None
     boxes, valid = view.boxes.box.read(), view.boxes.is_valid.read().reshape(-1)
-    # Boxes are those of the pictures; of another number, they can't be told to belong to them.
+    # One box a picture: where their numbers differ, nobody knows which box is of which picture.
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(valid) != len(boxes):
         return None
     if not len(boxes) or abs(len(boxes) - view.film.num_pictures) > 1:

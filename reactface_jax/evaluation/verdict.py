@@ -24,8 +24,7 @@ def verdict(rows: Sequence[Row], judged: Row) -> str:
     if (mirror := by_name.get(MIRROR)) is not None:
         parts.append(f"{_relation(judged, mirror)} the delayed mirror's {_corr(mirror):.2f}, which needs no learning")
     ceiling = next((name for name in _CEILINGS if name in by_name), None)
-    if ceiling is not None:
-        reached = _corr(by_name[ceiling])
+    if ceiling is not None and (reached := _corr(by_name[ceiling])) > 0:
         parts.append(f"{own / reached:.0%} of {_CEILINGS[ceiling]} {reached:.2f}")
     chance = judged.scores["clean"].get("FRCorr_random_neighbours", math.nan)
     if not math.isnan(chance):

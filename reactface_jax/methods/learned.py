@@ -29,7 +29,7 @@ class Variables(NamedTuple):
 class LearnedMethod(Protocol):
     """Something that learns to answer speakers.
 
-    One may also have `frozen`, regular expressions of the parameter paths that its optimiser leaves alone, and
+    One may also have `frozen`, regular expressions of the parameter paths that its optimiser does not change, and
     `learning_rate`, a schedule; training logs them.
     """
 
@@ -68,7 +68,7 @@ class LearnedMethod(Protocol):
         ...
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Of `params`. With several stages it leaves alone, state included, what a stage does not train."""
+        """Of `params`. With several stages it changes only what the stage trains, its own state included."""
         ...
 
     def loss(

@@ -19,6 +19,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.frozen_wav2vec2 import Embedding
 from reactface_jax.methods.method import Inputs, seen_speaker
+from reactface_jax.methods.ready import held
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
 SEGMENT = 64
@@ -115,7 +116,7 @@ class NearestSegment:
         if self.by == "speaker":
             speaker = seen_speaker(inputs, self.name)
             part = speaker[:, np.clip(frames, 0, num_frames - 1)]
-            return np.nan_to_num(part).reshape(len(part), -1).astype(np.float32)
+            return held(part, np.zeros(part.shape[-1])).reshape(len(part), -1).astype(np.float32)
         assert inputs.audio is not None
         voice = np.asarray(inputs.audio).reshape(len(inputs.audio), num_frames, SAMPLES_PER_FRAME)
         heard = np.zeros((len(voice), SEGMENT, SAMPLES_PER_FRAME), np.float32)

@@ -13,6 +13,7 @@ from reactface_jax.media.audio import normalise
 from reactface_jax.methods.learned import LearnedMethod, Variables
 from reactface_jax.methods.method import Inputs, seen_speaker
 from reactface_jax.methods.variables import check_shapes
+from reactface_jax.models.precision import exact_products
 from reactface_jax.types import AnyArray
 
 
@@ -83,4 +84,5 @@ def held(speaker: Float[np.ndarray, "N T C"], mean_face: Float[np.ndarray, " C"]
 def _answer(
     method: LearnedMethod, variables: Variables, inputs: Inputs, num_reactions: int, keys: Key[Array, " N"]
 ) -> Float[Array, "N K T C"]:
-    return method.answer(variables, inputs, num_reactions, keys=keys)
+    with exact_products():
+        return method.answer(variables, inputs, num_reactions, keys=keys)

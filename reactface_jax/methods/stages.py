@@ -17,7 +17,7 @@ class StagedState(NamedTuple):
 
 
 def staged(begins: Sequence[int], parts: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformation:
-    """Stage i trains the i-th entry of `parts`, which is an entry of the parameters, and leaves the others alone.
+    """Stage i trains the i-th entry of `parts`, which is an entry of the parameters, and no other.
 
     What belongs to another stage gets no update, and its moments and counts stay as they are.
 

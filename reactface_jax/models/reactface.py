@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
 from reactface_jax.models.recomputation import policy
-from reactface_jax.models.speaker_encoder import SpeakerEncoder, SpeakerFeatures
+from reactface_jax.models.speaker_encoder import SpeakerFeatures, make_speaker_encoder
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
 from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray, Reactions
 
@@ -35,20 +35,7 @@ class ReactFace(nn.Module):
     def setup(self) -> None:
         c = self.config
         assert not c.causal, "build_model makes the causal model"
-        self.speaker_encoder: nn.Module = SpeakerEncoder(
-            c.feature_dim,
-            c.period,
-            c.num_heads,
-            c.audio,
-            c.use_audio,
-            c.use_video,
-            c.video_grid,
-            c.video_gain,
-            c.dropout,
-            jnp.dtype(c.dtype),
-            c.video_chunk,
-            c.remat,
-        )
+        self.speaker_encoder: nn.Module = make_speaker_encoder(c)
         self.listener: nn.Module = Listener(c)
 
     def __call__(

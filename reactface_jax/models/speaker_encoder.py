@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from reactface_jax.config import AudioConfig
+from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.positions import alignment_bias, hide_beyond, periodic, temporal_bias
@@ -140,3 +140,21 @@ def mean_of_pairs(speech: Float[Array, "B S D"] | None) -> Float[Array, "B T D"]
     assert speech is not None  # the configuration refuses a model without both modalities
     batch, num_speech, dim = speech.shape
     return speech.reshape(batch, num_speech // SPEECH_RATIO, SPEECH_RATIO, dim).mean(axis=2)
+
+
+def make_speaker_encoder(config: ModelConfig) -> SpeakerEncoder:
+    """The speaker encoder of a configuration's model, in its setup."""
+    return SpeakerEncoder(
+        config.feature_dim,
+        config.period,
+        config.num_heads,
+        config.audio,
+        config.use_audio,
+        config.use_video,
+        config.video_grid,
+        config.video_gain,
+        config.dropout,
+        jnp.dtype(config.dtype),
+        config.video_chunk,
+        config.remat,
+    )

@@ -98,6 +98,12 @@ def train(
     objective = program.objective
     validation_fn = make_validation_step(objective, mesh)
 
+    if not program.in_last_stage(config.train.steps):
+        log.warning(
+            f"--train.steps {config.train.steps} ends before the last stage begins, at step {objective.stages[-1]}: "
+            "what that one trains stays as it was drawn; give more steps, or go on with --resume"
+        )
+
     about = About(config, data.mean_face, data.coefficient_names)
     if dry_run:
         for line in what_runs(

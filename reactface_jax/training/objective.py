@@ -25,7 +25,7 @@ class Objective(NamedTuple):
     """Losses of a validation batch, and reactions [B K T C] by evaluation's protocol, relative to the mean face."""
     optimizer: optax.GradientTransformation
     frozen: tuple[str, ...] = ()
-    """Regular expressions of the parameter paths that it leaves alone."""
+    """Regular expressions of the parameter paths that the optimiser does not change."""
     learning_rate: optax.Schedule | None = None
     """For the log, where there is one for all parameters."""
     check: Callable[[Params], None] = lambda shapes: None

@@ -6,6 +6,7 @@ import re
 
 import jax
 import numpy as np
+import optax
 import pytest
 from learned_row import Offset
 from training_run import ROOT, assert_same, configure, make_batch, make_clips, make_data
@@ -63,6 +64,14 @@ def test_two_parts_are_the_whole_also_across_a_stage(stop, tmp_path):
     assert np.any(np.asarray(other.params["gain"]) != np.asarray(whole.params["gain"]))
 
 
+def test_a_last_stage_that_never_begins_is_said(tmp_path, caplog):
+    train(configure(*WORDS, "--train.steps", "2"), tmp_path / "short", make_data(without_pictures))
+    assert "--train.steps 2 ends before the last stage begins, at step 2" in caplog.text
+    caplog.clear()
+    train(configure(*WORDS, "--train.steps", "3"), tmp_path / "long", make_data(without_pictures))
+    assert "the last stage" not in caplog.text
+
+
 def test_the_loss_falls_and_the_log_says_what_runs(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset(stages=(0, 40)))
@@ -85,7 +94,8 @@ def test_eight_devices_compute_what_one_does():
         program = make_program(config, mesh)
         state = program.begin_stage(program.start(), 0, lambda: iter([batch] * 2))
         after, metrics = jax.device_get(program.step(state, sharding.place_batch(batch, mesh)))
-        results.append((metrics, after.method_state))  # Adam would make a sign of what is rounded
+        # The first moment is a tenth of the gradient; of the parameters Adam would make a sign of what is rounded.
+        results.append((metrics, after.method_state, optax.tree.get(after.opt_state, "mu")))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *results)
 
 

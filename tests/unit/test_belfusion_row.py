@@ -112,7 +112,7 @@ def test_released_windows_begin_in_the_first_frames(trained, monkeypatch) -> Non
     """The release never trains on later ones; here they may begin anywhere."""
     seen = []
     monkeypatch.setattr(
-        "reactface_jax.methods.belfusion.belfusion._cut", lambda x, start, frames: seen.append(start) or x[:, :frames]
+        "reactface_jax.methods.belfusion.belfusion.cut", lambda x, start, frames: seen.append(start) or x[:, :frames]
     )
     clips = conversations(0, 64, 200)
     for released in (False, True):

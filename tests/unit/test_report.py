@@ -275,4 +275,7 @@ def test_the_verdict_compares_with_the_delayed_mirror_the_ceiling_and_chance():
     assert "below the delayed mirror's 2.00" in verdict([others[1], worse], worse)
     alike = row("Ours", 2.01, (1.8, 2.2, 1.9))
     assert "not significantly different from the delayed mirror's" in verdict([others[1], alike], alike)
+    nothing = row("planted-sampler", math.nan)
+    assert "planted" not in verdict([nothing, judged], judged)
+    assert "real listener" not in verdict([row("GT", 0.0), judged], judged)
     assert verdict([judged], judged).startswith("Ours reaches FRCorr 3.00: by chance it would be 0.80.")

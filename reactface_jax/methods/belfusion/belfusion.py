@@ -25,6 +25,7 @@ from reactface_jax.methods.belfusion.vae import WindowVAE
 from reactface_jax.methods.learned import Metrics, Variables
 from reactface_jax.methods.method import Inputs
 from reactface_jax.methods.stages import staged
+from reactface_jax.methods.windows import cut, draw_starts
 from reactface_jax.types import NUM_COEFFICIENTS, Batch
 
 NUM_ATTRIBUTES = 25
@@ -164,14 +165,12 @@ class Belfusion:
         for_start, for_time, for_noise = jax.random.split(key, 3)
         frozen = jax.lax.stop_gradient(variables.params)
         last = batch.listener.shape[1] - config.window
-        start = jax.random.randint(
-            for_start, (clips,), 0, min(last, _FIRST_FRAMES - 1) + 1 if config.released else last + 1
-        )
-        listener = _cut(jnp.asarray(batch.listener), start, config.window)
+        start = draw_starts(for_start, clips, min(last, _FIRST_FRAMES - 1) if config.released else last)
+        listener = cut(batch.listener, start, config.window)
         speaker = jnp.asarray(batch.speaker)
         if config.online:
             speaker = jnp.pad(speaker, [(0, 0), (config.window, 0), (0, 0)])
-        speaker = _cut(speaker, start, config.window)
+        speaker = cut(speaker, start, config.window)
         latent = self._scaled(variables, self._encode(frozen, listener))
         condition = self._scaled(variables, self._encode(frozen, speaker))
         time = jax.random.randint(for_time, (clips,), 0, config.diffusion_steps)
@@ -241,11 +240,6 @@ class Belfusion:
                 "--belfusion.attributes needs the speaker's 25 attributes, which a shard set does not hold; leave it "
                 "out to learn from the 58 coefficients, or call Belfusion.react with attributes"
             )
-
-
-def _cut(x: Float[Array, "B T A"], start: Int[Array, " B"], num_frames: int) -> Float[Array, "B w A"]:
-    index = start[:, None] + jnp.arange(num_frames)[None]
-    return jnp.take_along_axis(x, index[:, :, None], axis=1)
 
 
 def _metrics(**values: Any) -> Metrics:

@@ -2,8 +2,8 @@
 
 Deviations: own speech is left out, since listeners have none; sound is brought to 25 values a second frame by frame
 (features/), not by a Fourier transform of the whole file; and 24 mean frames before a clip let its first frame be
-answered. A defect of the release that training alone sees, `released` turns on: log-determinants of actnorm and of the
-linear maps count as often as a frame has channels. Another one is not kept: its resumed training starts actnorm again.
+answered. `released` turns on a defect that changes the loss only: log-determinants of actnorm and of the linear maps
+count as often as a frame has channels. Another defect is not kept: the release's resumed training starts actnorm again.
 """
 
 import dataclasses

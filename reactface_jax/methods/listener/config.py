@@ -1,12 +1,8 @@
 """Sizes of the listener and what its training depends on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from reactface_jax.config import apply_overrides
-from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
 
 Head = Literal["flow", "mixture"]
@@ -84,16 +80,3 @@ class ListenerConfig:
     model: ListenerSizes = field(default_factory=ListenerSizes)
     train: ListenerTraining = field(default_factory=ListenerTraining)
     data: ListenerData = field(default_factory=ListenerData)
-
-
-def is_listener_config(path: str | Path) -> bool:
-    """Whether a configuration file is of the listener. Raises `UserError` if it can't be read."""
-    return isinstance(read_config_file(path), ListenerConfig)
-
-
-def load_listener_config(path: str | Path, overrides: Sequence[str]) -> ListenerConfig:
-    """Reads a configuration file of the listener and applies overrides, as `load_config` does."""
-    config = read_config_file(path)
-    if not isinstance(config, ListenerConfig):
-        raise UserError(f"configuration {path} must define `config = ListenerConfig(...)`")
-    return apply_overrides(config, list(overrides))

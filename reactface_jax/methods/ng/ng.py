@@ -26,6 +26,7 @@ from reactface_jax.methods.ng.log_mel import NUM_BANDS, STEPS_A_FRAME, log_mel
 from reactface_jax.methods.ng.predictor import SPEAKER_FRAMES, Predictor
 from reactface_jax.methods.ng.vqvae import FRAMES, STEPS, VQVAE
 from reactface_jax.methods.stages import staged
+from reactface_jax.methods.windows import cut, draw_starts
 from reactface_jax.types import Batch
 
 WINDOW = 2 * FRAMES
@@ -110,8 +111,8 @@ class Ng:
         if frames < WINDOW:
             raise UserError(f"--data.clip-frames {frames} is too few for {self.name}; give {WINDOW} or more")
         for_start, for_kept = jax.random.split(key)
-        start = jax.random.randint(for_start, (len(batch.listener),), 0, frames - WINDOW + 1)
-        listener = _cut(self._face(variables, batch.listener), start, WINDOW)
+        start = draw_starts(for_start, len(batch.listener), frames - WINDOW)
+        listener = cut(self._face(variables, batch.listener), start, WINDOW)
         operands = (variables, batch, listener, start, for_kept)
         return jax.lax.cond(step < self.config.vqvae_steps, self._vqvae_loss, self._predictor_loss, *operands)
 
@@ -151,7 +152,7 @@ class Ng:
         found: Any = self.vqvae.apply(_of(variables, "vqvae"), blocks, method="to_codes")
         codes = found.reshape(-1, 2, STEPS)
         past, target = codes[:, 0], codes[:, 1]
-        motion = _cut(self._face(variables, batch.speaker), start, SPEAKER_FRAMES)
+        motion = cut(self._face(variables, batch.speaker), start, SPEAKER_FRAMES)
         sound = log_mel(jnp.asarray(batch.audio), start, SPEAKER_FRAMES)
         sound = moments.standardise(sound, variables.state["moments"]["sound"])
         kept = jnp.minimum(jax.random.randint(key, (), 0, self.config.kept_draws + 1), STEPS)
@@ -192,11 +193,6 @@ def _rate(factor: float, width: int, warmup_steps: int) -> optax.Schedule:
         return factor * width**-0.5 * jnp.minimum(n**-0.5, n * warmup_steps**-1.5)
 
     return rate
-
-
-def _cut(x: Float[Array, "B T C"], start: Int[Array, " B"], num_frames: int) -> Float[Array, "B F C"]:
-    index = start[:, None] + jnp.arange(num_frames)[None]
-    return jnp.take_along_axis(x, index[:, :, None], axis=1)
 
 
 def _of(variables: Variables, network: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from reactface_jax.config import ModelConfig
 from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.positions import alignment_bias, sinusoidal, temporal_bias
 from reactface_jax.models.reactface import trim
-from reactface_jax.models.speaker_encoder import SpeakerEncoder
+from reactface_jax.models.speaker_encoder import make_speaker_encoder
 from reactface_jax.ops.linear import dense
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray
 
@@ -21,20 +21,7 @@ class TransAeNetwork(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        self.speaker_encoder = SpeakerEncoder(
-            c.feature_dim,
-            c.period,
-            c.num_heads,
-            c.audio,
-            c.use_audio,
-            c.use_video,
-            c.video_grid,
-            c.video_gain,
-            c.dropout,
-            jnp.dtype(c.dtype),
-            c.video_chunk,
-            c.remat,
-        )
+        self.speaker_encoder = make_speaker_encoder(c)
         self.layers = [
             DecoderLayer(c.num_heads, c.dropout, jnp.dtype(c.dtype), name=f"layer_{index}")
             for index in range(self.num_layers)
