@@ -121,9 +121,9 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     command.main(["--checkpoint", str(offset_run)])
     content = json.loads((offset_run / "evaluation-test" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]][-2:] == ["linear", "Offset"]
-    prediction = np.load(offset_run / "evaluation-test" / "prediction.npy")
+    by_itself = np.load(offset_run / "evaluation-test" / "prediction.npy")
     expected = np.asarray(load_run(offset_run).params["offset"]) + open_shards(shards).mean_face
-    np.testing.assert_allclose(prediction.mean((0, 1, 2)), expected, atol=0.005)  # its noise is .01
+    np.testing.assert_allclose(by_itself.mean((0, 1, 2)), expected, atol=0.005)  # its noise is .01
 
     listed = [f"zhou={offset_run}", "random", f"small={run}", "delayed-mirror", "mirror  # at once"]
     (tmp_path / "methods.txt").write_text("\n".join(listed))
@@ -135,7 +135,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     assert "appropriate" not in content["data"]
     prediction = np.load(run / "evaluation-test" / "prediction.npy")
     assert content["data"]["sha256"]["small"] == checksum(prediction)
-    assert content["data"]["sha256"]["Offset"] == checksum(prediction)
+    assert content["data"]["sha256"]["Offset"] == checksum(by_itself)
     latex = (tmp_path / "out" / "report.tex").read_text()
     assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("small") < latex.index("Offset")
     page = json.loads(re.search(r'id="page">(.*?)</script>', (tmp_path / "out" / "report.html").read_text())[1])
