@@ -93,5 +93,16 @@ def saved_and_restored(trained: Trained, path: Path) -> Trained:
     return Trained(variables, optimizer, trained.metrics)
 
 
+def expected(method: LearnedMethod, variables: Variables, clips: Batch, step: int, name: str, keys: int = 16) -> float:
+    """The mean of a figure over the same `keys` random draws, so that two states are told apart and not two draws."""
+
+    @jax.jit
+    def figure(key: Any) -> Any:
+        value, (metrics, _) = method.loss(variables, clips, key=key, step=jnp.int32(step))
+        return {"loss": value, **metrics}[name]
+
+    return float(jax.lax.map(figure, jax.random.split(jax.random.key(2), keys)).mean())
+
+
 def mean_of(metrics: list[dict[str, float]], name: str) -> float:
     return float(np.mean([step[name] for step in metrics]))
