@@ -37,7 +37,8 @@ class Arguments:
     send: tuple[str, ...] = ()
     """Avatars to drive, such as livelink://192.168.1.5 or vmc://localhost:39539; several are fine."""
     checkpoint: Path | None = None
-    """The run of a causal ReactFace (--model.causal) or of a listener, instead of the listener in the package."""
+    """The run of a causal ReactFace (--model.causal), a listener, LFI or Zhou et al., instead of the listener in the
+    package."""
     reactions: int = 1
     """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may change it."""
     amplitude: float = 1.0

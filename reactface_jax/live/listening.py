@@ -15,9 +15,11 @@ from reactface_jax.methods.listener.control import Control, gains, show
 from reactface_jax.methods.listener.listener import Listener
 from reactface_jax.methods.method import Inputs, StreamingMethod
 from reactface_jax.methods.pretrained import load_pretrained
-from reactface_jax.methods.streamed_reactface import StreamedReactFace, load_streamed_reactface
+from reactface_jax.methods.streamed_reactface import StreamedReactFace, streamed_reactface
+from reactface_jax.methods.streamed_row import StreamedRow, streamed_row
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
+from reactface_jax.weights.run import load_run
 
 _WEIGHTS = "listener.safetensors"
 
@@ -26,7 +28,8 @@ def load_listener(checkpoint: Path | None) -> StreamingMethod:
     """Who listens.
 
     Args:
-      checkpoint: the run of a causal ReactFace, or of a listener (or its weights); None: the one in the package.
+      checkpoint: the run of a causal ReactFace, of a row that streams, or of a listener (or its weights); None: the
+        one in the package.
 
     Raises:
       UserError: there is none, or it can't answer as it goes.
@@ -42,7 +45,10 @@ def load_listener(checkpoint: Path | None) -> StreamingMethod:
             f"--checkpoint {checkpoint} is no folder; give the --workdir of a training, or leave it out for the "
             "listener that comes with the package"
         )
-    return load_streamed_reactface(checkpoint)
+    run = load_run(checkpoint)
+    if run.config.method == "reactface":
+        return streamed_reactface(run, checkpoint)
+    return streamed_row(run, checkpoint)
 
 
 def view_size(method: StreamingMethod) -> int | None:
@@ -72,7 +78,7 @@ def step(
     answers = np.asarray(answered[0], np.float32)
     if control == Control():
         return state, answers
-    rest = method.rest if isinstance(method, StreamedReactFace) else NEUTRAL
+    rest = method.rest if isinstance(method, StreamedReactFace | StreamedRow) else NEUTRAL
     rest = np.broadcast_to(np.asarray(rest, np.float32), (len(answers), NUM_COEFFICIENTS))
     shown = show(jnp.asarray(answers - rest[:, None]), jnp.asarray(rest), jnp.asarray(gains(control)))
     return state, np.asarray(shown)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.extraction.coefficient_names import places_of_names
 from reactface_jax.methods.method import Inputs
 from reactface_jax.models.build import build_model
 from reactface_jax.models.causal.reactface import CausalReactFace
@@ -18,7 +18,7 @@ from reactface_jax.online import stream
 from reactface_jax.online.generation import generate
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
-from reactface_jax.weights.run import load_run
+from reactface_jax.weights.run import Run
 
 _UNSEEN = 16
 """Side of the pictures that a model without eyes is given."""
@@ -110,26 +110,14 @@ class StreamedReactFace:
         return video, np.zeros((len(video), video.shape[1] * SAMPLES_PER_FRAME), np.float32)
 
 
-def load_streamed_reactface(run_dir: str | Path) -> StreamedReactFace:
-    """The newest checkpoint of a run, its average where it has one.
+def streamed_reactface(run: Run, source: str | Path) -> StreamedReactFace:
+    """A run's ReactFace.
 
     Raises:
-      UserError: there is no such run, it is damaged, of another method or not causal, or its channels have other names.
+      UserError: it is not causal, or its channels have names that no face tracking knows.
     """
-    run = load_run(run_dir)
-    if run.config.method != "reactface":
-        raise UserError(
-            f"{run_dir} is a run of {run.config.method}, which answers whole clips only; give one of a causal "
-            "ReactFace or of a listener"
-        )
     model = build_model(run.config.model)
     if not isinstance(model, CausalReactFace):
-        raise UserError(f"{run_dir} is not causal and can't answer as it goes; train one with --model.causal")
-    names = list(run.coefficient_names)
-    if sorted(names) != sorted(COEFFICIENT_NAMES):
-        raise UserError(
-            f"{run_dir} was trained on coefficients called {names[0]!r} …, which no avatar knows; train on data with "
-            "the 52 ARKit names and the pose"
-        )
-    order = tuple(names.index(name) for name in COEFFICIENT_NAMES)
+        raise UserError(f"{source} is not causal and can't answer as it goes; train one with --model.causal")
+    order = places_of_names(run.coefficient_names, source)
     return StreamedReactFace(model, run.params, run.mean_face, run.config.data.image_size, order)

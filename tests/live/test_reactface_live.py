@@ -20,7 +20,7 @@ from reactface_jax.live import listening
 from reactface_jax.live.clock import SpeakerClock
 from reactface_jax.live.eyes import Sight
 from reactface_jax.live.listening import load_listener, view_size, warm_up
-from reactface_jax.methods import Inputs, StreamingMethod, streamed_reactface
+from reactface_jax.methods import Inputs, StreamingMethod
 from reactface_jax.methods.listener.control import Control
 from reactface_jax.methods.streamed_reactface import StreamedReactFace
 from reactface_jax.online.conversation import Conversation
@@ -99,7 +99,7 @@ def test_it_answers_over_the_socket_and_wants_pictures(reactface, serve, speaker
 def test_runs_that_can_not_listen_are_refused(reactface, tmp_path: Path, monkeypatch):
     config = load_config("configs/tiny.py")
     run = Run(config, {}, 1, MEAN, tuple(COEFFICIENT_NAMES), {})
-    monkeypatch.setattr(streamed_reactface, "load_run", lambda path: run)
+    monkeypatch.setattr(listening, "load_run", lambda path: run)
     with pytest.raises(UserError, match=re.escape(f"{tmp_path} is not causal and can't answer as it goes")):
         load_listener(tmp_path)
     run = replace(run, config=replace(config, method="trans-vae"))

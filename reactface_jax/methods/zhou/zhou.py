@@ -31,7 +31,7 @@ class ZhouState(NamedTuple):
     """Of a conversation."""
 
     lstm: LstmState
-    next_frame: Float[Array, "B C"]
+    next_frame: Float[Array, "B K C"]
     """Standardised; known a frame ahead."""
 
 
@@ -113,16 +113,15 @@ class Zhou:
     def answer(
         self, variables: Variables, inputs: Inputs, num_reactions: int, *, keys: Key[Array, " B"]
     ) -> Float[Array, "B K T C"]:
-        return self.step(variables, self.start(variables, num_reactions, keys), inputs, num_reactions)[1]
+        return self.step(variables, self.start(variables, num_reactions, keys), inputs)[1]
 
     def start(self, variables: Variables, num_reactions: int, keys: Key[Array, " B"]) -> ZhouState:
         """The state of B conversations that have not begun; nothing is drawn, so reactions and keys change nothing."""
         first = jnp.zeros((len(keys), self.config.channels))
-        return ZhouState(self.network.apply({"params": variables.params}, first, method="start"), first)
+        repeated = jnp.zeros((len(keys), num_reactions, self.config.channels))
+        return ZhouState(self.network.apply({"params": variables.params}, first, method="start"), repeated)
 
-    def step(
-        self, variables: Variables, state: ZhouState, inputs: Inputs, num_reactions: int = 1
-    ) -> tuple[ZhouState, Float[Array, "B K F C"]]:
+    def step(self, variables: Variables, state: ZhouState, inputs: Inputs) -> tuple[ZhouState, Float[Array, "B K F C"]]:
         """Answers the next frames, each from the speaker up to the frame before it."""
         assert inputs.speaker is not None
         assert inputs.audio is not None
@@ -132,10 +131,9 @@ class Zhou:
         params = {"params": variables.params}
         lstm, hidden = self.network.apply(params, audio, speaker, state.lstm)
         frames = self.network.apply(params, hidden, method="frames")
-        reaction = jnp.concatenate([state.next_frame[:, None], frames[:, :-1]], axis=1)
-        reaction = moments.unstandardise(reaction, variables.state["moments"]["face"])
-        repeated = jnp.broadcast_to(reaction[:, None], (len(reaction), num_reactions, *reaction.shape[1:]))
-        return ZhouState(lstm, frames[:, -1]), repeated
+        repeated = jnp.broadcast_to(frames[:, None], (len(frames), state.next_frame.shape[1], *frames.shape[1:]))
+        reactions = jnp.concatenate([state.next_frame[:, :, None], repeated[:, :, :-1]], axis=2)
+        return ZhouState(lstm, repeated[:, :, -1]), moments.unstandardise(reactions, variables.state["moments"]["face"])
 
     def _seen(
         self, variables: Variables, sound: Float[AnyArray, "B T S"], speaker: Float[AnyArray, "B T C"]

@@ -51,3 +51,13 @@ def accumulate(
     square = (known + jnp.cumsum(variance + jnp.square(deviation), axis=1)) / total
     running_mean, running_variance = origin + shift, jnp.maximum(square - jnp.square(shift), 0)
     return running_mean, running_variance, Statistics(running_mean[:, -1], running_variance[:, -1])
+
+
+def by_frame(
+    x: Float[Array, "B T n c"], before: Statistics | None, count: Int[Array, " B"] | None
+) -> tuple[Float[Array, "B T 1 c"], Float[Array, "B T 1 c"], Statistics]:
+    """Mean and variance of everything up to the end of each video frame, which holds n values; and those after all."""
+    mean = x.mean(axis=2)
+    variance = jnp.square(x - mean[:, :, None]).mean(axis=2)
+    mean, variance, after = accumulate(mean, variance, before, count)
+    return mean[:, :, None], variance[:, :, None], after

@@ -22,7 +22,7 @@ from reactface_jax.models.attention import layer_norm
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal.attention import Mask, attend, fading, join_heads, split_heads, with_ring
 from reactface_jax.models.causal.ring import KeysValues, Place
-from reactface_jax.models.causal.running_statistics import Statistics, accumulate
+from reactface_jax.models.causal.running_statistics import Statistics, by_frame
 from reactface_jax.models.causal.video_encoder import unless_fresh
 from reactface_jax.models.layer_loop import layer_parameters, loop_over_layers
 from reactface_jax.models.recomputation import Remat
@@ -108,16 +108,6 @@ class RunningTimeNorm(nn.Module):
         gain = jax.lax.rsqrt(variance + NORM_EPSILON) * scale[None, None, None]
         y = (frames - mean) * gain + bias[None, None, None]
         return y.reshape(x.shape).astype(self.dtype), after
-
-
-def by_frame(
-    x: Float[Array, "B T n c"], before: Statistics | None, count: Int[Array, " B"] | None
-) -> tuple[Float[Array, "B T 1 c"], Float[Array, "B T 1 c"], Statistics]:
-    """Mean and variance of everything up to the end of each video frame, which holds n values."""
-    mean = x.mean(axis=2)
-    variance = jnp.square(x - mean[:, :, None]).mean(axis=2)
-    mean, variance, after = accumulate(mean, variance, before, count)
-    return mean[:, :, None], variance[:, :, None], after
 
 
 def _dense(features: int, dtype: DTypeLike, name: str) -> nn.Dense:
