@@ -9,6 +9,8 @@ import tyro
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.listener_drawers import Renderer
 
+PACKAGED = ("listener", "mirror", "random", "mean-seq", "mean-fr", "delayed-mirror", "linear")
+"""The methods where none are given: the listener in the package, and what it is compared with."""
 _OF_ARRAYS = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners")
 
 
@@ -17,8 +19,8 @@ _OF_ARRAYS = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_name
 class Arguments:
     """Measures a model, or anyone's reactions, and writes a report.
 
-    Give --checkpoint, --converted, --methods or --predictions. But for the last, every field of the configuration is a
-    flag.
+    Give --checkpoint, --converted, --methods or --predictions; with none of them the listener in the package is
+    measured on --data. But for --predictions, every field of the configuration is a flag.
     """
 
     checkpoint: Path | None = None
@@ -26,8 +28,8 @@ class Arguments:
     converted: Path | None = None
     """A folder that `reactface convert reactface` wrote."""
     methods: tuple[str, ...] = ()
-    """Several of one table: [NAME=]RUN of trained ones, and reference rows such as mirror, delayed-mirror, nn-motion;
-    or a text file with one a line."""
+    """Several of one table: [NAME=]RUN of trained ones, and rows without a run such as listener, mirror,
+    delayed-mirror, nn-motion; or a text file with one a line."""
     wav2vec2: Path | None = None
     """With --methods nn-audio: a converted wav2vec 2.0, whose features it compares; log-mel energies by default."""
     predictions: tuple[str, ...] = ()
@@ -80,8 +82,13 @@ class Arguments:
 
     def __post_init__(self) -> None:
         given = [name for name in ("checkpoint", "converted", "methods", "predictions") if getattr(self, name)]
+        if not given and (self.data is None or self.out is None):
+            raise UserError(
+                "give --checkpoint, --converted, --methods or --predictions: what is to be measured; or --data and "
+                "--out for the listener in the package"
+            )
         if not given:
-            raise UserError("give --checkpoint, --converted, --methods or --predictions: what is to be measured")
+            object.__setattr__(self, "methods", PACKAGED)
         if len(given) > 1:
             raise UserError(f"--{given[0]} and --{given[1]} exclude each other; give one of them")
         if self.page_clips < 0:

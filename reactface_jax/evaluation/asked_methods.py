@@ -27,8 +27,9 @@ REFERENCES = {
     "linear": "linear",
     "nn-motion": "NN motion",
     "nn-audio": "NN audio",
+    "listener": "Listener",
 }
-"""Rows without a run, by their words; what the table calls them."""
+"""Rows without a run, by their words; what the table calls them. `listener` is the one that comes with the package."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.split import NO_MATRIX, SplitPeople
 from reactface_jax.evaluation.video_realism import open_comparison
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods import Inputs, Method
 from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
 from reactface_jax.methods.ready import Ready
@@ -235,6 +236,11 @@ def _references(
     if asked is None:
         return fitted(evaluation.DEFAULT, listener, training)
     names = ["GT", *(one.name for one in asked if one.stored is None)]
+    if "Listener" in names and people.clips.coefficient_names != COEFFICIENT_NAMES:
+        raise UserError(
+            "--data has other coefficients than the packaged listener, which knows MediaPipe's 52 weights and the "
+            "pose; leave listener out of --methods"
+        )
     searching = [name for name in names if name.startswith("NN ")]
     ready = fitted([name for name in names if name not in searching], listener, training)
     if searching:

@@ -36,5 +36,6 @@ ORDER = (
     "Trans-VAE",
     "BeLFusion",
     "ReactFace",
+    "Listener",
 )
 """Table II's order, with the rows that it lacks beside what they resemble."""

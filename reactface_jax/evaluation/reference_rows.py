@@ -21,6 +21,8 @@ from reactface_jax.methods import (
     RandomUniform,
 )
 from reactface_jax.methods.frozen_wav2vec2 import Embedding
+from reactface_jax.methods.listener import Control
+from reactface_jax.methods.pretrained import load_pretrained
 
 
 class Training(NamedTuple):
@@ -106,4 +108,5 @@ _ROWS: Mapping[str, _Make] = {
     "Random segment": _of_listeners(RandomSegment()),
     "NN motion": _nearest("speaker"),
     "NN audio": _nearest("audio"),
+    "Listener": lambda listener, training, search: load_pretrained("listener", Control(talks=True)),
 }

@@ -14,8 +14,13 @@ import small_model
 from learned_row import Offset
 
 from reactface_jax.config import Config, DataConfig, EvalConfig
+from reactface_jax.evaluation import evaluate_run
+from reactface_jax.evaluation.known_split import know_split
 from reactface_jax.evaluation.prediction_files import checksum
+from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.methods import rows
+from reactface_jax.methods.listener import Control
+from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.models import build_model
 from reactface_jax.training.checkpoints import Checkpoints
 from reactface_jax.training.state import TrainState
@@ -133,7 +138,8 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
     assert content["source"] == f"{run}, step 7; {offset_run}, step 5"
     assert "appropriate" not in content["data"]
-    prediction = np.load(run / "evaluation-test" / "prediction.npy")
+    command.main(["--checkpoint", str(run), "--out", str(tmp_path / "single"), "--page-clips", "0"])
+    prediction = np.load(tmp_path / "single" / "prediction.npy")
     assert content["data"]["sha256"]["small"] == checksum(prediction)
     assert content["data"]["sha256"]["Offset"] == checksum(by_itself)
     latex = (tmp_path / "out" / "report.tex").read_text()
@@ -186,6 +192,23 @@ def test_a_causal_model_streams(config, shards, tmp_path):
     assert content["config"]["model"]["window"] == 2
     assert "protocol: stream" in (tmp_path / "out" / "report.md").read_text()
     assert np.ptp(np.load(tmp_path / "out" / "prediction.npy"), axis=2).max() > 0.01  # it moves
+
+
+def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkeypatch, capsys):
+    words = ["--data", str(shards), "--out", str(tmp_path / "none")]
+    assert "--data has other coefficients than the packaged listener" in message(capsys, *words)
+    assert "or --data and --out for the listener in the package" in message(capsys, *words[:2])
+
+    data = open_shards(shards)
+    monkeypatch.setattr(evaluate_run, "COEFFICIENT_NAMES", tuple(data.description["coefficient_names"]))
+    words = ["--data", str(shards), "--out", str(tmp_path / "out"), "--page-clips", "0"]
+    command.main([*words, "--eval.num-reactions", "2", "--data.eval-frames", str(FRAMES), "--eval.seed", "3"])
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    expected = ["GT", "Mirror", "delayed-mirror", "Random", "MeanSeq", "MeanFr", "linear", "Listener"]
+    assert [row["method"] for row in content["rows"]] == expected
+    seen = know_split(data, "test", SplitPeople(data, "test", FRAMES).clips, 8, None).inputs
+    reactions = load_pretrained("listener", Control(talks=True)).generate(seen, 2, key=jax.random.key(3))
+    assert content["data"]["sha256"]["Listener"] == checksum(reactions)
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
