@@ -21,29 +21,39 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 # The whole road, command by command; each line is one that a user types for data of their own.
-demo: $(DEMO)/answer.mp4 ## data, training, evaluation and an answered video, in runs/demo
-	@cat $(DEMO)/evaluation/report.md
-	@echo "Open $(DEMO)/answer.mp4 to see a real speaker answered."
+SAY = @printf '\n%s  %s\n' "$$(date +%T)"
 
-$(DEMO)/raw/dyads.json: | $(STAMP)
+demo: $(DEMO)/answer.mp4 $(DEMO)/evaluation/report.md ## a real video answered, then data, training, evaluation, in runs/demo
+	@cat $(DEMO)/evaluation/report.md
+	$(SAY) "Done. Open these two, in this order:"
+	@echo "  $(DEMO)/evaluation/report.html  what the model that you have just trained does, clip by clip, with figures"
+	@echo "  $(DEMO)/answer.mp4              the real speaker and three answers of the listener that comes with the package"
+
+$(DEMO)/speaker.mp4: | $(STAMP)
+	@mkdir -p $(DEMO)
+	$(SAY) "1 of 5: fetches 9 seconds of a real conversation (seconds; without a network it draws a speaker, 1 minute)"
+	$(REACTFACE) sample-clip --out $@ --made
+
+$(DEMO)/answer.mp4: | $(DEMO)/speaker.mp4
+	$(SAY) "2 of 5: the listener that comes with the package answers (half a minute). Look: it nods at pauses, smiles back"
+	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --out $@
+
+$(DEMO)/raw/dyads.json: | $(DEMO)/answer.mp4
+	$(SAY) "3 of 5: draws conversations to train on, in which smiles are answered 0.4 s later (4 minutes). Look: raw/Video_files"
 	$(REACTFACE) dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
 
 $(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
 	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
+	$(SAY) "4 of 5: trains a small ReactFace (8 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
 	JAX_NUM_CPU_DEVICES=2 $(REACTFACE) train --config demo --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
 
 $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
+	$(SAY) "5 of 5: answers held-out clips and measures (1 minute). Look: the table's FRCorr against 'by chance'"
 	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation --truth $(DEMO)/raw/dyads.json --ceilings
-
-$(DEMO)/speaker.mp4: | $(STAMP)
-	$(REACTFACE) sample-clip --out $(DEMO)/speaker.mp4 --otherwise $(DEMO)/raw
-
-$(DEMO)/answer.mp4: | $(DEMO)/evaluation/report.md $(DEMO)/speaker.mp4
-	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --checkpoint $(DEMO)/run --out $@ --overwrite
 
 table: $(STAMP) ## every row of the paper's table, trained on made conversations; hours, goes on when called again
 	JAX_NUM_CPU_DEVICES=2 PYTHONPATH=. $(RUN) benchmarks/table.py --out runs/table

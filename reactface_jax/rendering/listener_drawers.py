@@ -38,7 +38,7 @@ class HeadDrawer:
     """The 3-D ARKit head. Raises `UserError` if the data's names are not ARKit's, or nothing here can draw."""
 
     def __init__(self, names: Sequence[str]):
-        self._renderer = HeadRenderer((CELL, CELL), names=names[:NUM_EXPRESSION])
+        self._renderer = HeadRenderer((CELL, CELL), names=names[:NUM_EXPRESSION], samples=4)
 
     def pictures(self, coefficients: Float[np.ndarray, "K T C"]) -> Iterator[list[UInt8[np.ndarray, "H W 3"]]]:
         for frame in coefficients.swapaxes(0, 1):

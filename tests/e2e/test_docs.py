@@ -146,3 +146,32 @@ def test_a_snippet_names_what_there_is(page: str, text: str) -> None:
             names = ast.unparse(node).split(".")
             if names[0] in modules and all(name.isidentifier() for name in names):
                 functools.reduce(getattr, names[1:], modules[names[0]])
+
+
+@functools.cache
+def own_words() -> tuple[str, ...]:
+    """Every text of the program, … where values are put in."""
+    texts = set()
+    for path in [*(ROOT / "reactface_jax").rglob("*.py"), *(ROOT / "data_pipeline").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.add("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    return tuple(texts)
+
+
+def messages() -> list[str]:
+    """What troubleshooting.md quotes: the spans at the beginning of its tables' rows that are sentences."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    return [quoted for quoted in re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE) if " " in quoted]
+
+
+def test_messages_are_quoted() -> None:
+    assert len(messages()) > 15
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_is_the_programs_own(message: str) -> None:
+    pieces = [re.escape(piece.strip()) for piece in message.split("…") if piece.strip()]
+    assert any(re.search(".*".join(pieces), text, re.DOTALL) for text in own_words())

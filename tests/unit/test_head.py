@@ -5,7 +5,7 @@ import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.rendering import ARKIT_NAMES, HeadRenderer, Look
-from reactface_jax.rendering.arkit_head.mesh import CENTRE, PLAIN, head_mesh
+from reactface_jax.rendering.arkit_head.mesh import BUST_EDGE, CENTRE, PLAIN, head_mesh
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
 from reactface_jax.types import NUM_EXPRESSION
 
@@ -148,3 +148,39 @@ def test_no_triangle_stretches_over_the_texture():
         corners = (np.abs(mesh.texture_coordinates - place) < 1e-5).all(axis=1)[mesh.triangles]
         assert corners.any()
         assert (corners.all(axis=1) | ~corners.any(axis=1)).all()
+
+
+def test_lips_stay_closed_until_the_jaw_has_moved_a_little():
+    """A listener's rest (jawOpen up to .05) shows lips and no teeth; a jaw that is open shows what is behind them."""
+    head = HeadRenderer((512, 512), MARKED)
+
+    def gap(jaw: float) -> int:
+        """Rows between the lips, in the middle of the mouth."""
+        picture = head.render(face(jawOpen=jaw))
+        rows, columns = np.nonzero((picture[..., 0] > 80) & (picture[..., 1] < 25))  # redder than the tongue
+        middle = np.unique(rows[np.abs(columns - 256) < 3])
+        return int(np.diff(middle).max()) - 1
+
+    assert [gap(jaw) for jaw in (0.0, 0.05)] == [0, 0]
+    assert gap(0.3) > 3
+    head.close()
+
+
+def test_the_bust_ends_in_a_straight_line():
+    mesh = head_mesh()
+    edges = np.sort(mesh.triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    height = mesh.vertices[np.unique(unique[count == 1]), 1]
+    shoulders = height[height < 6]
+    assert len(shoulders) > 20
+    np.testing.assert_allclose(shoulders, BUST_EDGE, atol=1e-6)
+
+
+def test_four_samples_a_pixel_are_the_mean_of_a_picture_twice_as_large():
+    small, large = HeadRenderer((64, 96), MARKED, samples=4), HeadRenderer((128, 192), MARKED)
+    mean = large.render(NEUTRAL).astype(float).reshape(64, 2, 96, 2, 3).mean(axis=(1, 3))
+    assert np.abs(small.render(NEUTRAL) - mean).max() <= 0.5
+    with pytest.raises(ValueError, match="no square"):
+        HeadRenderer(samples=3)
+    small.close()
+    large.close()

@@ -4,10 +4,13 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_pipeline import sample_clip
 from reactface_jax.errors import UserError
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.video import read_video
 
 CONTENT = b"a clip"
 
@@ -71,3 +74,14 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=r"mine\.mp4 exists already; remove it, or give another --out"):
         sample_clip.sample_clip(tmp_path / "mine.mp4")
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
+
+
+def test_without_the_clip_a_speaker_is_made_if_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_clip, "fetch", lambda folder: None)
+    monkeypatch.setattr(sample_clip, "_MADE_SECONDS", 2.0)
+    with pytest.raises(UserError, match="the clip can't be fetched; add --made for a made speaker"):
+        sample_clip.sample_clip(tmp_path / "speaker.mp4")
+    sample_clip.sample_clip(tmp_path / "speaker.mp4", made=True)
+    assert list(tmp_path.iterdir()) == [tmp_path / "speaker.mp4"]
+    assert read_video(tmp_path / "speaker.mp4").shape == (50, 256, 256, 3)
+    assert np.abs(read_audio(tmp_path / "speaker.mp4")).max() > 0.01

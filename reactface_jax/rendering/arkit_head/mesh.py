@@ -17,14 +17,23 @@ CENTRE = np.array([0.0, 7.14, 0.55], np.float32)
 TEETH_SCALE = np.array([0.88, 1.0, 1.0], np.float32)
 TEETH_SHIFT = np.array([0.0, 0.0, 0.06], np.float32)
 """The asset's teeth stick out through the lips' corners: narrower and further back they don't."""
+UPPER_TEETH_RAISED = 0.04
+"""The asset's upper teeth end where the lips meet, and would show at the slightest opening."""
+LIPS_PRESSED = 0.07
+"""Share of `jawOpen` by which the jaw is closed further. The asset's lips touch in a line; soft lips overlap, and part
+only when the jaw has moved a little."""
 BACK_TEETH = 1.22
 """Teeth further back are left out: in an open mouth they would show as white wedges at its corners."""
+BUST_EDGE = 5.56
+"""The bust ends at this height: below it the asset ends in a zigzag."""
 AXIS_DEPTH = 0.45
 """Depth of the vertical axis around which the skin is unrolled onto the texture."""
 TEXTURE_BOTTOM, TEXTURE_TOP = 5.4, 8.45
 
 # The texture, in its own coordinates (u right, v up): the skin in the left half, an eye and plain colours in the right.
 SKIN_WIDTH = 0.5
+SKIN_EDGE = 0.996
+"""Share of it that is used: a pixel at the edge would be mixed with the other half's, a bright line down the back."""
 EYE_BOX = (0.5, 0.5, 1.0, 1.0)
 """u and v of the lower left, then of the upper right corner."""
 PLAIN = {"teeth": (0.6, 0.1), "tongue": (0.75, 0.1), "mouth": (0.9, 0.1)}
@@ -81,6 +90,12 @@ def head_mesh() -> HeadMesh:
 
     teeth = members("helper-lower-teeth", "helper-upper-teeth")
     vertices[teeth] = TEETH_SCALE * vertices[teeth] - TEETH_SHIFT
+    vertices[members("helper-upper-teeth"), 1] += UPPER_TEETH_RAISED
+    vertices -= LIPS_PRESSED * deltas[ARKIT_NAMES.index("jawOpen")]
+    below = vertices[:, 1] < BUST_EDGE
+    vertices[below, 1] = BUST_EDGE
+    keep = ~below[triangles].all(axis=1)
+    triangles, group = triangles[keep], group[keep]
     normals = vertex_normals(vertices, triangles)
     normal_deltas = np.stack([vertex_normals(vertices + delta, triangles) - normals for delta in deltas])
     coordinates = _skin_coordinates(vertices)
@@ -126,7 +141,7 @@ def _skin_coordinates(vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "
     """Unrolls the skin around a vertical axis. Left and right share one half, so that no seam crosses a triangle."""
     angle = np.abs(np.arctan2(vertices[:, 0], vertices[:, 2] - AXIS_DEPTH)) / np.pi
     height = (vertices[:, 1] - TEXTURE_BOTTOM) / (TEXTURE_TOP - TEXTURE_BOTTOM)
-    return np.stack([angle * SKIN_WIDTH, np.clip(height, 0.0, 1.0)], axis=1).astype(np.float32)
+    return np.stack([np.minimum(angle, SKIN_EDGE) * SKIN_WIDTH, np.clip(height, 0.0, 1.0)], axis=1).astype(np.float32)
 
 
 def _eye_coordinates(eye: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:

@@ -1,10 +1,12 @@
 """Draws the 3-D ARKit head from 58 coefficients, without a screen."""
 
+import math
 import weakref
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.look import Look
@@ -51,11 +53,15 @@ class HeadRenderer:
             size: height and width of the pictures.
             look: the person; the default one if not given.
             names: what the 52 expression channels are, in the data's order.
-            samples: samples a pixel; 4 smooths the edges and takes about twice as long.
+            samples: samples a pixel, a square number; 4 draws at twice the size and averages, which smooths edges.
 
         Raises:
+            ValueError: `samples` is not a square number.
             UserError: the names are not the 52 ARKit names, or nothing on this machine can draw.
         """
+        self._side = math.isqrt(samples)  # of the square of samples that becomes a pixel
+        if not samples or self._side**2 != samples:
+            raise ValueError(f"{samples} samples a pixel are no square: 1, 4, 9 …")
         self.size = size
         self.look = look or Look()
         self._order = channel_order(names)
@@ -70,14 +76,15 @@ class HeadRenderer:
         self._still = self._rest @ rotation_matrix(NEUTRAL[52:55] + self._yaw)
         self._shift = (PIVOT - CENTRE) * stretch @ rotation_matrix(NEUTRAL[52:55])
         self._shift += np.array([*self.look.offset, 0.0], np.float32)
-        self._open_scene(samples)
+        self._open_scene()
 
     def render(self, coefficients: Float[np.ndarray, " C"]) -> UInt8[np.ndarray, "H W 3"]:
         """One picture, RGB. Raises `ValueError` if there are not 58 coefficients."""
         self._vertices[:], self._normals[:] = self.pose(coefficients)
         self._surface.GetPoints().Modified()
         self._surface.GetPointData().GetNormals().Modified()
-        return draw(self._window, self._pixels)
+        picture = draw(self._window, self._pixels)
+        return picture if self._side == 1 else np.asarray(Image.fromarray(picture).reduce(self._side))
 
     def pose(self, coefficients: Float[np.ndarray, " C"]) -> Float[np.ndarray, "2 V 3"]:
         """Vertices and normals in front of the camera: x right, y down, z away from it; the camera is at z = -10."""
@@ -95,16 +102,16 @@ class HeadRenderer:
         """Frees the window before the garbage collector does."""
         self._finalizer()
 
-    def _open_scene(self, samples: int) -> None:
+    def _open_scene(self) -> None:
         """The window, with everything in it that stays from picture to picture."""
         pyvista = import_pyvista()
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 
-        height, width = self.size
+        height, width = (self._side * n for n in self.size)
         look = self.look
         plotter = pyvista.Plotter(off_screen=True, window_size=(width, height), lighting="none")
         check_can_draw(plotter.render_window)
-        plotter.render_window.SetMultiSamples(samples if samples > 1 else 0)
+        plotter.render_window.SetMultiSamples(0)
         plotter.set_background(look.background)
         azimuth, elevation = look.light_azimuth, look.light_elevation
         key = (np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation))

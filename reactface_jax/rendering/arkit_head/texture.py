@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.interpolate import PchipInterpolator
 
 from reactface_jax.rendering.arkit_head.look import Colour, Look
 from reactface_jax.rendering.arkit_head.mesh import PLAIN, TEXTURE_BOTTOM, TEXTURE_TOP
@@ -9,17 +10,18 @@ from reactface_jax.rendering.arkit_head.mesh import PLAIN, TEXTURE_BOTTOM, TEXTU
 SIZE = 512
 """Height of the texture in pixels; it is twice as wide."""
 
-# Curves over the angle around the head (0 = straight ahead, rad) and the height y of the mesh at rest.
+# Curves over the angle around the head (0 = straight ahead, rad) and the height y of the mesh at rest. The hair ends
+# above the ears, which stand at 1.2 to 1.9: ears are painted from the same pixels as the skull beside them.
 BROW = ((0.11, 0.32, 0.58), (7.515, 7.575, 7.49))
 HAIRLINE = (
-    (0.0, 0.35, 0.75, 1.0, 1.15, 1.3, 1.9, 2.1, 3.15),
-    (8.02, 8.02, 7.85, 7.62, 7.35, 7.55, 7.5, 6.75, 6.6),
+    (0.0, 0.35, 0.75, 1.0, 1.25, 1.9, 2.1, 3.15),
+    (8.02, 8.0, 7.84, 7.66, 7.53, 7.5, 6.75, 6.6),
 )
 UPPER_LIP = ((0.0, 0.035, 0.1, 0.235), (6.772, 6.788, 6.77, 6.672))
 LOWER_LIP = ((0.0, 0.08, 0.16, 0.235), (6.555, 6.565, 6.60, 6.668))
 COLLAR = ((0.0, 0.5, 1.0, 3.15), (5.78, 5.86, 5.98, 6.1))
 
-TEETH: Colour = (0.93, 0.91, 0.85)
+TEETH: Colour = (0.80, 0.77, 0.71)  # the lips' shadow is on them
 TONGUE: Colour = (0.66, 0.30, 0.30)
 MOUTH: Colour = (0.22, 0.06, 0.06)
 SCLERA: Colour = (0.90, 0.89, 0.87)
@@ -41,7 +43,7 @@ def _skin(look: Look) -> Float[np.ndarray, "512 512 3"]:
     height = np.linspace(TEXTURE_TOP, TEXTURE_BOTTOM, SIZE)[:, None]
 
     def curve(points: tuple[tuple[float, ...], tuple[float, ...]]) -> Float[np.ndarray, "1 512"]:
-        return np.interp(angle, *points)
+        return np.asarray(PchipInterpolator(*points, extrapolate=False)(np.clip(angle, points[0][0], points[0][-1])))
 
     skin = np.broadcast_to(np.array(look.skin), (SIZE, SIZE, 3))
     lips = _inside(curve(UPPER_LIP) - height, 0.012) * _inside(height - curve(LOWER_LIP), 0.012) * (angle < 0.235)
