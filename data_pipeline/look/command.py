@@ -127,7 +127,7 @@ def _row(data: Path, description: Description, split: str, table: Float[np.ndarr
             if lag is None
             else f"{lag.seconds:+.2f} s (correlation {lag.correlation:.2f})"
         )
-    hours = f"{sum(lengths) / FRAME_RATE / 3600:.2f}"
+    hours = f"{sum(lengths) / FRAME_RATE / 3600:.3g}"
     return [split, str(content["clips"]), hours, f"{labels.sum() / len(labels):.1f}", lost, blinks, smiles]
 
 

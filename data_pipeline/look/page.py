@@ -25,7 +25,7 @@ h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margi
 .wide { overflow-x: auto } table { border-collapse: collapse; margin: .5rem 0 }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
 th { text-align: left; font-weight: 600 } td.number { text-align: right; font-variant-numeric: tabular-nums }
-th.number { text-align: right }
+th.number { text-align: right } td:last-child:not(.number) { min-width: 11rem }
 figure { margin: 1rem 0 2rem } .people { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem }
 .person { display: flex; gap: .5rem; flex: 0 1 26rem } .shown { position: relative; flex: 1 1 0; max-width: 200px }
 .shown img { width: 100%; aspect-ratio: 1; background: #eee; display: block }
@@ -126,7 +126,7 @@ def _figure(name: str, piece: ShownPiece) -> str:
         head = f'<div class=shown><img alt="{role}\'s head" data-of="{role} head"></div>' if person.head else ""
         people.append(f"<div class=person>{face}{head}</div>")
     wav = base64.b64encode(_wav(piece.sound)).decode()
-    ids = f"{html.escape(piece.speaker.id)} with {html.escape(piece.listener.id)}"
+    ids = f"speaker {html.escape(piece.speaker.id)}, listener {html.escape(piece.listener.id)}"
     return (
         f'<figure id="{name}"><div class=people>{"".join(people)}</div>'
         f'<audio controls src="data:audio/wav;base64,{wav}"></audio><figcaption>{ids}</figcaption></figure>'

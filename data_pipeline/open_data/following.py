@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from reactface_jax.extraction.people import Crop
 from reactface_jax.media.face import CROP_SIZE, FaceLandmarker, FaceTrack, boxes_of, crop, extend, steady_crops
@@ -129,4 +130,8 @@ def _crop(picture: Picture, square: Float[np.ndarray, " 3"]) -> UInt8[np.ndarray
     low, high = square[:2] - square[2] / 2 - edge, square[:2] + square[2] / 2 + edge
     left, top = (int(np.clip(at, 0, end - 1)) for at, end in zip(low, (width, height), strict=True))
     right, bottom = (int(np.clip(np.ceil(at), 1, end)) for at, end in zip(high, (width, height), strict=True))
-    return crop(picture.part(left, top, max(right, left + 1), max(bottom, top + 1)), square - np.array([left, top, 0]))
+    part = picture.part(left, top, max(right, left + 1), max(bottom, top + 1))
+    factor = max(1, int(square[2] // CROP_SIZE))
+    if factor > 1:  # averaging whole pixels first takes half the time for a face in 1080p
+        part = np.asarray(Image.fromarray(part).reduce(factor))
+    return crop(part, (square - np.array([left, top, 0])) / factor)

@@ -12,8 +12,9 @@ from unit import open_trees
 from data_pipeline.open_data import following
 from data_pipeline.open_data.following import Followed
 from reactface_jax.extraction.people import Crop
-from reactface_jax.media.face import FaceTrack, steady_crops
+from reactface_jax.media.face import FaceTrack, crop, steady_crops
 from reactface_jax.media.picture import Picture
+from reactface_jax.media.video import resize
 
 HEIGHT, WIDTH = 120, 200
 Place = Callable[[int], tuple[float, float]]
@@ -120,6 +121,17 @@ def test_looking_where_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         crops = list(followed.crops([picture(0, (101.0, 30.0, 18))]))
         assert shapes == [(*size, 3)]
         assert round(crops[0].square[0]) == 110
+
+
+def test_a_large_face_is_cropped_as_out_of_the_whole_picture() -> None:
+    coarse = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
+    rgb = resize(np.kron(coarse, np.ones((20, 20, 1), np.uint8)), (900, 700))
+    whole = Picture(av.VideoFrame.from_ndarray(rgb, format="rgb24"), 0.0)
+    for square in ((340.3, 410.7, 560.2), (120.0, 800.0, 800.0)):  # the second reaches beyond the edges
+        found = following._crop(whole, np.array(square)).astype(int)
+        apart = np.abs(found - crop(rgb, np.array(square)))
+        assert apart.max() <= 12  # at hard edges
+        assert apart.mean() < 0.5
 
 
 def decoded(path: Path, pix_fmt: str, aspect: Fraction | None = None) -> av.VideoFrame:
