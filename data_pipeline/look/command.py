@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from data_pipeline.look import drawn as drawing
+from data_pipeline.look.drawn import Points
 from data_pipeline.look.figures import blinks_a_minute, duplicates, lag_of_smiles, share_lost, shared_people
-from data_pipeline.look.page import ShownPiece, Table, page
+from data_pipeline.look.page import ShownPerson, ShownPiece, Table, page
 from data_pipeline.shards.description import Description
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import replacing
 from reactface_jax.output_files import check_outputs
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
@@ -24,7 +27,15 @@ _LISTED = 20
 """Clips or people that a list names."""
 
 
-def look(data: Path, out: Path, pieces: int = 4, seconds: float = 6.0, seed: int = 0, overwrite: bool = False) -> None:
+def look(
+    data: Path,
+    out: Path,
+    pieces: int = 4,
+    seconds: float = 6.0,
+    seed: int = 0,
+    drawn: bool = True,
+    overwrite: bool = False,
+) -> None:
     """Writes a page to judge a shard set by: pieces with sound, and figures of each split's people.
 
     Args:
@@ -33,6 +44,7 @@ def look(data: Path, out: Path, pieces: int = 4, seconds: float = 6.0, seed: int
       pieces: how many of each split, chosen at random.
       seconds: how much of each.
       seed: of the choice.
+      drawn: measure and show landmarks, and draw the coefficients' heads: about 5 s a piece.
       overwrite: replace a page at --out.
     """
     if pieces < 0 or not 0 < seconds <= 60:
@@ -47,7 +59,7 @@ def look(data: Path, out: Path, pieces: int = 4, seconds: float = 6.0, seed: int
     for split, content in description["splits"].items():
         if any(description["frame_size"]):
             chosen = np.random.default_rng(seed).permutation(content["clips"])[:pieces]
-            shown += [_piece(shards, split, int(clip), seconds) for clip in sorted(chosen.tolist())]
+            shown += [_piece(shards, split, tables[split], clip, seconds, drawn) for clip in sorted(chosen.tolist())]
     text = page(f"{data.resolve().name}: what is in it", _tables(data, description, tables), shown)
     with replacing(out) as file:
         file.write(text.encode())
@@ -115,27 +127,39 @@ def _row(data: Path, description: Description, split: str, table: Float[np.ndarr
             if lag is None
             else f"{lag.seconds:+.2f} s (correlation {lag.correlation:.2f})"
         )
-    hours = f"{sum(lengths) / FRAME_RATE / 3600:.2f}"
+    hours = f"{sum(lengths) / FRAME_RATE / 3600:.3g}"
     return [split, str(content["clips"]), hours, f"{labels.sum() / len(labels):.1f}", lost, blinks, smiles]
 
 
-def _piece(shards: "ShardSet", split: str, clip: int, seconds: float) -> ShownPiece:
-    """The beginning of a clip, and of its listener's clip."""
+def _piece(
+    shards: "ShardSet", split: str, table: Float[np.ndarray, "N T 58"], clip: int, seconds: float, drawn: bool
+) -> ShownPiece:
+    """The beginning of a clip, and of its listener's clip.
+
+    Args:
+      shards: the set.
+      split: of the clip.
+      table: the split's coefficients.
+      clip: its row.
+      seconds: of it.
+      drawn: with landmarks and heads.
+    """
     from data_pipeline.host_tensorflow import tf
 
     content = shards.description["splits"][split]
     count = min(round(seconds * FRAME_RATE), content["frames"][clip])
-    other = (clip + content["clips"] // 2) % content["clips"]
-    one, listener = (
-        tf.train.Example.FromString(shards.record(split, number)).features.feature for number in (clip, other)
-    )
+    rows = (clip, (clip + content["clips"] // 2) % content["clips"])
+    examples = [tf.train.Example.FromString(shards.record(split, row)).features.feature for row in rows]
+    faces = [example["frames"].bytes_list.value[:count:_STEP] for example in examples]
+    points: list[list[Points]] = [[], []]
+    heads: list[list[bytes]] = [[], []]
+    if drawn:
+        points = [drawing.landmarks(face) for face in faces]
+        if tuple(shards.description["coefficient_names"]) == COEFFICIENT_NAMES:
+            heads = drawing.heads(*(table[row, :count:_STEP] for row in rows))
+    people = [
+        ShownPerson(content["clip_ids"][row], *shown) for row, *shown in zip(rows, faces, points, heads, strict=True)
+    ]
     # `encoding="bytes"` of TFDS: the samples' own bytes.
-    sound = np.frombuffer(one["audio"].bytes_list.value[0], np.int16)[: round(count / FRAME_RATE * SAMPLE_RATE)]
-    return ShownPiece(
-        speaker_id=content["clip_ids"][clip],
-        listener_id=content["clip_ids"][other],
-        rate=FRAME_RATE / _STEP,
-        speaker=one["frames"].bytes_list.value[:count:_STEP],
-        listener=listener["frames"].bytes_list.value[:count:_STEP],
-        sound=sound,
-    )
+    sound = np.frombuffer(examples[0]["audio"].bytes_list.value[0], np.int16)
+    return ShownPiece(*people, rate=FRAME_RATE / _STEP, sound=sound[: round(count / FRAME_RATE * SAMPLE_RATE)])

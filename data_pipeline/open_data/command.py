@@ -15,7 +15,7 @@ from data_pipeline.progress import progress
 from data_pipeline.raw_tree.react2023 import LeftOut
 from data_pipeline.shards.command import encode_my_part, part_of
 from data_pipeline.shards.remote import any_path
-from data_pipeline.shards.runners import Processes
+from data_pipeline.shards.runners import runner_of
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
 
@@ -39,6 +39,8 @@ def command_for(form: str) -> Callable[..., None]:
         workers: int = os.cpu_count() or 1,
         overwrite: bool = False,
         max_bad: int = 0,
+        beam: str | None = None,
+        beam_options: tuple[str, ...] = (),
         shard: str = "",
     ) -> None:
         """Writes the shard set of a public form of data, which appears at --out when it is complete.
@@ -58,16 +60,19 @@ def command_for(form: str) -> Callable[..., None]:
           workers: processes.
           overwrite: replace a shard set at --out; nothing else is ever replaced.
           max_bad: leave out so many pieces at most that turn out to be damaged when they are read.
+          beam: do it with Apache Beam, on this runner of its: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
+          beam_options: options of Beam's runner, as name=value.
           shard: i/n: encode every n-th piece, i counted from 0, and stop; without it the same command joins all parts.
         """
-        if max_bad < 0 or workers < 1:
-            raise UserError("--max-bad must be 0 or more, --workers 1 or more")
+        if max_bad < 0:
+            raise UserError(f"--max-bad {max_bad} is negative; give the number of damaged pieces that may be left out")
+        runner = runner_of(workers, beam, beam_options)
         cutting = Cutting(piece_seconds, min_seconds, mostly, min_seen, max_apart)
         reader = open_reader(form, raw, cutting, keep, mean_degree)
         part = part_of(shard)
         print_listing(reader)
         if part:
-            encode_my_part(reader, out, part, overwrite, Processes(workers))
+            encode_my_part(reader, out, part, overwrite, runner)
             return
 
         from data_pipeline.shards.write import write_shards
@@ -80,9 +85,7 @@ def command_for(form: str) -> Callable[..., None]:
                     tasks[task] = bar.add_task(task, total=total, completed=done)
                 bar.update(tasks[task], completed=done)
 
-            description = write_shards(
-                reader, out, overwrite=overwrite, max_bad=max_bad, runner=Processes(workers), report=report
-            )
+            description = write_shards(reader, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=report)
         for name, split in description["splits"].items():
             for row in split["left_out"]:
                 if row["damaged"]:

@@ -5,26 +5,20 @@ else in all of it. Faces are then found and cropped as in own recordings, so tha
 data set's boxes frame (a face, or a whole person).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from data_pipeline.open_data.features import Feature, rows_at
+from data_pipeline.open_data.following import Followed, Half, Region
 from data_pipeline.open_data.media import Film, pictures
 from data_pipeline.open_data.members import Member
 from data_pipeline.raw_tree.clips import jpeg
 from data_pipeline.raw_tree.reader import NotUsable
-from reactface_jax.extraction.people import MAX_GAP, Measured, measure_crops
-from reactface_jax.media.face import FaceTrack, crop, find_faces, link, steady_crops
-from reactface_jax.media.video import resize
+from reactface_jax.extraction.people import MAX_GAP, Crop, Measured, measure_crops
 
-Half = Literal["", "left", "right"]
-
-_SEARCHED = 512
-"""Longer side of what faces are looked for in (pixels): MediaPipe's detector sees less than that anyway."""
 _MARGIN = 0.25
 """What is added to each side of the boxes, in their size."""
 _ENOUGH_BOXES = 0.1
@@ -76,16 +70,26 @@ def measure_face(person: str, view: View, start: float, num_frames: int, min_see
     """
     where = f"{person} from {start:g} s on"
     region = _region(view, start, num_frames)
-    track, found = _find(view, region, start, num_frames)
-    if track is None:
-        raise NotUsable(f"no face is seen of {where}")
-    squares = steady_crops(track, found)
     frames: list[bytes] = []
-    measured = measure_crops(_crops(view, squares, start, frames), squares)
+    followed = Followed(region, view.half)
+    measured = measure_crops(_kept(followed.crops(pictures(view.video, start, num_frames)), frames))
+    if followed.chosen is None:
+        raise NotUsable(f"no face is seen of {where}")
+    if not followed.held:  # another face turned out to be the larger one
+        frames.clear()
+        known = Followed(region, view.half, followed.chosen)
+        measured = measure_crops(_kept(known.crops(pictures(view.video, start, num_frames)), frames))
     seen = float(measured.usable.mean())
     if seen < min_seen or not measured.measured.any():
         raise NotUsable(f"the face of {where} is seen in {seen:.0%} of the frames, less than --min-seen {min_seen:g}")
     return Face(frames, held(measured), confidence_of(measured))
+
+
+def _kept(crops: Iterable[Crop], frames: list[bytes]) -> Iterator[Crop]:
+    """The same crops, whose JPEGs go to `frames`."""
+    for one in crops:
+        frames.append(jpeg(one.picture))
+        yield one
 
 
 def held(measured: Measured) -> Float[np.ndarray, "T 58"]:
@@ -106,8 +110,8 @@ def confidence_of(measured: Measured) -> Float[np.ndarray, " T"]:
     return np.where(measured.usable, share, 0).astype(np.float32)
 
 
-def _region(view: View, start: float, num_frames: int) -> tuple[float, float, float, float] | None:
-    """Left, top, right, bottom of where to look, as shares of the picture's sides or in pixels; None: everywhere."""
+def _region(view: View, start: float, num_frames: int) -> Region | None:
+    """Where the boxes say to look; None: everywhere."""
     if view.boxes is None:
         return None
     boxes, valid = view.boxes.box.read(), view.boxes.is_valid.read().reshape(-1)
@@ -127,57 +131,3 @@ def _region(view: View, start: float, num_frames: int) -> tuple[float, float, fl
     )
     x, y = _MARGIN * (right - left), _MARGIN * (bottom - top)
     return left - x, top - y, right + x, bottom + y
-
-
-def _cut_out(
-    rgb: UInt8[np.ndarray, "H W 3"], half: Half, region: tuple[float, float, float, float] | None
-) -> tuple[UInt8[np.ndarray, "h w 3"], int, int]:
-    """The part of a picture to look at, and its left and top edges."""
-    height, width = rgb.shape[:2]
-    left, top, right, bottom = 0, 0, width, height
-    if half:
-        left, right = (0, width // 2) if half == "left" else (width // 2, width)
-    if region is not None:
-        left, top = max(left, int(region[0])), max(top, int(region[1]))
-        right, bottom = min(right, int(np.ceil(region[2]))), min(bottom, int(np.ceil(region[3])))
-    if right - left < 2 or bottom - top < 2:  # boxes beside the picture
-        return rgb, 0, 0
-    return rgb[top:bottom, left:right], left, top
-
-
-def _find(
-    view: View, region: tuple[float, float, float, float] | None, start: float, num_frames: int
-) -> tuple[FaceTrack | None, int]:
-    """The largest face's track in pixels of the picture, and the number of frames there are."""
-    scale, left, top = 1.0, 0, 0
-
-    def searched() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        nonlocal scale, left, top
-        last, small = None, np.zeros((0, 0, 3), np.uint8)
-        for picture in pictures(view.video, start, num_frames):
-            if picture is not last:
-                part, left, top = _cut_out(picture.rgb, view.half, region)
-                scale = max(1.0, max(part.shape[:2]) / _SEARCHED)
-                small = resize(part, (round(part.shape[0] / scale), round(part.shape[1] / scale)))
-            last = picture
-            yield small
-
-    found = find_faces(searched())
-    tracks = link(found)
-    if not tracks:
-        return None, len(found)
-    track = max(tracks, key=lambda one: one.area)
-    offset = np.array([left, top, left, top])
-    return FaceTrack({frame: box * scale + offset for frame, box in track.boxes.items()}), len(found)
-
-
-def _crops(
-    view: View, squares: Float[np.ndarray, "T 3"], start: float, frames: list[bytes]
-) -> Iterator[tuple[UInt8[np.ndarray, "256 256 3"], bool]]:
-    """Crops of all frames, and whether the picture is new; their JPEGs go to `frames`."""
-    last = None
-    for square, picture in zip(squares, pictures(view.video, start, len(squares)), strict=True):
-        face = crop(picture.rgb, square)
-        frames.append(jpeg(face))
-        yield face, picture is not last
-        last = picture

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipeline.open_data.cutting import Cutting
-from data_pipeline.open_data.faces import Boxes, Half, View
+from data_pipeline.open_data.faces import Boxes, View
 from data_pipeline.open_data.features import Feature
+from data_pipeline.open_data.following import Half
 from data_pipeline.open_data.media import levels, look_at
 from data_pipeline.open_data.members import Member, Members
 from data_pipeline.open_data.pieces import Given, Side, Voice

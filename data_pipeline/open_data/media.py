@@ -3,9 +3,14 @@
 Second 0 is the first picture of a video, and the first sample of a sound of its own. A frame of the result at second s
 is the last picture at or before s + 20 ms, half a frame: so what is seen changes within 20 ms of when it did, early as
 often as late, however long a recording is. A picture's number times a rounded rate is used nowhere.
+
+A frame's time is that of `reactface_jax.media.timeline`, and the rule by which frames are taken `media.at_rate`'s, as
+for all media. But a stretch of an hour can't wait until all its packets were read, by which a timeline finds where a
+clock was set anew: formats in which it may be are refused. The data sets come in others (mp4, avi, wav).
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,19 +24,23 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from data_pipeline.open_data.members import Member
 from reactface_jax.errors import UserError
+from reactface_jax.media.at_rate import Shown, at_rate
 from reactface_jax.media.audio import channels_of
-from reactface_jax.media.displayed import displayed
 from reactface_jax.media.open_media import audio_track, video_track
+from reactface_jax.media.picture import Picture
+from reactface_jax.media.timeline import may_jump, time_of
+from reactface_jax.media.video import duration_of
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 _EDGE = 0.1
 """Sound around a stretch that the resampling's filter sees (s)."""
-_EARLY = 0.5 / FRAME_RATE - 1e-6
+_EARLY = Fraction(1, 2 * FRAME_RATE) - Fraction(1, 1_000_000)
 """How much before its time a picture may be shown (s); at 50 a second every second one is, without a doubt which."""
 
 
@@ -45,14 +54,6 @@ class Film:
     """Pictures a second, measured: their number over the time that they take."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture, and when it is shown (s)."""
-
-    rgb: UInt8[np.ndarray, "H W 3"]
-    time: float
-
-
 @contextlib.contextmanager
 def opened(media: Member) -> Iterator[InputContainer]:
     """Opens a video or sound where it lies; what FFmpeg says of damage becomes a `UserError`."""
@@ -62,6 +63,10 @@ def opened(media: Member) -> Iterator[InputContainer]:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise UserError(f"{media} ({media.size} bytes) is no video or sound; download it again") from error
         with container:
+            if may_jump(container):
+                raise UserError(
+                    f"{media} is a recorded broadcast or stream, whose clock may jump; convert it to mp4 or wav"
+                )
             try:
                 yield container
             except av.error.FFmpegError as error:
@@ -87,7 +92,7 @@ def look_at(video: Member) -> Film:
 
 
 def pictures(video: Member, start: float, num_frames: int) -> Iterator[Picture]:
-    """A stretch of a video at 25 frames a second; fewer frames where it ends before.
+    """A stretch of a video at 25 frames a second; fewer frames where it ends before. One that stays comes again.
 
     Args:
       video: the file.
@@ -100,38 +105,24 @@ def pictures(video: Member, start: float, num_frames: int) -> Iterator[Picture]:
     with opened(video) as container:
         stream = _pictures_of(container, video)
         stream.thread_type = "AUTO"
-        aspect, base = stream.sample_aspect_ratio, stream.time_base or Fraction(1, 90_000)
+        base = stream.time_base or Fraction(1, 90_000)
         zero = (stream.start_time or 0) * base
         if start > 0:
             container.seek(int((zero + Fraction(start)) / base), stream=stream)
-        shown: tuple[VideoFrame, float] | None = None
-        made: Picture | None = None
-        size: tuple[int, int] | None = None
-        count, step = 0, 1 / FRAME_RATE
+        shown = at_rate(_shown(container, stream, video, zero), Fraction(FRAME_RATE), Fraction(start))
+        yield from itertools.islice(shown, num_frames)
 
-        def current() -> Picture:
-            nonlocal made, size
-            assert shown is not None
-            made = made or Picture(displayed(shown[0], aspect, size), shown[1])
-            size = made.rgb.shape[0], made.rgb.shape[1]
-            return made
 
-        for frame in container.decode(stream):
-            if frame.pts is None:
-                raise UserError(f"{video} has a picture without a time; convert it again")
-            time = float(frame.pts * (frame.time_base or base) - zero)
-            if shown is not None:
-                while count < num_frames and start + count * step + _EARLY < time:
-                    yield current()
-                    count += 1
-            if count == num_frames:
-                return
-            if shown is None or time > shown[1]:
-                step_of_film = time - shown[1] if shown is not None else step
-                shown, made = (frame, time), None
-        while shown is not None and count < num_frames and start + count * step < shown[1] + step_of_film:
-            yield current()
-            count += 1
+def _shown(container: InputContainer, stream: VideoStream, video: Member, zero: Fraction) -> Iterator[Shown[Picture]]:
+    aspect, converter, size = stream.sample_aspect_ratio, VideoReformatter(), None
+    frame: VideoFrame
+    for frame in container.decode(stream):  # from a keyframe on, so what can't be decoded is damage
+        if frame.pts is None:
+            raise UserError(f"{video} has a picture without a time; convert it again")
+        time = time_of(frame, zero) - zero
+        picture = Picture(frame, float(time), aspect, size, converter)
+        size = size or picture.shape
+        yield Shown(picture, time, time + duration_of(frame, stream), _EARLY)
 
 
 def sound(media: Member, start: float, num_samples: int, channel: int | None = None) -> Float[np.ndarray, " L"]:
@@ -201,7 +192,7 @@ def _blocks(
         channels = channels_of(frame)
         if channel is not None and channel >= len(channels):
             raise UserError(f"{media} has {len(channels)} channel(s) of sound, not one a person; download it again")
-        yield float(frame.time or 0), channels.mean(axis=0) if channel is None else channels[channel]
+        yield float(time_of(frame, Fraction(0))), channels.mean(axis=0) if channel is None else channels[channel]
 
 
 def _pictures_of(container: InputContainer, video: Member) -> VideoStream:

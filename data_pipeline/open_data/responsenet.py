@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from data_pipeline.open_data.cutting import Cutting
-from data_pipeline.open_data.faces import Half
+from data_pipeline.open_data.following import Half
 from data_pipeline.open_data.listing import Conversation, Listing, Refusal, Refused, check_lengths, recorded, split_in
 from data_pipeline.open_data.members import Member, Members
 from data_pipeline.open_data.pieces import Voice

@@ -6,7 +6,7 @@ from data_pipeline.progress import progress
 from data_pipeline.raw_tree.react2023 import list_splits, warning_of_shared_people
 from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.remote import any_path
-from data_pipeline.shards.runners import Beam, Processes, Runner
+from data_pipeline.shards.runners import Runner, runner_of
 from reactface_jax.errors import UserError
 
 
@@ -36,11 +36,7 @@ def shards(
     """
     if max_bad < 0:
         raise UserError(f"--max-bad {max_bad} is negative; give the number of damaged pairs that may be left out")
-    if workers < 1:
-        raise UserError(f"--workers {workers} must be 1 or more")
-    if beam_options and beam is None:
-        raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
-    runner = Processes(workers) if beam is None else Beam(beam, beam_options)
+    runner = runner_of(workers, beam, beam_options)
     part = part_of(shard)
     splits = list_splits(any_path(raw))  # a wrong --raw is reported before TensorFlow is imported
     if left_out := sum(len(split.left_out) for split in splits):

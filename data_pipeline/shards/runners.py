@@ -129,3 +129,12 @@ class Beam:
 
 def _run(job: Job) -> None:
     job.run()
+
+
+def runner_of(workers: int, beam: str | None, beam_options: Sequence[str]) -> Runner:
+    """The runner that a command's flags name. Raises `UserError` where they can't be used."""
+    if workers < 1:
+        raise UserError(f"--workers {workers} must be 1 or more")
+    if beam_options and beam is None:
+        raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
+    return Processes(workers) if beam is None else Beam(beam, beam_options)

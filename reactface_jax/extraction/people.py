@@ -128,24 +128,30 @@ def measure(
     return [_person(square, seen, shown) for square, seen in zip(squares, faces, strict=True)]
 
 
-def measure_crops(
-    crops: Iterable[tuple[UInt8[np.ndarray, "256 256 3"], bool]], squares: Float[np.ndarray, "T 3"]
-) -> Measured:
-    """Measures one person whose crops somebody else makes.
+@dataclass(frozen=True)
+class Crop:
+    """A person's crop of a frame."""
 
-    Args:
-      crops: of each frame, and whether it brings a new picture.
-      squares: what was cropped in each frame.
-    """
+    picture: UInt8[np.ndarray, "256 256 3"]
+    square: Float[np.ndarray, " 3"]
+    """What was cropped."""
+    is_new: bool
+    """Whether the frame brings a new picture."""
+
+
+def measure_crops(crops: Iterable[Crop]) -> Measured:
+    """Measures one person whose crops somebody else makes, a crop for each frame."""
     seen: dict[int, MeasuredFace] = {}
     shown: list[int] = []
+    squares: list[Float[np.ndarray, " 3"]] = []
     with FaceLandmarker(measures=True) as landmarker:
-        for t, (picture, is_new) in enumerate(crops):
-            shown.append(t if is_new else shown[-1])
-            face = central_face(landmarker.measure(picture)) if is_new else None
+        for t, one in enumerate(crops):
+            shown.append(t if one.is_new else shown[-1])
+            squares.append(one.square)
+            face = central_face(landmarker.measure(one.picture)) if one.is_new else None
             if face is not None:
                 seen[t] = face
-    return _person(squares[: len(shown)], seen, np.array(shown))
+    return _person(np.stack(squares), seen, np.array(shown)) if shown else unseen(0)
 
 
 def central_face(faces: list[MeasuredFace]) -> MeasuredFace | None:

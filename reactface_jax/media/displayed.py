@@ -27,6 +27,11 @@ def displayed(
     return upright if size is None or upright.shape[:2] == size else _fitted(upright, size)
 
 
+def is_plain(frame: VideoFrame, pixel_aspect: Fraction | None) -> bool:
+    """Whether nothing has to be done to a frame but to convert it to RGB."""
+    return not _is_stretched(pixel_aspect or Fraction(1)) and _display_matrix(frame) is None
+
+
 def turned(picture: UInt8[np.ndarray, "h w 3"], matrix: Float[np.ndarray, "3 3"] | None) -> UInt8[np.ndarray, "H W 3"]:
     """Turns and mirrors a picture as a display matrix says, to the nearest quarter turn.
 
@@ -53,7 +58,7 @@ def _display_matrix(frame: VideoFrame) -> Float[np.ndarray, "3 3"] | None:
 
 def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> UInt8[np.ndarray, "h w 3"]:
     aspect = aspect or Fraction(1)
-    if aspect == 1 or not Fraction(1, _WIDEST_PIXEL) <= aspect <= _WIDEST_PIXEL:
+    if not _is_stretched(aspect):
         return frame.to_ndarray(format="rgb24")
     width, height = frame.width, frame.height
     if aspect > 1:
@@ -61,6 +66,10 @@ def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> UInt8[np.ndarr
     else:
         height = round(height / aspect)
     return frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
+
+
+def _is_stretched(aspect: Fraction) -> bool:
+    return aspect != 1 and Fraction(1, _WIDEST_PIXEL) <= aspect <= _WIDEST_PIXEL
 
 
 def _fitted(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:

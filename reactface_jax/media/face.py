@@ -128,31 +128,40 @@ def find_faces(frames: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[list[Float[
                 found.append(found[-1])
                 continue
             previous = frame
-            faces = [face[:, :2] for face in landmarker.landmarks(frame)]
-            found.append([np.concatenate([face.min(axis=0), face.max(axis=0)]) for face in faces])
+            found.append(boxes_of(landmarker.landmarks(frame)))
     return found
+
+
+def boxes_of(faces: list[Float[np.ndarray, "478 3"]]) -> list[Float[np.ndarray, " 4"]]:
+    """Boxes (left, top, right, bottom) of landmarks."""
+    return [np.concatenate([face[:, :2].min(axis=0), face[:, :2].max(axis=0)]) for face in faces]
 
 
 def link(found: list[list[Float[np.ndarray, " 4"]]]) -> list[FaceTrack]:
     """Joins the boxes of all frames into tracks: nearest first, within a distance that grows while a face is lost."""
     tracks: list[FaceTrack] = []
     for frame, boxes in enumerate(found):
-        pairs = []
-        for t, track in enumerate(tracks):
-            last = track.boxes[track.last_frame]
-            reach = (last[2] - last[0]) * (0.5 + 0.1 * (frame - track.last_frame))
-            for b, box in enumerate(boxes):
-                distance = np.hypot(*((box[:2] + box[2:]) - (last[:2] + last[2:]))) / 2
-                if distance < reach:
-                    pairs.append((distance, t, b))
-        free_tracks, free_boxes = set(range(len(tracks))), set(range(len(boxes)))
-        for _, t, b in sorted(pairs):
-            if t in free_tracks and b in free_boxes:
-                tracks[t].boxes[frame] = boxes[b]
-                free_tracks.remove(t)
-                free_boxes.remove(b)
-        tracks += [FaceTrack({frame: boxes[b]}) for b in sorted(free_boxes)]
+        extend(tracks, frame, boxes)
     return tracks
+
+
+def extend(tracks: list[FaceTrack], frame: int, boxes: list[Float[np.ndarray, " 4"]]) -> None:
+    """Adds the boxes of one more frame to the tracks that they belong to, and begins new tracks with the others."""
+    pairs = []
+    for t, track in enumerate(tracks):
+        last = track.boxes[track.last_frame]
+        reach = (last[2] - last[0]) * (0.5 + 0.1 * (frame - track.last_frame))
+        for b, box in enumerate(boxes):
+            distance = np.hypot(*((box[:2] + box[2:]) - (last[:2] + last[2:]))) / 2
+            if distance < reach:
+                pairs.append((distance, t, b))
+    free_tracks, free_boxes = set(range(len(tracks))), set(range(len(boxes)))
+    for _, t, b in sorted(pairs):
+        if t in free_tracks and b in free_boxes:
+            tracks[t].boxes[frame] = boxes[b]
+            free_tracks.remove(t)
+            free_boxes.remove(b)
+    tracks += [FaceTrack({frame: boxes[b]}) for b in sorted(free_boxes)]
 
 
 def choose(tracks: list[FaceTrack], which: str = "largest", source: str = "the video") -> FaceTrack:

@@ -64,6 +64,11 @@ class Timeline:
         _check_end(path, self.promised.get(stream.index), end)
 
 
+def may_jump(container: InputContainer) -> bool:
+    """Whether the clock may be set anew within a file, by its format."""
+    return bool(container.format.flags & _MAY_JUMP)
+
+
 @dataclass
 class _Part:
     """What was read under one setting of the clock; times are the file's own (s), by index of the track."""
@@ -101,7 +106,7 @@ def read_timeline(path: str | Path) -> Timeline:
     with open_media(path) as container:
         video = video_track(container)
         tracks = [track for track in (video, audio_track(container)) if track is not None]
-        jumps = bool(container.format.flags & _MAY_JUMP)
+        jumps = may_jump(container)
         parts, begins = _read_parts(path, container, tracks, jumps) if tracks else ([], {})
         offsets = _offsets(parts, None if video is None else video.index)
         promised = {} if jumps else {track.index: end for track in tracks if (end := _promised(container, track))}

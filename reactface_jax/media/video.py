@@ -9,15 +9,17 @@ from types import TracebackType
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from reactface_jax.errors import UserError
-from reactface_jax.media.displayed import displayed
+from reactface_jax.media.at_rate import Shown, at_rate
 from reactface_jax.media.open_media import address, needed_video_track, open_media
-from reactface_jax.media.timeline import decode, read_timeline, time_of
+from reactface_jax.media.picture import Picture
+from reactface_jax.media.timeline import Timeline, decode, read_timeline, time_of
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 FrameRate = int | float | Fraction
@@ -32,8 +34,8 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
     Any frame rate, also a variable one, is resampled by timestamps: the output frame at time i / frame_rate after the
     first frame is the last frame shown at or before it. Nothing is blended, no frame comes early, one that is older
     than the last is dropped, and the length stays that of the video to within one frame. What a file says of how to
-    show its pictures is applied (`displayed`); if their size changes midway, all get the first one's. Where a clock
-    was set anew midway, see `media.timeline`.
+    show its pictures is applied (`media.displayed`); if their size changes midway, all get the first one's. Where a
+    clock was set anew midway, see `media.timeline`.
 
     Raises:
       UserError: the file is missing, is not a video, has no video track or no frame, or is cut off or damaged.
@@ -43,40 +45,29 @@ def iterate_video(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> Itera
     with open_media(path) as container:
         stream = needed_video_track(container, path)
         stream.thread_type = "AUTO"
-        aspect = stream.sample_aspect_ratio
-        count = 0  # frames yielded
-        size: tuple[int, int] | None = None
-        shown: VideoFrame | None = None
-        picture: UInt8[np.ndarray, "H W 3"] | None = None  # of `shown`, converted only when it is needed
-        start = end = newest = Fraction(0)
-        decoded = 0
-        for frame in decode(container, stream, timeline, VideoFrame):
-            decoded += 1
-            time = time_of(frame, end)
-            if shown is None:
-                start = time
-            elif time <= newest:  # out of order: as in a live conversation
-                continue
-            newest = time
-            # Containers round timestamps to ticks, so a frame may seem late by up to half a tick.
-            slack = min(_time_base(frame, stream) / 2, Fraction(1, 1000))
-            while shown is not None and start + count / rate + slack < time:
-                picture = displayed(shown, aspect, size) if picture is None else picture
-                size = (picture.shape[0], picture.shape[1])
-                yield picture
-                count += 1
-            shown, picture = frame, None
-            end = time + _duration(frame, stream)
-        if shown is None:
-            raise UserError(f"{path} has no frame that can be decoded; copy or convert it again")
-        timeline.check_end(path, stream, end)
-        if decoded == 1 and container.format.name in _ANIMATIONS:
-            raise UserError(f"{path} is a photo; give a video")
-        # The last frame lasts for its own duration; a video of one frame gives at least one.
-        while count == 0 or start + count / rate + Fraction(1, 1000) < end:
-            picture = displayed(shown, aspect, size) if picture is None else picture
-            yield picture
-            count += 1
+        for picture in at_rate(_shown(path, container, stream, timeline), rate):
+            yield picture.rgb
+
+
+def _shown(
+    path: str | Path, container: InputContainer, stream: VideoStream, timeline: Timeline
+) -> Iterator[Shown[Picture]]:
+    """All pictures of a video. Raises `UserError` where there is none, it is a photo's, or the file is cut off."""
+    aspect, converter, size = stream.sample_aspect_ratio, VideoReformatter(), None
+    end, decoded = Fraction(0), 0
+    for frame in decode(container, stream, timeline, VideoFrame):
+        decoded += 1
+        time = time_of(frame, end)
+        end = time + duration_of(frame, stream)
+        picture = Picture(frame, float(time), aspect, size, converter)
+        size = size or picture.shape
+        # Containers round timestamps to ticks, so a frame may seem late by up to half a tick.
+        yield Shown(picture, time, end, min(_time_base(frame, stream) / 2, Fraction(1, 1000)))
+    if not decoded:
+        raise UserError(f"{path} has no frame that can be decoded; copy or convert it again")
+    timeline.check_end(path, stream, end)
+    if decoded == 1 and container.format.name in _ANIMATIONS:
+        raise UserError(f"{path} is a photo; give a video")
 
 
 def expected_frames(path: str | Path, frame_rate: FrameRate = FRAME_RATE) -> int | None:
@@ -227,7 +218,7 @@ def _time_base(frame: VideoFrame, stream: VideoStream) -> Fraction:
     return frame.time_base or stream.time_base or Fraction(1, 1000)
 
 
-def _duration(frame: VideoFrame, stream: VideoStream) -> Fraction:
+def duration_of(frame: VideoFrame, stream: VideoStream) -> Fraction:
     """How long a frame is shown (s), if it is the last."""
     if frame.duration:
         return frame.duration * _time_base(frame, stream)

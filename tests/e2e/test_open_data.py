@@ -61,17 +61,18 @@ def test_from_tars_to_a_batch(
     labels = np.load(tmp_path / "shards" / "appropriateness_train.npy")
     assert labels.sum() == 14 + 2 * 4  # 1.5 a clip, rounded: 3.5 pairs
 
-    prepare.main(["look", "--data", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html"), "--pieces", "1"])
+    words = ["--data", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html"), "--no-drawn"]
+    prepare.main(["look", *words, "--pieces", "1"])
     text = (tmp_path / "page.html").read_text()
     assert text.count("<figure") == 2
     assert "V00 P0001 (train, val)" in text
     assert "near speakers in other conversations" in text
-    for words, message in (
+    for more, message in (
         ([], "already exists; give --overwrite"),
         (["--overwrite", "--seconds", "0"], "--seconds above 0"),
     ):
         with pytest.raises(SystemExit):
-            prepare.main(["look", "--data", str(tmp_path / "shards"), "--out", str(tmp_path / "page.html"), *words])
+            prepare.main(["look", *words, *more])
         assert message in " ".join(capsys.readouterr().err.split())
 
     # In two parts, as on two machines, then joined.

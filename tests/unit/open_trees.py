@@ -5,6 +5,7 @@ import json
 import tarfile
 import wave
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -151,6 +152,16 @@ def seamless(root: Path) -> Path:
     return root
 
 
+def dualtalk_pair(folder: Path, name: str, talk: Talk, pose: bool = True) -> None:
+    """Two seconds of DualTalk's form, the second speaker talking."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in (1, 2):
+        exp = np.arange(50 * 50, dtype=np.float32).reshape(50, 50) / 1e3
+        arrays = {"exp": exp, "pose": np.tile(np.arange(6, dtype=np.float32), (50, 1))}
+        np.savez(folder / f"{name}_speaker{number}.npz", **(arrays if pose else {"exp": exp}))
+        voice(folder / f"{name}_speaker{number}.wav", 2, talk if number == 2 else [], rate=16000)
+
+
 def _stub_wav() -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
@@ -178,3 +189,20 @@ def plant(person: str, view: faces.View, start: float, num_frames: int, min_seen
     coefficients = np.sin(np.arange(58) + light[:, None] * 0.3).astype(np.float32)
     frames = [jpeg(resize(np.ascontiguousarray(rgb), (256, 256))) for rgb in shown]
     return faces.Face(frames, coefficients, np.linspace(1, 0, len(frames), dtype=np.float32))
+
+
+@dataclass
+class Landmarker:
+    """Stands for `face.FaceLandmarker`: `boxes` has left, top, right and bottom of all faces of a picture."""
+
+    boxes: Callable[[np.ndarray], list[list[float]]]
+
+    def __enter__(self) -> "Landmarker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def landmarks(self, frame: np.ndarray) -> list[np.ndarray]:
+        corners = [np.array([[left, top, 0], [right, bottom, 0]]) for left, top, right, bottom in self.boxes(frame)]
+        return [np.tile(two, (239, 1)).astype(np.float32) for two in corners]

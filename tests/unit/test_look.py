@@ -1,10 +1,17 @@
 """Figures of a shard set's people: planted blinks, lags, losses and duplicates are found."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from data_pipeline.look import drawn
 from data_pipeline.look.figures import blinks_a_minute, duplicates, lag_of_smiles, share_lost, shared_people
-from data_pipeline.look.page import ShownPiece, Table, page
+from data_pipeline.look.page import ShownPerson, ShownPiece, Table, page
+from data_pipeline.raw_tree.clips import jpeg
+from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
+from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
 
 def test_blinks() -> None:
@@ -43,11 +50,33 @@ def test_lost_faces_duplicates_and_people() -> None:
 
 
 def test_the_page_holds_everything_and_no_markup_of_others() -> None:
-    table = Table("<b>", ["x"], [["<script>", "half\t0.5"]])
-    piece = ShownPiece("<i>", "b", 12.5, [b"one"], [b"two"], np.arange(100, dtype=np.int16))
+    table = Table("<b>", ["x", "y"], [["<script>", "half\t0.5"]])
+    speaker = ShownPerson("<i>", [b"one"], [[(3, 4)]], [b"head"])
+    piece = ShownPiece(speaker, ShownPerson("b", [b"two"]), 12.5, np.arange(100, dtype=np.int16))
     text = page("set", [table], [piece])
     assert "<b>" not in text
     assert "<i>" not in text
     assert "width:3.00rem" in text
-    assert '"speaker": ["b25l"], "listener": ["dHdv"]' in text
+    assert '"speaker": ["b25l"], "speaker head": ["aGVhZA=="], "speaker landmarks": [[[3, 4]]]' in text
+    assert '"listener": ["dHdv"], "listener head": [], "listener landmarks": []' in text
+    assert text.count("<img") == 3
+    assert text.count("<svg") == 1
     assert "http" not in text
+
+
+def test_landmarks_and_heads_of_a_piece() -> None:
+    """A drawn head in the crop's middle has landmarks on it, and nobody has none; a head opens its jaw."""
+    renderer = HeadRenderer((256, 256))
+    picture = renderer.render(NEUTRAL)
+    renderer.close()
+    points = drawn.landmarks([jpeg(np.full((256, 256, 3), 90, np.uint8)), jpeg(picture)])
+    assert points[0] == []
+    assert len(points[1]) == 160
+    low, high = np.array(points[1]).min(axis=0), np.array(points[1]).max(axis=0)
+    np.testing.assert_allclose((low + high) / 2, [128, 140], atol=15)
+    opened = NEUTRAL.copy()
+    opened[ARKIT_NAMES.index("jawOpen")] = 1
+    (heads,) = drawn.heads(np.stack([NEUTRAL, opened, opened]))
+    closed, open_, same = (np.asarray(Image.open(io.BytesIO(one)), int) for one in heads)
+    assert np.abs(closed - open_)[80:].max() > 60
+    assert np.abs(open_ - same).max() == 0

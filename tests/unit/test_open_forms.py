@@ -8,7 +8,7 @@ import pytest
 from unit import open_trees
 
 from data_pipeline import prepare
-from data_pipeline.open_data import faces
+from data_pipeline.open_data import faces, following
 from data_pipeline.open_data.cutting import Cutting
 from data_pipeline.open_data.media import look_at
 from data_pipeline.open_data.members import list_members
@@ -151,13 +151,7 @@ def test_responsenet(tmp_path: Path) -> None:
 def test_dualtalk(tmp_path: Path) -> None:
     """FLAME's numbers only where they are asked for, and under FLAME's names."""
     for split, name in (("train", "x_000"), ("ood", "y_000"), ("train", "z_000")):
-        (tmp_path / split).mkdir(exist_ok=True)
-        for number in (1, 2):
-            stem = tmp_path / split / f"{name}_speaker{number}"
-            exp = np.arange(50 * 50, dtype=np.float32).reshape(50, 50) / 1e3
-            arrays = {"exp": exp, "pose": np.tile(np.arange(6, dtype=np.float32), (50, 1))}
-            np.savez(stem.with_name(f"{stem.name}.npz"), **(arrays if name != "z_000" else {"exp": exp}))
-            open_trees.voice(stem.with_name(f"{stem.name}.wav"), 2, [(0, 1.9)] if number == 2 else [], rate=16000)
+        open_trees.dualtalk_pair(tmp_path / split, name, [(0, 1.9)], pose=name != "z_000")
     with pytest.raises(
         UserError, match="DualTalk has no pictures to measure the 58 coefficients in; give --keep flame"
     ):
@@ -203,12 +197,11 @@ def test_faces_that_are_lost(tmp_path: Path) -> None:
 def test_a_face_that_is_seen_too_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_trees.grey(tmp_path / "a.mp4", 2, Fraction(25))
     reader = faces.View(*_member_and_film(tmp_path / "a.mp4"))
-    box = np.array([4, 4, 20, 20], np.float32)
-    monkeypatch.setattr(faces, "find_faces", lambda frames: [[box] for _ in frames])
+    monkeypatch.setattr(following, "FaceLandmarker", lambda: open_trees.Landmarker(lambda _: [[4, 4, 20, 20]]))
 
-    def lost(crops, squares):
+    def lost(crops):
         usable = np.arange(len(list(crops))) < 20
-        return Measured(squares, np.zeros((len(usable), 58), np.float32), usable, usable, {})
+        return Measured(np.zeros((len(usable), 3)), np.zeros((len(usable), 58), np.float32), usable, usable, {})
 
     monkeypatch.setattr(faces, "measure_crops", lost)
     with pytest.raises(NotUsable, match=r"Ben from 0 s on is seen in 40% of the frames, less than --min-seen 0\.9"):
@@ -237,7 +230,7 @@ def test_check_of_a_form(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
     ] == "train,1,V0_S2_I1_P3,,missing,the partner is missing"
     for words, message in (
         (["seamless", "--raw", "gs://bucket/raw", "--out", "x"], "is in a bucket"),
-        (["seamless", "--raw", "raw", "--out", "x", "--max-bad", "-1"], "--max-bad must be 0 or more"),
+        (["seamless", "--raw", "raw", "--out", "x", "--max-bad", "-1"], "--max-bad -1 is negative"),
     ):
         with pytest.raises(SystemExit) as stop:
             prepare.main(words)

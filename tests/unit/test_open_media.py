@@ -71,6 +71,13 @@ def test_a_video_without_an_index_is_measured_too(tmp_path: Path) -> None:
     assert float(film.rate) == pytest.approx(float(open_trees.NTSC), rel=1e-2)
 
 
+def test_a_clock_that_may_jump_is_refused(tmp_path: Path) -> None:
+    """A transport stream, whatever its name."""
+    stream = open_trees.film(tmp_path / "a.ts", range(10), Fraction(25), lambda k: k)
+    with pytest.raises(UserError, match=r"b\.mp4 is a recorded broadcast or stream, whose clock may jump; convert it"):
+        look_at(member(stream.rename(tmp_path / "b.mp4")))
+
+
 def test_members_of_tars_are_read_in_place(tmp_path: Path) -> None:
     made = tmp_path / "made"
     made.mkdir()

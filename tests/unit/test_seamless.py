@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from unit import open_trees
 
-from data_pipeline.open_data import faces
+from data_pipeline.open_data import faces, following
 from data_pipeline.open_data.appropriate import NearInGroups
 from data_pipeline.open_data.cutting import Cutting
 from data_pipeline.open_data.faces import Boxes, View
@@ -125,11 +125,11 @@ def test_boxes_say_where_to_look_where_they_are_valid(tmp_path: Path, monkeypatc
     film = list_members(tmp_path).files["a.mp4"]
     looked = []
 
-    def look(frames):  # stands for the detector
-        looked.extend(frame.shape for frame in frames)
-        return [[] for _ in looked]
+    def look(frame: np.ndarray) -> list:
+        looked.append(frame.shape)
+        return []
 
-    monkeypatch.setattr(faces, "find_faces", look)
+    monkeypatch.setattr(following, "FaceLandmarker", lambda: open_trees.Landmarker(look))
     for arrays, shape in (
         (open_trees.boxes(count, slice(0, 60)), (30, 30)),  # 8 - 5.5 to 30 + 5.5, within the picture
         (open_trees.boxes(count, slice(0, count)), (32, 32)),
