@@ -3,7 +3,8 @@
     python benchmarks/table.py --out runs/table [--rows mirror trans-ae reactface]
 
 makes the conversations, trains what needs training, evaluates all rows in one report, and writes table.md beside it.
-Whatever is done is not done again, and a run that was stopped goes on: the same command finishes the table.
+Whatever is done is not done again, and a run that was stopped goes on: the same command finishes the table. With
+--no-pictures the conversations are made in a minute, and the rows are those that need no eyes.
 """
 
 import itertools
@@ -27,8 +28,14 @@ from reactface_jax.methods.rows import ROWS
 from reactface_jax.processes import command_ending_with_us
 from reactface_jax.weights.run import FOLDER, load_run
 
-CLIPS, SECONDS = 240, 8
-"""Conversations, and how long each is."""
+SECONDS = 8
+"""How long a conversation is."""
+
+SEEING = ("reactface", "trans-ae", "trans-vae")
+"""Rows that see the speaker's picture."""
+
+BEGIN, END = "<!-- written by benchmarks/table.py -->", "<!-- end of what benchmarks/table.py wrote -->"
+"""Lines of a page between which the table goes."""
 
 PLANS: Mapping[str, str] = {
     "reactface": "--train.steps 1500",
@@ -63,10 +70,14 @@ class Arguments:
     """Folder of data, runs and the table."""
     rows: tuple[str, ...] = ()
     """Rows such as mirror, trans-ae, reactface; all by default."""
+    clips: int = 240
+    """Conversations to make."""
+    pictures: bool = True
+    """--no-pictures draws no videos, and leaves out the rows that need them."""
     config: str = "demo"
     """The configuration that all trainings start from."""
     page: Path | None = None
-    """Where the table goes as well, such as docs/table.md."""
+    """Where the table goes as well, such as docs/table.md, between the two lines there that name this script."""
     steps: int | None = None
     """Of every training, instead of its own."""
 
@@ -76,14 +87,18 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
     """Runs the words of a command line; `run` starts a command of `reactface`, in a process of its own by default."""
     given = arguments.run(Arguments, words, prog="benchmarks/table.py", description=__doc__)
     known = [*REFERENCES, *ROWS, "reactface"]
-    rows = given.rows or tuple(known)
+    able = [row for row in known if given.pictures or row not in SEEING]
+    rows = given.rows or tuple(able)
+    if blind := [row for row in rows if row in known and row not in able]:
+        raise UserError(f"--rows {blind[0]} needs pictures; leave out --no-pictures")
     if unknown := [row for row in rows if row not in known]:
         raise UserError(f"--rows {unknown[0]} is none of {', '.join(known)}")
     run = run or _run_command
     raw, shards = given.out / "raw", given.out / "shards"
     make_folder(given.out)
     if not (raw / "dyads.json").is_file():
-        size = ["--clips", str(CLIPS), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
+        size = ["--clips", str(given.clips), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
+        size += [] if given.pictures else ["--no-pictures"]
         run(["dyads", "--out", str(raw), *size])
     if not (shards / "description.json").is_file():
         run(["prepare", "shards", "--raw", str(raw), "--out", str(shards), "--workers", "2"])
@@ -101,9 +116,12 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
         truth = ["--truth", str(raw / "dyads.json")] if (raw / "dyads.json").is_file() else []
         run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *truth])
     written = page(json.loads(report.read_text()), {row: trained_facts(given.out / row) for row in trained})
+    if missing := [row for row in known if row not in rows and row != "gt"]:
+        written += f"\nNot in this table: {', '.join(missing)}. `make table` trains and measures all rows.\n"
     for path in (given.out / "table.md", *((given.page,) if given.page else ())):
+        text = _inserted(path.read_text() if path == given.page and path.is_file() else "", written)
         with replacing(path) as file:
-            file.write(written.encode())
+            file.write(text.encode())
     print(written)
 
 
@@ -156,7 +174,7 @@ def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> s
     config = config_from_json(report["config"])
     trained = {each["name"]: each for each in facts.values()}
     lines = [
-        "# The table on made conversations",
+        "## The table on made conversations",
         "",
         f"`make table`: {data['clips']} clips of {data['frames']} frames, {data['reactions']} reactions each; "
         f"ReactFace by protocol {config.eval.protocol}. Measured in clean mode; below each figure its 95 % interval "
@@ -172,9 +190,16 @@ def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> s
         own = trained.get(row["method"])
         cells += ["-"] * 3 if own is None else [f"{own['steps']}", f"{own['minutes']:.1f}", f"{own['parameters']:,}"]
         lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
-    lines += ["", "## Where the order is not the paper's", "", *_order(rows), ""]
+    lines += ["", "### Where the order is not the paper's", "", *_order(rows), ""]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return "\n".join([*lines, f"Versions: {versions}"]) + "\n"
+
+
+def _inserted(page: str, written: str) -> str:
+    """The page with the table between its two lines; the table by itself where the page lacks them."""
+    before, begin, rest = page.partition(BEGIN + "\n")
+    _, end, after = rest.partition(END + "\n")
+    return before + begin + written + end + after if begin and end else written
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:

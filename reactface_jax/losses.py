@@ -43,9 +43,11 @@ def total(
     """
     first = reactions.listener[:, 0]
     parts = {
-        "reconstruction": reconstruction(first, neighbours, neighbour_mask, pose_weight=weights.pose),
+        "reconstruction": reconstruction(
+            first, neighbours, neighbour_mask, pose_weight=weights.pose, together=weights.nearest == "together"
+        ),
         "kl": kl(reactions.mean[:, 0], reactions.std[:, 0]),
-        "diversity": diversity(reactions.listener),
+        "diversity": diversity(reactions.listener, of_course=weights.diversity_of == "course"),
         "smooth": smooth(first),
         "speaker": smooth_l1(reactions.speaker, speaker).mean(),
     }
@@ -102,17 +104,30 @@ def reconstruction(
     neighbour_mask: Bool[AnyArray, "B M"] | None = None,
     *,
     pose_weight: float = REFERENCE_WEIGHTS.pose,
+    together: bool = False,
 ) -> Float[Array, ""]:
     """Appropriate reconstruction: distance to the nearest neighbour, expression plus weighted pose, batch mean.
 
-    The nearest neighbour is sought for expression and pose separately, as in the authors' code. The gradient flows
-    only through the nearest, so that the backward pass keeps nothing of size [B, M, T, C].
+    The gradient flows only through the nearest, so that the backward pass keeps nothing of size [B, M, T, C].
+
+    Args:
+      reaction: one of each clip.
+      neighbours: its appropriate reactions.
+      neighbour_mask: which of them are real; None: all.
+      pose_weight: of rotation and translation.
+      together: one neighbour is the nearest in the weighted sum. Otherwise it is sought for expression and pose
+        separately, as in the authors' code, and the two may be different people's.
     """
     frozen = jax.lax.stop_gradient(reaction)
     per_channel = smooth_l1(frozen[:, None], neighbours).mean(axis=2)  # B M C: one pass, nothing of B M T C is kept
+    expression_distance, pose_distance = (distances.mean(axis=2) for distances in _split(per_channel))
+    if together:
+        expression_distance = pose_distance = expression_distance + pose_weight * pose_distance
     expression, pose = (
-        _distance(ours, _take(theirs, _nearest(distances.mean(axis=2), neighbour_mask)))
-        for ours, theirs, distances in zip(_split(reaction), _split(neighbours), _split(per_channel), strict=True)
+        _distance(ours, _take(theirs, _nearest(distances, neighbour_mask)))
+        for ours, theirs, distances in zip(
+            _split(reaction), _split(neighbours), (expression_distance, pose_distance), strict=True
+        )
     )
     return jnp.mean(expression + pose_weight * pose)
 
@@ -141,12 +156,15 @@ def _kl_per_coordinate(mean: Float[AnyArray, "B N D"], std: Float[AnyArray, "B N
     return 0.5 * (mean**2 + std**2 - 1) - jnp.log(std)
 
 
-def diversity(listener: Float[AnyArray, "B K T C"]) -> Float[Array, ""]:
+def diversity(listener: Float[AnyArray, "B K T C"], *, of_course: bool = False) -> Float[Array, ""]:
     """Similarity of a clip's reactions: sum over their pairs of the batch mean of exp(-||a - b||² / 100).
 
-    The norm is over all T * C numbers. A single reaction has no pairs: 0.
+    The norm is over all T * C numbers. A single reaction has no pairs: 0. With `of_course` a reaction's mean over the
+    clip is taken off first, so that reactions which differ by a constant are the same.
     """
     listener = jnp.asarray(listener, jnp.float32)
+    if of_course:
+        listener -= listener.mean(axis=2, keepdims=True)
     similarity = jnp.zeros(())
     for a, b in itertools.combinations(range(listener.shape[1]), 2):
         squared = jnp.sum((listener[:, a] - listener[:, b]) ** 2, axis=(1, 2))

@@ -69,12 +69,14 @@ class ModelConfig(Section, name="model"):
 
     feature_dim: Count = 128  # D
     window: Count = 8  # w: frames generated at once; 320 ms
-    period: Count = 8  # p: of the periodic positions and of the temporal bias
+    period: Count = 8  # p: of the periodic positions and, unless bias_period says otherwise, of the biases
+    bias_period: CountOrNone = 0  # frames in a unit of the temporal and alignment biases; 0: as period, as published
     momentum: Share = 0.9  # share of the previous window's z; 0 turns it off
     num_heads: Count = 8  # of every decoder layer; the interaction encoder has 4
     interaction_layers: Count = 2  # transformer encoder layers of the CIE (paper: 3)
     sync_order: Literal["speech_first", "face_first"] = "speech_first"  # SLBS: MIM then VIM, or the paper's order
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
+    face_alignment: Literal["reference", "point_to_point"] = "reference"  # the same of the speaker's motion, in VIM
     past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
     causal: bool = False  # every encoder a function of the past only: streams in constant time (docs/streaming.md)
     block: Count = 8  # frames that wav2vec 2.0 reads at once in a causal model; a window is whole blocks
@@ -106,6 +108,11 @@ class ModelConfig(Section, name="model"):
         )
         require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
 
+    @property
+    def bias_unit(self) -> int:
+        """Frames in a unit of the temporal and alignment biases."""
+        return self.bias_period or self.period
+
     def check_window(self, name: str, window: int) -> None:
         """Raises `UserError` unless this model can react in windows of so many frames; `name` is the field's."""
         unit, frames = ("block", self.block) if self.causal else ("period", self.period)
@@ -128,6 +135,8 @@ class LossConfig(Section, name="loss"):
     """Weights of the five losses; 0 leaves one out."""
 
     target: Literal["appropriate", "paired"] = "appropriate"  # the nearest appropriate reaction, or the own listener's
+    nearest: Literal["apart", "together"] = "apart"  # sought for expression and pose separately, as published, or once
+    diversity_of: Literal["reaction", "course"] = "reaction"  # course: each reaction without its mean over the clip
     reconstruction: Weight = 1.0
     pose: Weight = 10.0  # of rotation and translation within the reconstruction
     kl: Weight = 1e-5

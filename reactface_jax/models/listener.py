@@ -56,11 +56,19 @@ class Listener(nn.Module):
         c = self.config
         dtype = jnp.dtype(c.dtype)
         self.interaction_encoder = InteractionEncoder(
-            c.feature_dim, c.period, c.num_heads, c.interaction_layers, c.alignment, c.dropout, dtype
+            c.feature_dim, c.period, c.num_heads, c.interaction_layers, c.alignment, c.dropout, dtype, c.bias_period
         )
         self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
         self.synchroniser = Synchroniser(
-            c.period, c.num_heads, c.sync_order, c.alignment, c.use_vim, c.use_mim, c.dropout, dtype
+            c.bias_unit,
+            c.num_heads,
+            c.sync_order,
+            c.alignment,
+            c.use_vim,
+            c.use_mim,
+            c.dropout,
+            dtype,
+            c.face_alignment,
         )
 
     def start(self, batch_size: int, num_reactions: int, buffer: int) -> Carry:

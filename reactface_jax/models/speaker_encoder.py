@@ -53,6 +53,8 @@ class SpeakerEncoder(nn.Module):
     dtype: DTypeLike = jnp.float32
     video_chunk: int = 0
     remat: Remat = "none"
+    bias_period: int = 0
+    """Of the biases; 0: `period`."""
 
     def setup(self) -> None:
         if self.use_video:
@@ -102,7 +104,8 @@ class SpeakerEncoder(nn.Module):
         f = f + periodic(num_frames, self.feature_dim, self.period).astype(self.dtype)[None]
         f = self.drop(f, deterministic=deterministic)
 
-        bias = temporal_bias(self.num_heads, num_frames, self.period)
+        unit = self.bias_period or self.period
+        bias = temporal_bias(self.num_heads, num_frames, unit)
         own_face = None if lengths is None else hide_beyond(lengths, num_frames)[:, None, None, :]  # B 1 1 T
         vector = motion = self.face_decoder(f, f, bias, own_face, deterministic=deterministic)
         if speech is not None:
@@ -110,7 +113,7 @@ class SpeakerEncoder(nn.Module):
                 self.num_heads,
                 num_frames,
                 SPEECH_RATIO * num_frames,
-                period=self.period,
+                period=unit,
                 ratio=SPEECH_RATIO,
                 offset=0,
                 alignment="point_to_point",
@@ -157,4 +160,5 @@ def make_speaker_encoder(config: ModelConfig) -> SpeakerEncoder:
         jnp.dtype(config.dtype),
         config.video_chunk,
         config.remat,
+        config.bias_period,
     )

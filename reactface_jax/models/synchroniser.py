@@ -27,6 +27,7 @@ class Synchroniser(nn.Module):
     use_mim: bool = True
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
+    face_alignment: Alignment = "reference"
 
     @nn.compact
     def __call__(
@@ -62,7 +63,7 @@ class Synchroniser(nn.Module):
             if kind == "speech" and self.use_mim and speech is not None:
                 x = attend("speech_decoder", speech, SPEECH_RATIO, self.alignment)
             if kind == "face" and self.use_vim:
-                x = attend("motion_decoder", motion, 1, "reference")
+                x = attend("motion_decoder", motion, 1, self.face_alignment)
         # Reactions start near the mean face. With PyTorch's kernel, ten times larger, they start as noise, and training
         # from scratch then learns to ignore the speaker first.
         return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map", scale=PYTORCH_SCALE / 100)(x.astype(jnp.float32))

@@ -10,6 +10,7 @@ import small_model
 
 from reactface_jax.evaluation.attention_maps import attention_maps, windows_of
 from reactface_jax.models import build_model
+from reactface_jax.models.positions import temporal_bias
 
 FRAMES = 20
 
@@ -44,6 +45,31 @@ def test_the_maps_of_one_window_are_the_mean_of_its_heads():
     expected = np.asarray(layer["cross_attention"]["weights"][0])  # 1 1 1 h 4 4
     (vim, _) = attention_maps(model, params, video, audio, jax.random.key(3), windows=(4,))
     np.testing.assert_allclose(vim.weights, expected[0, 0, 0].mean(0), atol=1e-6)
+
+
+def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
+    """Queries of zeros: the attention is the bias."""
+    config = dataclasses.replace(small_model.CONFIG, bias_period=1, use_audio=False)
+    own_frame = np.broadcast_to(np.eye(4), (4, 4, 4))
+    for face, vim in (("reference", jax.nn.softmax(temporal_bias(4, 4, 1))), ("point_to_point", own_frame)):
+        model = build_model(dataclasses.replace(config, face_alignment=face))
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, x: np.zeros_like(x) if "query" in jax.tree_util.keystr(path) else x,
+            small_model.random_params(model),
+        )
+        noise = np.zeros((1, 1, 2, config.feature_dim), np.float32)
+        encode, react = (
+            jax.jit(functools.partial(model.apply, method=method, mutable=["attention"]))
+            for method in ("encode", "react_to_clip")
+        )
+        features, sown = encode({"params": params}, *small_model.clip(8))
+        weights = sown["attention"]["speaker_encoder"]["face_decoder"]["self_attention"]["weights"][0]
+        np.testing.assert_allclose(weights[0], jax.nn.softmax(temporal_bias(4, 8, 1)), atol=1e-6)
+        _, sown = react({"params": params}, features, noise)
+        weights = sown["attention"]["listener"]["interaction_encoder"]["past_motion_decoder"]["self_attention"]
+        np.testing.assert_allclose(weights["weights"][0][1, 0, 0], jax.nn.softmax(temporal_bias(4, 8, 1)), atol=1e-6)
+        weights = sown["attention"]["listener"]["synchroniser"]["motion_decoder"]["cross_attention"]["weights"][0]
+        np.testing.assert_allclose(weights[1, 0, 0], vim, atol=1e-6)
 
 
 def test_windows_are_whole_periods_or_blocks():

@@ -291,7 +291,16 @@ def test_running_statistics_after_hours_are_those_of_all_frames():
     np.testing.assert_allclose(long.mean, x[:, 4:].mean(axis=1), rtol=1e-3)
 
 
-@pytest.mark.parametrize("change", [{"use_audio": False}, {"use_video": False}, {"past": "window"}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_audio": False},
+        {"use_video": False},
+        {"past": "window"},
+        {"bias_period": 1, "face_alignment": "point_to_point"},
+    ],
+    ids=str,
+)
 def test_every_variant_streams(change):
     config = dataclasses.replace(CAUSAL, **change)
     model = rf.build_model(config)

@@ -24,7 +24,8 @@ AT_LEAST_1 = (
     "train.keep_checkpoints", "eval.num_reactions", "eval.batch_size", "hosts.timeout",
 )
 AT_LEAST_0 = (
-    "model.video_chunk", "model.max_position", "optimizer.warmup_steps", "train.eval_clips", "train.patience",
+    "model.video_chunk", "model.bias_period", "model.max_position", "optimizer.warmup_steps", "train.eval_clips",
+    "train.patience",
     "hosts.count", "loss.reconstruction", "loss.pose", "loss.kl", "loss.diversity", "loss.smooth", "loss.speaker",
     "optimizer.weight_decay", "optimizer.clip_norm", "train.seed", "eval.seed", "model.momentum", "model.dropout",
     "optimizer.b1", "optimizer.b2", "train.ema", "model.audio.hidden_dropout", "model.audio.attention_dropout",

@@ -172,6 +172,8 @@ def test_a_sound_that_ends_early_cuts_the_video(model, params):
         {"use_vim": False, "use_mim": False},
         {"alignment": "strict"},
         {"alignment": "point_to_point"},
+        {"face_alignment": "point_to_point"},
+        {"bias_period": 1},
         {"sync_order": "face_first"},
         {"momentum": 0.0},
         {"past": "window"},

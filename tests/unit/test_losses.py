@@ -12,7 +12,7 @@ from reactface_jax.config import LossConfig
 from reactface_jax.types import Reactions
 
 # Compiled once a shape: faster here than operation by operation.
-reconstruction = jax.jit(losses.reconstruction, static_argnames="pose_weight")
+reconstruction = jax.jit(losses.reconstruction, static_argnames=("pose_weight", "together"))
 total = jax.jit(losses.total, static_argnames="weights")
 validation = jax.jit(losses.validation, static_argnames="weights")
 
@@ -40,6 +40,17 @@ def test_reconstruction_takes_the_nearest_neighbour_of_expression_and_pose_separ
     neighbours = np.stack([constant(0.2, 2.0), constant(1.0, 0.4)])[None]
     np.testing.assert_allclose(reconstruction(reaction, neighbours), 0.02 + 10 * 0.08, rtol=1e-6)
     np.testing.assert_allclose(reconstruction(reaction, neighbours, pose_weight=1.0), 0.02 + 0.08, rtol=1e-6)
+
+
+def test_one_neighbour_for_expression_and_pose_is_the_nearest_in_their_weighted_sum():
+    reaction = constant(0, 0)[None]
+    # 0.02 + w 1.5 of the first, 0.5 + w 0.08 of the second: equal at w = 0.338.
+    neighbours = np.stack([constant(0.2, 2.0), constant(1.0, 0.4)])[None]
+    for weight, expected in ((10.0, 0.5 + 0.8), (0.3, 0.02 + 0.45)):
+        found = reconstruction(reaction, neighbours, pose_weight=weight, together=True)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    masked = reconstruction(reaction, neighbours, np.array([[True, False]]), pose_weight=10.0, together=True)
+    np.testing.assert_allclose(masked, 0.02 + 15, rtol=1e-6)
 
 
 def test_masked_neighbours_and_padding_of_1e5_are_never_the_nearest():
@@ -92,6 +103,24 @@ def test_diversity_counts_every_pair_once():
     apart = same.copy()
     apart[:, 1] = np.sqrt(100 / (4 * 58))  # squared norm 100: exp(-1) to both others
     np.testing.assert_allclose(losses.diversity(apart), 1 + 2 * np.exp(-1), rtol=1e-5)
+
+
+def test_diversity_of_the_course_does_not_see_an_offset():
+    listener = np.zeros((1, 2, 4, 58), np.float32)
+    listener[:, 1] = 7.0
+    np.testing.assert_allclose(losses.diversity(listener, of_course=True), 1.0, rtol=1e-6)
+    listener[:, 1, :2] += np.sqrt(100 / (4 * 58))  # half of the frames: a mean of half, so 4 frames of a quarter
+    np.testing.assert_allclose(losses.diversity(listener, of_course=True), np.exp(-0.25), rtol=1e-4)
+
+
+def test_total_takes_the_nearest_and_the_diversity_that_the_weights_name():
+    listener = np.stack([constant(0, 0), constant(7, 7)])[None]
+    neighbours = np.stack([constant(0.2, 2.0), constant(1.0, 0.4)])[None]
+    _, apart = total(reactions(listener), np.zeros((1, 4, 58), np.float32), neighbours, weights=LossConfig())
+    weights = LossConfig(nearest="together", diversity_of="course")
+    _, together = total(reactions(listener), np.zeros((1, 4, 58), np.float32), neighbours, weights=weights)
+    np.testing.assert_allclose([apart["reconstruction"], together["reconstruction"]], [0.82, 1.3], rtol=1e-6)
+    np.testing.assert_allclose([apart["diversity"], together["diversity"]], [0, 1], atol=1e-6)
 
 
 def test_smooth_is_zero_at_constant_velocity_and_weighs_pose_ten_times_expression():

@@ -103,6 +103,13 @@ def test_the_table_goes_on_where_it_was_stopped(tmp_path, capsys):
 
     text = (tmp_path / "table.md").read_text()
     assert text == (tmp_path / "page.md").read_text()
+    assert "Not in this table: delayed-mirror, random" in text
+    assert "lfi" in text.splitlines()[-1]
+    assert "zhou" not in text.splitlines()[-1]
+    surrounded = f"# Mine\n\n{TABLE['BEGIN']}\nold\n{TABLE['END']}\n\nthe end\n"
+    (tmp_path / "page.md").write_text(surrounded)
+    TABLE["main"](words, programs(started))
+    assert (tmp_path / "page.md").read_text() == surrounded.replace("old\n", text)
     assert "4 clips of 100 frames, 10 reactions each" in text
     assert "| Random | - | 0.0123 | - | 0.70<br>0.60 to 0.81 | - | - | - | - | - | - |" in text
     assert re.search(r"\| Offset \| - \| 0.0123 \| - \| 0.90 \| - \| - \| 123 \| 2 \| \d+\.\d \| 116 \|", text)
@@ -117,4 +124,5 @@ def test_the_table_goes_on_where_it_was_stopped(tmp_path, capsys):
         return capsys.readouterr().err
 
     assert "--rows mirrow is none of gt, mirror" in refused("--rows", "mirrow")
+    assert "--rows trans-ae needs pictures" in refused("--rows", "trans-ae", "--no-pictures")
     assert "holds a run of other words" in refused("--rows", "zhou", "--steps", "3")

@@ -42,8 +42,8 @@ class TransAeNetwork(nn.Module):
         num_frames = features.motion.shape[1]
         queries = sinusoidal(jnp.arange(num_frames), c.feature_dim).astype(features.motion.dtype)
         x = jnp.broadcast_to(queries[None], features.motion.shape)
-        bias = temporal_bias(c.num_heads, num_frames, c.period)
-        aligned = alignment_bias(c.num_heads, num_frames, num_frames, period=c.period, ratio=1, offset=0)
+        bias = temporal_bias(c.num_heads, num_frames, c.bias_unit)
+        aligned = alignment_bias(c.num_heads, num_frames, num_frames, period=c.bias_unit, ratio=1, offset=0)
         for layer in self.layers:
             x = layer(x, features.motion, bias, aligned, deterministic=deterministic)
         speaker = self.speaker_encoder.reconstruct(features.vector, deterministic=deterministic)

@@ -85,10 +85,10 @@ class CausalInteractionEncoder(nn.Module):
             assert mask.ring is not None
             return mask._replace(ring=mask.ring[:, None])
 
-        fading = of_reactions(temporal_mask(c.num_heads, frames, reach, c.period, place))
+        fading = of_reactions(temporal_mask(c.num_heads, frames, reach, c.bias_unit, place))
 
         def attend(name: str, x: Array, memory: Array, ratio: int, before: Rings) -> tuple[Array, Rings]:
-            mask = speech_mask(c.num_heads, frames, reach, c.period, ratio, c.alignment, place, visible_frames)
+            mask = speech_mask(c.num_heads, frames, reach, c.bias_unit, ratio, c.alignment, place, visible_frames)
             layer = CausalDecoderLayer(c.num_heads, c.dropout, dtype, name=name)
             return layer(x, memory[:, None], fading, of_reactions(mask), before, place, deterministic=deterministic)
 

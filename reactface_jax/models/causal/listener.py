@@ -40,7 +40,15 @@ class CausalListener(nn.Module):
         self.interaction_encoder = CausalInteractionEncoder(c)
         self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
         self.synchroniser = Synchroniser(
-            c.period, c.num_heads, c.sync_order, c.alignment, c.use_vim, c.use_mim, c.dropout, dtype
+            c.bias_unit,
+            c.num_heads,
+            c.sync_order,
+            c.alignment,
+            c.use_vim,
+            c.use_mim,
+            c.dropout,
+            dtype,
+            c.face_alignment,
         )
 
     def step(

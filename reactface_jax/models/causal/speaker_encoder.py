@@ -102,7 +102,7 @@ class CausalSpeakerEncoder(nn.Module):
         f = frames if frames is not None else mean_of_pairs(speech)
         f = self.drop(f + self._positions(num_frames, place), deterministic=deterministic)
 
-        fading = temporal_mask(c.num_heads, num_frames, c.max_context, c.period, place)
+        fading = temporal_mask(c.num_heads, num_frames, c.max_context, c.bias_unit, place)
         past = temporal_mask(c.num_heads, num_frames, c.max_context, None, place)
         vector, face = self.face_decoder(
             f, f, fading, past, _look_back(state and state.face), place, deterministic=deterministic
@@ -110,7 +110,7 @@ class CausalSpeakerEncoder(nn.Module):
         motion, own, others = vector, None, None
         if speech is not None:
             own_speech = speech_mask(
-                c.num_heads, num_frames, c.max_context, c.period, SPEECH_RATIO, "point_to_point", None
+                c.num_heads, num_frames, c.max_context, c.bias_unit, SPEECH_RATIO, "point_to_point", None
             )
             vector, own = self.speech_decoder(
                 vector,
