@@ -34,7 +34,8 @@ def without_pictures(step: int = 0):
     return make_batch(step)._replace(video=np.zeros((2, FRAMES, 0, 0, 3), np.uint8))
 
 
-@pytest.mark.parametrize("name", [pytest.param("lfi", marks=pytest.mark.long), "zhou"])
+@pytest.mark.long  # test_learned_training.py and test_code_rows.py have the loop with others
+@pytest.mark.parametrize("name", ["lfi", "zhou"])
 def test_two_steps_and_two_more_then_answers(tmp_path, name):
     config = configure("--method", name, "--train.steps", "4", "--train.eval-every", "4")
     config = dataclasses.replace(config, lfi=LFI, zhou=ZHOU)
