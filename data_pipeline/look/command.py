@@ -157,9 +157,8 @@ def _piece(
         points = [drawing.landmarks(face) for face in faces]
         if tuple(shards.description["coefficient_names"]) == COEFFICIENT_NAMES:
             heads = drawing.heads(*(table[row, :count:_STEP] for row in rows))
-    people = [
-        ShownPerson(content["clip_ids"][row], *shown) for row, *shown in zip(rows, faces, points, heads, strict=True)
-    ]
+    ids = [content["clip_ids"][row] for row in rows]
+    speaker, listener = (ShownPerson(*person) for person in zip(ids, faces, points, heads, strict=True))
     # `encoding="bytes"` of TFDS: the samples' own bytes.
     sound = np.frombuffer(examples[0]["audio"].bytes_list.value[0], np.int16)
-    return ShownPiece(*people, rate=FRAME_RATE / _STEP, sound=sound[: round(count / FRAME_RATE * SAMPLE_RATE)])
+    return ShownPiece(speaker, listener, FRAME_RATE / _STEP, sound[: round(count / FRAME_RATE * SAMPLE_RATE)])

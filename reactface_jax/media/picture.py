@@ -8,6 +8,7 @@ planes are converted, to the same values; of others, all of the picture is, by `
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -90,7 +91,7 @@ class Picture:
         )
         planes = []
         for plane, share in zip(frame.planes, (1, 2, 2), strict=True):
-            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            rows = np.frombuffer(cast("memoryview[int]", plane), np.uint8).reshape(-1, plane.line_size)
             planes.append(rows[top // share : bottom // share, left // share : right // share].ravel())
         part = VideoFrame.from_ndarray(np.concatenate(planes).reshape(-1, right - left), format=frame.format.name)
         part.colorspace, part.color_range = frame.colorspace, frame.color_range

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jobs import Die, Refuse, Write
 from raw_tree import write_split
+from unit import open_trees
 
 from data_pipeline.prepare import main
 from data_pipeline.raw_tree.react2023 import list_splits
@@ -95,6 +96,7 @@ class TestCommandLine:
         ("words", "message"),
         [
             (["--max-bad", "-1"], "--max-bad -1 is negative"),
+            (["--workers", "0"], "--workers 0 must be 1 or more"),
             (["--beam-options", "project=p"], "--beam-options needs --beam"),
             (["--beam", "DataflowRunner", "--beam-options", "project"], "--beam-options project is not of the form"),
         ],
@@ -133,6 +135,19 @@ class TestBeam:
         monkeypatch.setattr(sys, "argv", ["prepare", "shards", *words, "--beam", "DirectRunner"])
         main()
         assert_same(tmp_path / "local", tmp_path / "beam")
+
+    @pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
+    def test_public_form_as_its_parts_joined(self, tmp_path: Path, mode: str) -> None:
+        """Two of Beam's workers write the bytes that two machines with a part each do."""
+        for number in range(4):
+            open_trees.dualtalk_pair(tmp_path / "raw" / "train", f"x_{number}", [(0, 1.9)])
+        words = ["dualtalk", "--raw", str(tmp_path / "raw"), "--keep", "flame", "exp", "--piece-seconds", "1"]
+        words += ["--min-seconds", "1", "--workers", "1", "--out"]
+        for part in (["--shard", "0/2"], ["--shard", "1/2"], []):
+            main([*words, str(tmp_path / "parts"), *part])
+        options = ["--beam-options", f"direct_running_mode={mode}", "direct_num_workers=2"]
+        main([*words, str(tmp_path / "beam"), "--beam", "DirectRunner", *options])
+        assert_same(tmp_path / "parts", tmp_path / "beam")
 
     def test_failing_pipeline(self) -> None:
         with pytest.raises(UserError, match=r"the Beam pipeline on DirectRunner failed \(.*; mend that"):
