@@ -24,7 +24,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem
 h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin-top: 2rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; margin: .5rem 0 }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
-th { text-align: left; font-weight: 600 } td.number { text-align: right; font-variant-numeric: tabular-nums }
+th { text-align: left; font-weight: 600 } td.number { text-align: right; white-space: nowrap }
 th.number { text-align: right } td:last-child:not(.number) { min-width: 11rem }
 figure { margin: 1rem 0 2rem } .people { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem }
 .person { display: flex; gap: .5rem; flex: 0 1 26rem } .shown { position: relative; flex: 1 1 0; max-width: 200px }
