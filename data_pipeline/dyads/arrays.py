@@ -1,10 +1,7 @@
 """Made conversations as arrays, without files: a listener trains on thousands of scripts directly."""
 
-import contextlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from data_pipeline.dyads.workers import single_threads
 from data_pipeline.raw_tree.react2023 import SPLITS
 from reactface_jax.errors import UserError
 from reactface_jax.types import SAMPLE_RATE
+from reactface_jax.worker_pool import worker_pool
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,5 @@ def _play_all(
     if workers == 1 or len(jobs) < 2:
         yield from (_play_one(*job) for job in jobs)
         return
-    with single_threads(), contextlib.ExitStack() as stack:
-        # Spawned: a fork of a process that runs JAX's threads may hang.
-        pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
-        stack.callback(pool.shutdown, cancel_futures=True)
+    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
         yield from pool.map(_play_one, *zip(*jobs, strict=True), chunksize=8)

@@ -9,10 +9,8 @@ listener scores.
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +25,7 @@ from data_pipeline.dyads.variation import sample_variation
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
+from reactface_jax.worker_pool import worker_pool
 
 Own = Literal["drawn", "known", "none"]
 """The listener's own events, in the turns in which it has the floor: drawn anew by the generator's filling of a turn,
@@ -187,5 +186,5 @@ def _draw_all(work: Callable[[_Job], np.ndarray], jobs: Sequence[_Job], workers:
     if workers == 1 or len(jobs) < 2:
         yield from map(work, jobs)
         return
-    with single_threads(), ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
         yield from pool.map(work, jobs)

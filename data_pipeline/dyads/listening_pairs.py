@@ -9,10 +9,7 @@ A script is played from both sides. Of each side there are two forms:
   and answer every event. Their mouths are closed unless an answer opens them.
 """
 
-import contextlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +25,7 @@ from data_pipeline.dyads.voice import RATE, Loudness, listen, speak
 from reactface_jax.files import replacing
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE
+from reactface_jax.worker_pool import worker_pool
 
 CONVERSING, LISTENING = 4, 2
 """Listeners of each form."""
@@ -74,13 +72,10 @@ def make_pairs(
         with np.load(cache, allow_pickle=False) as file:
             return ListeningPairs(*(file[name] for name in ListeningPairs._fields))
     jobs = [_Job(seed, number, round(seconds * FRAME_RATE)) for number in range(num_scripts)]
-    with contextlib.ExitStack() as stack:
-        if workers == 1:
-            played = [_play(job) for job in jobs]
-        else:
-            # Spawned: a fork of a process that runs JAX's threads may hang.
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-            stack.callback(pool.shutdown, cancel_futures=True)
+    if workers == 1:
+        played = [_play(job) for job in jobs]
+    else:
+        with worker_pool(workers) as pool:
             played = list(pool.map(_play, jobs, chunksize=8))
     pairs = ListeningPairs(*(np.concatenate(parts) for parts in zip(*played, strict=True)))
     if cache is not None:

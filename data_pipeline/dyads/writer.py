@@ -6,9 +6,8 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 from wave import open as open_wave
@@ -30,6 +29,7 @@ from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import SAMPLE_RATE
+from reactface_jax.worker_pool import worker_pool
 
 TRUTH_FILE = "dyads.json"
 
@@ -219,15 +219,10 @@ def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
             _write_clip(*job)
             yield
         return
-    with single_threads():
-        # Spawned: a fork of a process that runs JAX's or VTK's threads may hang.
-        pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
-        try:
-            for done in as_completed([pool.submit(_write_clip, *job) for job in jobs]):
-                done.result()
-                yield
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
+        for done in as_completed([pool.submit(_write_clip, *job) for job in jobs]):
+            done.result()
+            yield
 
 
 @contextlib.contextmanager

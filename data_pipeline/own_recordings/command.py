@@ -15,9 +15,8 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -38,6 +37,7 @@ from reactface_jax.media.face import check_choice, choose
 from reactface_jax.media.video import expected_frames
 from reactface_jax.text_reading import read_text
 from reactface_jax.types import FRAME_RATE
+from reactface_jax.worker_pool import worker_pool
 
 SITE = "Own"
 _RECORDS = "recordings"
@@ -228,15 +228,11 @@ def _run(
             for pair in todo:
                 yield pair, _import_or_error(out, pair, settings, lambda: bar.advance(task))
             return
-        # Spawned: a fork of a process that runs MediaPipe's or VTK's threads may hang.
-        pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
-        try:
+        with worker_pool(min(workers, len(todo))) as pool:
             jobs = {pool.submit(_import_or_error, out, pair, settings): pair for pair in todo}
             for done in as_completed(jobs):
                 bar.advance(task, steps[jobs[done].name])
                 yield jobs[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _import_or_error(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame = lambda: None) -> Record | UserError:

@@ -1,17 +1,13 @@
 """Who does the work of writing shards: processes of this machine, or Apache Beam's workers."""
 
 import importlib.util
-import os
-import signal
-import threading
 from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
 from typing import Protocol, TypeVar, runtime_checkable
 
 from reactface_jax.errors import UserError
+from reactface_jax.worker_pool import worker_pool
 
 
 @runtime_checkable  # Beam looks at types
@@ -46,13 +42,9 @@ class Processes:
             yield job
 
     def _run_side_by_side(self, jobs: Sequence[J]) -> Generator[J, None, None]:
-        # Spawned, because a fork of a process that runs TensorFlow's threads may hang.
-        pool = ProcessPoolExecutor(
-            min(self.workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
-        )
         waiting = iter(jobs)
         running: dict[Future[None], J] = {}
-        try:
+        with worker_pool(min(self.workers, len(jobs))) as pool:
             while True:
                 while len(running) < 2 * self.workers and (job := next(waiting, None)) is not None:
                     running[pool.submit(job.run)] = job
@@ -62,27 +54,6 @@ class Processes:
                 for future in done:
                     future.result()
                     yield running.pop(future)
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a worker process was ended from outside, perhaps for lack of memory; start again with fewer "
-                "--workers, what is done already is kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """A worker ends when its parent was killed, instead of waiting for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, and ends the workers
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Workers of a command end with it, also where it was killed; one that is ended from outside gets a sentence."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reactface_jax.errors import UserError
+from reactface_jax.worker_pool import worker_pool
+
+PARENT = """
+import os, time
+from reactface_jax.worker_pool import worker_pool
+
+def work(number):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with worker_pool(2) as pool:
+        list(pool.map(work, range(2)))
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        workers = {int(parent.stdout.readline()) for _ in range(2)}
+        assert len(workers) == 2
+        parent.kill()
+        assert parent.stdout.read() == ""  # returns once the workers, too, have closed it
+
+
+def test_a_worker_that_is_ended_from_outside_gets_a_sentence() -> None:
+    with (
+        pytest.raises(UserError, match=r"a worker process was ended from outside, .* fewer --workers"),
+        worker_pool(1) as pool,
+    ):
+        pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result()
