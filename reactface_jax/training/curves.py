@@ -4,6 +4,7 @@ tensorboardX's own writer works in a thread behind a queue. Where the disk is fu
 hangs a few steps later; here the error comes where it belongs.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,9 +40,10 @@ class Curves:
             self._writer.close()
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each of the named curves."""
+        """Adds a point to each of the named curves, but for figures that the data do not give, which are NaN."""
         for name, value in values.items():
-            self._write(step, summary.scalar(name, value))
+            if math.isfinite(value):
+                self._write(step, summary.scalar(name, value))
         self._flush()
 
     def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:

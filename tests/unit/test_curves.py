@@ -19,6 +19,15 @@ def test_points_and_pictures_are_in_the_file_at_once(tmp_path: Path) -> None:
         assert b"validation/reactions" in path.read_bytes()
 
 
+def test_a_figure_that_is_not_known_is_no_point(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Curves(tmp_path) as curves:
+        curves.add(3, {"validation/known": 0.5, "validation/unknown": float("nan")})
+        (path,) = tmp_path.glob("events*")
+        assert b"validation/known" in path.read_bytes()
+        assert b"validation/unknown" not in path.read_bytes()
+    assert not caplog.records
+
+
 def test_another_process_of_the_job_writes_nothing(tmp_path: Path) -> None:
     with Curves(None) as curves:
         curves.add(3, {"train/loss": 0.5})
