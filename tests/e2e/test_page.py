@@ -84,6 +84,7 @@ def browser():
 def opened(browser, path):
     """The page, and everything that it complained of or asked for."""
     tab = browser.new_page(viewport={"width": 1000, "height": 800})
+    tab.set_default_timeout(120_000)
     told: list[str] = []
     tab.on("pageerror", lambda error: told.append(str(error)))
     tab.on("console", lambda line: told.append(line.text) if line.type == "error" else None)

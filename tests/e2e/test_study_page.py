@@ -49,6 +49,7 @@ def browser() -> Iterator[object]:
 
 def open_page(browser, address: str, viewport: dict[str, int]):
     tab = browser.new_page(viewport=viewport)
+    tab.set_default_timeout(120_000)
     said: list[str] = []
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.on(
