@@ -20,9 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) .ci/system_libraries.py
 	touch $@
 
-# The whole road, command by command; each line is one that a user types for data of their own.
 SAY = @printf '\n%s  %s\n' "$$(date +%T)"
 
+# The whole road, command by command; each line is one that a user types for data of their own.
 demo: $(DEMO)/answer.mp4 $(DEMO)/evaluation/report.md ## a real video answered, then data, training, evaluation, in runs/demo
 	@cat $(DEMO)/evaluation/report.md
 	$(SAY) "Done. Open these two, in this order:"
@@ -36,23 +36,23 @@ $(DEMO)/speaker.mp4: | $(STAMP)
 
 $(DEMO)/answer.mp4: | $(DEMO)/speaker.mp4
 	$(SAY) "2 of 5: the listener that comes with the package answers (half a minute). Look: it nods at pauses, smiles back"
-	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --out $@
+	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --out $@ --overwrite
 
 $(DEMO)/raw/dyads.json: | $(DEMO)/answer.mp4
-	$(SAY) "3 of 5: draws conversations to train on, in which smiles are answered 0.4 s later (4 minutes). Look: raw/Video_files"
+	$(SAY) "3 of 5: draws conversations to train on, in which smiles are answered 0.4 s later (3 minutes). Look: raw/Video_files"
 	$(REACTFACE) dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
 
 $(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
 	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
-	$(SAY) "4 of 5: trains a small ReactFace (8 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
+	$(SAY) "4 of 5: trains a small ReactFace (7 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
 	JAX_NUM_CPU_DEVICES=2 $(REACTFACE) train --config demo --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
 
 $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
-	$(SAY) "5 of 5: answers held-out clips and measures (1 minute). Look: the table's FRCorr against 'by chance'"
+	$(SAY) "5 of 5: answers held-out clips and measures (2 minutes). Look: the table's FRCorr against 'by chance'"
 	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation --truth $(DEMO)/raw/dyads.json --ceilings
 
 table: $(STAMP) ## every row of the paper's table, trained on made conversations; hours, goes on when called again

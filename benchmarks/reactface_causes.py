@@ -1,6 +1,6 @@
 """Why ReactFace does or does not react: the same network on the speaker's true coefficients, trained in several ways.
 
-    python benchmarks/reactface_causes.py --variants demo published own-frame --seeds 2
+    python benchmarks/reactface_causes.py --variants demo weights own-frame --seeds 2
 
 Where the pictures' convolutions stand, a linear map of the speaker's true coefficients stands here, without sound:
 what the eyes miss is no excuse, and a training takes minutes. Prints a line a variant and seed: FRCorr (also while

@@ -14,35 +14,42 @@ from reactface_jax.errors import UserError
 
 @contextlib.contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Workers for as long as the context lasts; what has not begun by its end is not done.
+    """Workers for as long as the context lasts, never more than jobs; what has not begun by its end is not done.
 
     They are spawned, since a fork of a process that runs threads of JAX, TensorFlow, MediaPipe or VTK may hang: what
-    they are given must be importable, and a script needs Python's usual `if __name__ == "__main__":`.
+    they are given must be importable, and a script needs Python's usual `if __name__ == "__main__":`. Ctrl-C ends them
+    in the middle of their work, so that it must leave nothing half-written.
 
     Raises:
       UserError: a worker was ended from outside.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process was ended from outside, perhaps for lack of memory; start again with fewer --workers, "
-            "what is done already is kept"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context = get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    with reader, writer:
+        pool = ProcessPoolExecutor(workers, context, _end_with_parent, (reader,))
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            writer.close()
+            raise
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process was ended from outside, perhaps for lack of memory; start the same command again, "
+                "with fewer --workers if it has that flag: files that are finished are kept"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """A worker ends when its parent was killed, instead of waiting for work for ever."""
+def _end_with_parent(stop: connection.Connection) -> None:
+    """A worker ends when its parent was killed or closes the other end of `stop`, instead of waiting for work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, and ends the workers
     parent = parent_process()
     if parent is None:
         return
 
     def watch() -> None:
-        connection.wait([parent.sentinel])
+        connection.wait([parent.sentinel, stop])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -9,8 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from reactface_jax.config.lfi import LfiConfig
+from reactface_jax.config.zhou import ZhouConfig
 from reactface_jax.methods.learned import LearnedMethod, Variables
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
+
+LFI = LfiConfig(
+    face_window=6,
+    speech_window=4,
+    history=2,
+    face_width=8,
+    speech_width=8,
+    flow_steps=2,
+    condition_width=16,
+    hidden_width=8,
+    window=12,
+    learning_rate=1e-2,
+    statistics_batches=2,
+)
+ZHOU = ZhouConfig(input_width=16, width=8, window=8, shortest=4, learning_rate=1e-2, statistics_batches=2)
 
 
 class Trained(NamedTuple):
@@ -94,7 +111,7 @@ def saved_and_restored(trained: Trained, path: Path) -> Trained:
 
 
 def expected(method: LearnedMethod, variables: Variables, clips: Batch, step: int, name: str, keys: int = 16) -> float:
-    """The mean of a figure over the same `keys` random draws, so that two states are told apart and not two draws."""
+    """The mean of a figure over the same `keys` random draws, so that two states differ by nothing else."""
 
     @jax.jit
     def figure(key: Any) -> Any:

@@ -88,5 +88,5 @@ def _play_all(
     if workers == 1 or len(jobs) < 2:
         yield from (_play_one(*job) for job in jobs)
         return
-    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
+    with single_threads(), worker_pool(workers) as pool:
         yield from pool.map(_play_one, *zip(*jobs, strict=True), chunksize=8)

@@ -186,5 +186,5 @@ def _draw_all(work: Callable[[_Job], np.ndarray], jobs: Sequence[_Job], workers:
     if workers == 1 or len(jobs) < 2:
         yield from map(work, jobs)
         return
-    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
+    with single_threads(), worker_pool(workers) as pool:
         yield from pool.map(work, jobs)

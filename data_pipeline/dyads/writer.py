@@ -219,7 +219,7 @@ def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:
             _write_clip(*job)
             yield
         return
-    with single_threads(), worker_pool(min(workers, len(jobs))) as pool:
+    with single_threads(), worker_pool(workers) as pool:
         for done in as_completed([pool.submit(_write_clip, *job) for job in jobs]):
             done.result()
             yield

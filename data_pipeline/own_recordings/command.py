@@ -228,7 +228,7 @@ def _run(
             for pair in todo:
                 yield pair, _import_or_error(out, pair, settings, lambda: bar.advance(task))
             return
-        with worker_pool(min(workers, len(todo))) as pool:
+        with worker_pool(workers) as pool:
             jobs = {pool.submit(_import_or_error, out, pair, settings): pair for pair in todo}
             for done in as_completed(jobs):
                 bar.advance(task, steps[jobs[done].name])

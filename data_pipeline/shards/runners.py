@@ -44,7 +44,7 @@ class Processes:
     def _run_side_by_side(self, jobs: Sequence[J]) -> Generator[J, None, None]:
         waiting = iter(jobs)
         running: dict[Future[None], J] = {}
-        with worker_pool(min(self.workers, len(jobs))) as pool:
+        with worker_pool(self.workers) as pool:
             while True:
                 while len(running) < 2 * self.workers and (job := next(waiting, None)) is not None:
                     running[pool.submit(job.run)] = job

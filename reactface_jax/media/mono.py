@@ -38,11 +38,11 @@ class Mono:
         count = len(channels)
         if count == 1:
             return average
+        from scipy.signal import lfilter  # which takes long to import, and most sound has one channel
+
         if len(self._energies) != count + 1:
             self._energies = np.zeros((count + 1, 1))
         squares = np.square(np.vstack([channels, average]).astype(np.float64))
-        from scipy.signal import lfilter  # which takes long to import, and most commands mix nothing
-
         energies, self._energies = lfilter([1.0], [1.0, -self._keep], squares, axis=1, zi=self._energies)
         separate, mixed = energies[:-1], energies[-1]
         cancelled = mixed * count < _CANCELLED * separate.mean(axis=0)

@@ -20,13 +20,14 @@ class InteractionEncoder(nn.Module):
 
     feature_dim: int
     period: int
+    """Of the positions (frames)."""
+    bias_period: int
+    """Frames in a unit of the biases."""
     num_heads: int
     num_layers: int = 2
     alignment: Alignment = "reference"
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
-    bias_period: int = 0
-    """Of the biases; 0: `period`."""
 
     @nn.compact
     def __call__(
@@ -53,7 +54,6 @@ class InteractionEncoder(nn.Module):
           Mean and standard deviation of the latent reaction.
         """
         buffer = past.shape[2]
-        unit = self.bias_period or self.period
 
         def drop(y: Array) -> Array:
             return nn.Dropout(self.dropout)(y, deterministic=deterministic)
@@ -63,7 +63,7 @@ class InteractionEncoder(nn.Module):
                 self.num_heads,
                 buffer,
                 ratio * buffer,
-                period=unit,
+                period=self.bias_period,
                 ratio=ratio,
                 offset=(ratio - 1) * num_past,
                 alignment=self.alignment,
@@ -74,7 +74,7 @@ class InteractionEncoder(nn.Module):
             layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=name)
             return layer(x, memory[:, None], bias, mask, deterministic=deterministic)
 
-        bias = temporal_bias(self.num_heads, buffer, unit)
+        bias = temporal_bias(self.num_heads, buffer, self.bias_period)
         x = dense(self.feature_dim, self.dtype, "past_motion_map")(past)
         # The reference adds x to an encoding that already contains it.
         x = x + drop(x + periodic(buffer, self.feature_dim, self.period).astype(self.dtype)[None, None])

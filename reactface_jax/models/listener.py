@@ -15,7 +15,7 @@ from reactface_jax.config import ModelConfig
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.interaction_encoder import InteractionEncoder
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
-from reactface_jax.models.synchroniser import Synchroniser
+from reactface_jax.models.synchroniser import make_synchroniser
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray
 
 
@@ -56,20 +56,10 @@ class Listener(nn.Module):
         c = self.config
         dtype = jnp.dtype(c.dtype)
         self.interaction_encoder = InteractionEncoder(
-            c.feature_dim, c.period, c.num_heads, c.interaction_layers, c.alignment, c.dropout, dtype, c.bias_period
+            c.feature_dim, c.period, c.bias_unit, c.num_heads, c.interaction_layers, c.alignment, c.dropout, dtype
         )
         self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
-        self.synchroniser = Synchroniser(
-            c.bias_unit,
-            c.num_heads,
-            c.sync_order,
-            c.alignment,
-            c.use_vim,
-            c.use_mim,
-            c.dropout,
-            dtype,
-            c.face_alignment,
-        )
+        self.synchroniser = make_synchroniser(c)
 
     def start(self, batch_size: int, num_reactions: int, buffer: int) -> Carry:
         """The carry before the first window, with room for `buffer` past frames."""

@@ -43,6 +43,9 @@ class SpeakerEncoder(nn.Module):
 
     feature_dim: int
     period: int
+    """Of the positions (frames)."""
+    bias_period: int
+    """Frames in a unit of the biases."""
     num_heads: int
     audio: AudioConfig
     use_audio: bool = True
@@ -53,8 +56,6 @@ class SpeakerEncoder(nn.Module):
     dtype: DTypeLike = jnp.float32
     video_chunk: int = 0
     remat: Remat = "none"
-    bias_period: int = 0
-    """Of the biases; 0: `period`."""
 
     def setup(self) -> None:
         if self.use_video:
@@ -104,8 +105,7 @@ class SpeakerEncoder(nn.Module):
         f = f + periodic(num_frames, self.feature_dim, self.period).astype(self.dtype)[None]
         f = self.drop(f, deterministic=deterministic)
 
-        unit = self.bias_period or self.period
-        bias = temporal_bias(self.num_heads, num_frames, unit)
+        bias = temporal_bias(self.num_heads, num_frames, self.bias_period)
         own_face = None if lengths is None else hide_beyond(lengths, num_frames)[:, None, None, :]  # B 1 1 T
         vector = motion = self.face_decoder(f, f, bias, own_face, deterministic=deterministic)
         if speech is not None:
@@ -113,7 +113,7 @@ class SpeakerEncoder(nn.Module):
                 self.num_heads,
                 num_frames,
                 SPEECH_RATIO * num_frames,
-                period=unit,
+                period=self.bias_period,
                 ratio=SPEECH_RATIO,
                 offset=0,
                 alignment="point_to_point",
@@ -150,6 +150,7 @@ def make_speaker_encoder(config: ModelConfig) -> SpeakerEncoder:
     return SpeakerEncoder(
         config.feature_dim,
         config.period,
+        config.bias_unit,
         config.num_heads,
         config.audio,
         config.use_audio,
@@ -160,5 +161,4 @@ def make_speaker_encoder(config: ModelConfig) -> SpeakerEncoder:
         jnp.dtype(config.dtype),
         config.video_chunk,
         config.remat,
-        config.bias_period,
     )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from reactface_jax.config import ModelConfig
 from reactface_jax.models.attention import DecoderLayer
 from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
 from reactface_jax.ops.linear import PYTORCH_SCALE, dense
@@ -20,6 +21,7 @@ class Synchroniser(nn.Module):
     """
 
     period: int
+    """Frames in a unit of the biases."""
     num_heads: int
     order: Literal["speech_first", "face_first"] = "speech_first"
     alignment: Alignment = "reference"
@@ -67,3 +69,18 @@ class Synchroniser(nn.Module):
         # Reactions start near the mean face. With PyTorch's kernel, ten times larger, they start as noise, and training
         # from scratch then learns to ignore the speaker first.
         return dense(NUM_COEFFICIENTS, jnp.float32, "listener_map", scale=PYTORCH_SCALE / 100)(x.astype(jnp.float32))
+
+
+def make_synchroniser(config: ModelConfig) -> Synchroniser:
+    """SLBS of a configuration."""
+    return Synchroniser(
+        period=config.bias_unit,
+        num_heads=config.num_heads,
+        order=config.sync_order,
+        alignment=config.alignment,
+        use_vim=config.use_vim,
+        use_mim=config.use_mim,
+        dropout=config.dropout,
+        dtype=jnp.dtype(config.dtype),
+        face_alignment=config.face_alignment,
+    )

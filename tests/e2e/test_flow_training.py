@@ -5,29 +5,15 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from toy_training import LFI, ZHOU
 from training_run import FRAMES, assert_same, configure, make_batch, make_clips, make_data
 
-from reactface_jax.config.lfi import LfiConfig
-from reactface_jax.config.zhou import ZhouConfig
 from reactface_jax.methods import Inputs
 from reactface_jax.methods.trained import make_trained
 from reactface_jax.training.loop import train
 from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
-
-LFI = LfiConfig(
-    face_window=6,
-    speech_window=4,
-    face_width=8,
-    speech_width=8,
-    flow_steps=2,
-    condition_width=16,
-    hidden_width=8,
-    window=12,
-    statistics_batches=2,
-)
-ZHOU = ZhouConfig(input_width=16, width=8, window=8, shortest=4, statistics_batches=2)
 
 
 def without_pictures(step: int = 0):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from toy_training import LFI, ZHOU
 
 from reactface_jax.config.lfi import LfiConfig
 from reactface_jax.config.zhou import ZhouConfig
@@ -20,20 +21,6 @@ from reactface_jax.methods.lfi.lfi import Lfi
 from reactface_jax.methods.zhou.zhou import Zhou
 from reactface_jax.types import Batch
 
-LFI = LfiConfig(
-    face_window=6,
-    speech_window=4,
-    history=2,
-    face_width=8,
-    speech_width=8,
-    flow_steps=2,
-    condition_width=16,
-    hidden_width=8,
-    window=12,
-    learning_rate=1e-2,
-    statistics_batches=2,
-)
-ZHOU = ZhouConfig(input_width=16, width=8, window=8, shortest=4, learning_rate=1e-2, statistics_batches=2)
 ROWS: list[LearnedMethod] = [Lfi(LFI), Zhou(ZHOU)]
 by_name = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 

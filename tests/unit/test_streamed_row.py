@@ -7,11 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from toy_training import batches, conversations
+from toy_training import LFI, ZHOU, batches, conversations
 
 from reactface_jax.config import Config
-from reactface_jax.config.lfi import LfiConfig
-from reactface_jax.config.zhou import ZhouConfig
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods import Inputs, StreamingMethod
@@ -22,18 +20,6 @@ from reactface_jax.methods.streamed_row import StreamedRow, streamed_row
 from reactface_jax.methods.zhou.zhou import Zhou
 from reactface_jax.weights.run import Run
 
-LFI = LfiConfig(
-    face_window=6,
-    speech_window=4,
-    history=2,
-    face_width=8,
-    speech_width=8,
-    flow_steps=2,
-    condition_width=16,
-    hidden_width=8,
-    statistics_batches=2,
-)
-ZHOU = ZhouConfig(input_width=16, width=8, statistics_batches=2)
 MEAN = np.linspace(0.1, 0.3, 58).astype(np.float32)
 KEY = jax.random.key(3)
 

@@ -12,7 +12,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.worker_pool import worker_pool
 
 PARENT = """
-import os, time
+import os, signal, time
 from reactface_jax.worker_pool import worker_pool
 
 def work(number):
@@ -20,22 +20,33 @@ def work(number):
     time.sleep(600)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as from a terminal
     with worker_pool(2) as pool:
         list(pool.map(work, range(2)))
 """
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> None:
+    """In the middle of their work."""
     (tmp_path / "parent.py").write_text(PARENT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, str(tmp_path / "parent.py")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     ) as parent:
-        assert parent.stdout is not None
-        workers = {int(parent.stdout.readline()) for _ in range(2)}
-        assert len(workers) == 2
-        parent.kill()
-        assert parent.stdout.read() == ""  # returns once the workers, too, have closed it
+        try:
+            assert parent.stdout is not None
+            workers = {int(parent.stdout.readline()) for _ in range(2)}
+            assert len(workers) == 2
+            parent.send_signal(end)
+            rest, _ = parent.communicate(timeout=60)  # returns once the workers, too, have closed it
+        finally:
+            parent.kill()
+        assert rest == ""
 
 
 def test_a_worker_that_is_ended_from_outside_gets_a_sentence() -> None:

@@ -12,7 +12,7 @@ from reactface_jax.models.causal.interaction_encoder import CausalInteractionEnc
 from reactface_jax.models.causal.ring import Place
 from reactface_jax.models.listener import Reaction, Speaker
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
-from reactface_jax.models.synchroniser import Synchroniser
+from reactface_jax.models.synchroniser import make_synchroniser
 from reactface_jax.types import AnyArray
 
 
@@ -39,17 +39,7 @@ class CausalListener(nn.Module):
         dtype = jnp.dtype(c.dtype)
         self.interaction_encoder = CausalInteractionEncoder(c)
         self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
-        self.synchroniser = Synchroniser(
-            c.bias_unit,
-            c.num_heads,
-            c.sync_order,
-            c.alignment,
-            c.use_vim,
-            c.use_mim,
-            c.dropout,
-            dtype,
-            c.face_alignment,
-        )
+        self.synchroniser = make_synchroniser(c)
 
     def step(
         self,
