@@ -12,6 +12,12 @@ from multiprocessing import connection, get_context, parent_process
 from reactface_jax.errors import UserError
 
 
+def check_workers(workers: int) -> None:
+    """Raises `UserError` if that is no number of workers."""
+    if workers < 1:
+        raise UserError(f"--workers {workers} must be 1 or more")
+
+
 @contextlib.contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Workers for as long as the context lasts, never more than jobs; what has not begun by its end is not done.

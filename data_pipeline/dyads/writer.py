@@ -29,7 +29,7 @@ from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import SAMPLE_RATE
-from reactface_jax.worker_pool import worker_pool
+from reactface_jax.worker_pool import check_workers, worker_pool
 
 TRUTH_FILE = "dyads.json"
 
@@ -69,8 +69,10 @@ def make(
     With several workers, a script that calls this needs Python's usual `if __name__ == "__main__":`.
 
     Raises:
-        UserError: too few or too short clips, or the folder holds something else.
+        UserError: too few or too short clips, no workers, or the folder holds something else.
     """
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    check_workers(workers)
     root = Path(root)
     recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures, people)
     conversations = plan(recipe)
@@ -79,7 +81,7 @@ def make(
     todo = [(root, *who, size if pictures else None) for who in everyone if not _is_complete(root, *who, pictures)]
     with _progress(len(everyone), show_progress) as advance:
         advance(len(everyone) - len(todo))
-        for _ in _write_clips(todo, workers or os.cpu_count() or 1):
+        for _ in _write_clips(todo, workers):
             advance(1)
     _write_tables(root, conversations)
     return conversations

@@ -37,7 +37,7 @@ from reactface_jax.media.face import check_choice, choose
 from reactface_jax.media.video import expected_frames
 from reactface_jax.text_reading import read_text
 from reactface_jax.types import FRAME_RATE
-from reactface_jax.worker_pool import worker_pool
+from reactface_jax.worker_pool import check_workers, worker_pool
 
 SITE = "Own"
 _RECORDS = "recordings"
@@ -104,6 +104,7 @@ def import_pairs(
       workers: processes.
       overwrite: make recordings again that are there with other settings.
     """
+    check_workers(workers)
     settings = Settings(clip_seconds, min_seconds, previews)
     listed, failed = read_pairs(pairs)
     number = len(listed) + len(failed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from reactface_jax.errors import UserError
-from reactface_jax.worker_pool import worker_pool
+from reactface_jax.worker_pool import check_workers, worker_pool
 
 
 @runtime_checkable  # Beam looks at types
@@ -104,8 +104,7 @@ def _run(job: Job) -> None:
 
 def runner_of(workers: int, beam: str | None, beam_options: Sequence[str]) -> Runner:
     """The runner that a command's flags name. Raises `UserError` where they can't be used."""
-    if workers < 1:
-        raise UserError(f"--workers {workers} must be 1 or more")
+    check_workers(workers)
     if beam_options and beam is None:
         raise UserError("--beam-options needs --beam; name the runner, for example --beam DirectRunner")
     return Processes(workers) if beam is None else Beam(beam, beam_options)

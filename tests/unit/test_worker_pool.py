@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.dyads import make
+from data_pipeline.own_recordings.command import import_pairs
 from reactface_jax.errors import UserError
 from reactface_jax.worker_pool import worker_pool
 
@@ -47,6 +49,15 @@ def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> N
         finally:
             parent.kill()
         assert rest == ""
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_workers_get_a_sentence_before_anything_is_written(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(UserError, match=f"--workers {workers} must be 1 or more"):
+        make(tmp_path / "made", workers=workers)
+    with pytest.raises(UserError, match=f"--workers {workers} must be 1 or more"):
+        import_pairs(tmp_path / "pairs.csv", tmp_path / "imported", workers=workers)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_that_is_ended_from_outside_gets_a_sentence() -> None:
