@@ -40,7 +40,7 @@ class Curves:
             self._writer.close()
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each of the named curves, but for figures that the data do not give, which are NaN."""
+        """Adds a point to each of the named curves, but for what is not finite, such as a figure that is not known."""
         for name, value in values.items():
             if math.isfinite(value):
                 self._write(step, summary.scalar(name, value))

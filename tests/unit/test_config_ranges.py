@@ -11,6 +11,7 @@ import pytest
 from reactface_jax.config import Config
 from reactface_jax.config.ranges import Range
 from reactface_jax.errors import UserError
+from reactface_jax.methods.listener.config import ListenerConfig
 from reactface_jax.rendering.portrait.config import RendererConfig
 
 # fmt: off
@@ -98,6 +99,23 @@ RENDERER: list[Row] = [
     ("data.eval_clips", 0, "at least 1"),
 ]
 
+LISTENER: list[Row] = [
+    ("model.chunk", 9, "at least 1 and at most 8"),
+    *(
+        (f"model.{name}", 0, "at least 1")
+        for name in ("components", "speaker_width", "own_width", "style_width", "head_width", "head_blocks")
+    ),
+    *((f"model.{name}", 0, "at least 1") for name in ("mixtures", "num_styles")),
+    *((f"train.{name}", 0, "at least 1") for name in ("steps", "batch_size", "cycles", "draws")),
+    *((f"train.{name}", -1, "at least 0") for name in ("warmup_steps", "weight_decay", "past_noise", "seed")),
+    *((f"train.{name}", 1.01, "at least 0 and at most 1") for name in ("drop_speaker", "drop_sound")),
+    ("train.learning_rate", 0.0, "above 0"),
+    ("train.average", 1.0, "at least 0 and below 1"),
+    *((f"data.{name}", 0, "at least 1") for name in ("neighbours", "scripts", "workers")),
+    ("data.seconds", 0.0, "above 0"),
+    ("data.seed", -1, "at least 0"),
+]
+
 
 def changed(config: Any, name: str, value: object) -> Any:
     """The configuration with another value in one field."""
@@ -125,7 +143,7 @@ def numbers(kind: type[Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "table"), [(Config, TABLE), (RendererConfig, RENDERER)])
+@pytest.mark.parametrize(("kind", "table"), [(Config, TABLE), (RendererConfig, RENDERER), (ListenerConfig, LISTENER)])
 def test_what_lies_outside_a_range_is_refused(kind: type[Any], table: list[Row]) -> None:
     hints = numbers(kind)
     assert {name for name, hint in hints.items() if get_origin(hint) is not Annotated} == set()

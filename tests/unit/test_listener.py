@@ -164,7 +164,7 @@ def test_style_is_that_of_a_clip(weights, inputs, data):
         (lambda w, i: Listener(w).generate(i._replace(audio=i.audio[:, 1:]), 1, key=KEY), "audio has shape"),
         (lambda w, i: Listener(w).step(Listener(w).start(), cut(i, 0, 7)), "whole chunks of 5 frames, got 7"),
         (lambda w, i: Listener(w).style_of(i.speaker[0, :3]), "at least 5 frames, got 3"),
-        (lambda w, i: ListenerSizes(chunk=9), "between 1 and 8"),
+        (lambda w, i: ListenerSizes(chunk=9), r"model\.chunk 9 must be at least 1 and at most 8"),
     ],
 )
 def test_mistakes_are_named(weights, inputs, call, message):

@@ -1,76 +1,82 @@
 """Sizes of the listener and what its training depends on."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from reactface_jax.errors import UserError
+from reactface_jax.config.ranges import (
+    Count,
+    CountOrNone,
+    Positive,
+    Probability,
+    Range,
+    Section,
+    Seed,
+    Share,
+    Weight,
+)
 
 Head = Literal["flow", "mixture"]
 
 
 @dataclass(frozen=True)
-class ListenerSizes:
+class ListenerSizes(Section, name="model"):
     """The network."""
 
-    chunk: int = 5
+    chunk: Annotated[int, Range(least=1, most=8)] = 5
     """Frames that are answered at once (200 ms). The speaker is seen to the end of the frames that are answered."""
-    components: int = 16
+    components: Count = 16
     """R, dimensions of a frame of the listener (motion_space.py)."""
-    speaker_width: int = 256
-    own_width: int = 192
-    style_width: int = 8
-    head_width: int = 256
-    head_blocks: int = 3
+    speaker_width: Count = 256
+    own_width: Count = 192
+    style_width: Count = 8
+    head_width: Count = 256
+    head_blocks: Count = 3
     head: Head = "flow"
     """How the next chunk is drawn: flow matching, or a mixture of normal distributions."""
-    mixtures: int = 8
+    mixtures: Count = 8
     """Of the mixture."""
-    num_styles: int = 64
+    num_styles: Count = 64
     """Kept with the weights: a conversation without a style draws one of them."""
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.chunk <= 8:
-            raise UserError(f"--model.chunk {self.chunk} must be between 1 and 8 frames")
-
 
 @dataclass(frozen=True)
-class ListenerTraining:
+class ListenerTraining(Section, name="train"):
     """The optimisation."""
 
-    steps: int = 2600
-    batch_size: int = 32
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 1e-3
-    warmup_steps: int = 50
+    steps: Count = 2600
+    batch_size: Count = 32
+    learning_rate: Positive = 1.5e-3
+    weight_decay: Weight = 1e-3
+    warmup_steps: CountOrNone = 50
     """Of each cycle."""
-    cycles: int = 1
+    cycles: Count = 1
     """Of the learning rate."""
-    average: float = 0.998
+    average: Share = 0.998
     """Decay of the parameters' moving average, which is what is kept."""
-    draws: int = 1
+    draws: Count = 1
     """Times and noises a chunk and step, of flow matching."""
-    drop_speaker: float = 0.1
+    drop_speaker: Probability = 0.1
     """Share of clips in which the speaker is hidden, for guidance."""
-    drop_sound: float = 0.1
-    past_noise: float = 0.3
+    drop_sound: Probability = 0.1
+    past_noise: Weight = 0.3
     """Largest standard deviation of the noise on the own past (in the units of a component)."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
-class ListenerData:
+class ListenerData(Section, name="data"):
     """What it learns from: made conversations (data_pipeline/dyads/listening_pairs.py), or a shard set."""
 
     dir: str = ""
     """The shard set that `reactface prepare shards` wrote; made conversations if not given."""
-    neighbours: int = 4
+    neighbours: Count = 4
     """Appropriate reactions of a clip of a shard set that are kept, its own listener first."""
-    scripts: int = 1400
-    seconds: float = 10.0
-    seed: int = 100
+    scripts: Count = 1400
+    seconds: Positive = 10.0
+    seed: Seed = 100
     cache: str = ""
     """A .npz that keeps the conversations for the next training."""
-    workers: int = 1
+    workers: Count = 1
 
 
 @dataclass(frozen=True)
