@@ -5,17 +5,19 @@
 A socket receives what Live Link, VMC and iFacialMocap are sent. With a video, its first half minute is played again
 and again, in real time, to the packaged listener in the same process, MediaPipe included, as `reactface live --source
 VIDEO --send …` does; without one, answers of five frames come every 200 ms, up to 60 ms late, and nothing else runs.
-Prints how far the times between two frames are from 40 ms, frames that are missing or doubled, and the largest packet.
+Prints how far the times between two frames are from 40 ms, frames that are missing or doubled, and the largest packet;
+and the same of a process that only sleeps and sends at 25 a second all the while, which is what the machine can do.
 """
 
 import argparse
 import contextlib
 import itertools
+import multiprocessing
 import socket
 import struct
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -37,31 +39,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--video", type=Path)
     arguments = parser.parse_args()
-    received: dict[str, list[tuple[float, int, bool]]] = {}
-    addresses, threads = [], []
-    ended = threading.Event()
-    for scheme in ("livelink", "vmc", "ifacialmocap"):
-        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        one.bind(("127.0.0.1", 0))
-        one.settimeout(0.5)
-        addresses.append(f"{scheme}://127.0.0.1:{one.getsockname()[1]}")
-        received[scheme] = []
-        threads.append(threading.Thread(target=receive, args=(one, received[scheme], ended)))
-        threads[-1].start()
-    with Playout([open_sender(address, 1) for address in addresses], COEFFICIENT_NAMES) as playout:
-        if arguments.video is None:
-            sent = late_answers(playout, 60 * arguments.minutes)
-        else:
-            sent = answers_to(arguments.video, playout, 60 * arguments.minutes)
-    time.sleep(0.5)
-    ended.set()
-    for thread in threads:
-        thread.join()
+    schemes = ("livelink", "vmc", "ifacialmocap")
+    with contextlib.ExitStack() as stack:
+        receivers = {scheme: stack.enter_context(Receiver()) for scheme in (*schemes, "sleeping only")}
+        stack.enter_context(process(tick, receivers["sleeping only"].port))
+        senders = [open_sender(f"{scheme}://127.0.0.1:{receivers[scheme].port}", 1) for scheme in schemes]
+        with Playout(senders, COEFFICIENT_NAMES) as playout:
+            if arguments.video is None:
+                sent = late_answers(playout, 60 * arguments.minutes)
+            else:
+                sent = answers_to(arguments.video, playout, 60 * arguments.minutes)
+        received = {scheme: receiver.packets() for scheme, receiver in receivers.items()}
     for scheme, packets in received.items():
         times = np.array([moment for moment, _, ends_frame in packets if ends_frame])
         off = np.abs(1000 * np.diff(times) - 40)
         p50, p99 = np.percentile(off, [50, 99])
-        print(f"{scheme}: {len(times)} of {sent} frames; off 40 ms by p50 {p50:.1f}, p99 {p99:.1f} ms", end="")
+        of_all = f" of {sent}" if scheme in schemes else ""
+        print(f"{scheme}: {len(times)}{of_all} frames; off 40 ms by p50 {p50:.1f}, p99 {p99:.1f} ms", end="")
         print(f", largest {off.max():.1f} ms; largest packet {max(size for _, size, _ in packets)} bytes")
 
 
@@ -121,16 +115,67 @@ class Again:
                     yield start + moment, content
 
 
-def receive(one: socket.socket, packets: list[tuple[float, int, bool]], ended: threading.Event) -> None:
-    """Times are the kernel's, of when a packet came: this thread may wake later."""
-    one.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
-    while not ended.is_set():
-        with contextlib.suppress(TimeoutError):
-            packet, extra, _, _ = one.recvmsg(4096, 64)
-            seconds, nanoseconds = struct.unpack("qq", extra[0][2])
-            last = not packet.startswith(b"#bundle") or _LAST in packet
-            packets.append((seconds + 1e-9 * nanoseconds, len(packet), last))
-    one.close()
+class Receiver:
+    """A process that listens, as an avatar is one: in this one it would take the interpreter from who sends.
+
+    Times are the kernel's, of when a packet came: whoever reads it may wake later.
+    """
+
+    def __init__(self) -> None:
+        self._pipe, self._end = multiprocessing.Pipe()
+        self._process = contextlib.ExitStack()
+
+    def __enter__(self) -> "Receiver":
+        self._process.enter_context(process(receive, self._end))
+        self.port = self._pipe.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def packets(self) -> list[tuple[float, int, bool]]:
+        """What came, after half a second for what is still on its way: when, bytes, whether it ends a frame."""
+        time.sleep(0.5)
+        self._pipe.send("end")
+        return self._pipe.recv()
+
+
+@contextlib.contextmanager
+def process(work: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Runs a function of this file in a process of its own, which ends with the block."""
+    own = multiprocessing.get_context("spawn").Process(target=work, args=arguments, daemon=True)
+    own.start()
+    try:
+        yield
+    finally:
+        own.kill()
+        own.join()
+
+
+def tick(port: int) -> None:
+    """Sends a byte at each 40 ms of the clock, for ever."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        begin = time.monotonic()
+        for number in itertools.count(1):
+            time.sleep(max(0.0, begin + number / 25 - time.monotonic()))
+            one.sendto(b".", ("127.0.0.1", port))
+
+
+def receive(pipe: Connection) -> None:
+    """Listens at a port, which it says, until it is told to end; then says what came."""
+    packets: list[tuple[float, int, bool]] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        one.settimeout(0.2)
+        one.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
+        pipe.send(one.getsockname()[1])
+        while not pipe.poll():
+            with contextlib.suppress(TimeoutError):
+                packet, extra, _, _ = one.recvmsg(4096, 64)
+                seconds, nanoseconds = struct.unpack("qq", extra[0][2])
+                last = not packet.startswith(b"#bundle") or _LAST in packet
+                packets.append((seconds + 1e-9 * nanoseconds, len(packet), last))
+    pipe.send(packets)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,8 @@ class Playout:
                     return
                 number, faces = self._frames.popleft()
                 hurried = len(self._frames) > _MOST
+            poses = [pose_of(motion(face[None], self._names), 0, number) for face in faces]
+            packets = [sender.packets(poses) for sender in self._senders]
             if self._real_time:
                 now = time.monotonic()
                 if ran_dry and now > due:
@@ -86,10 +88,6 @@ class Playout:
                 if due > now:
                     time.sleep(due - now)
                 due = max(due, now - 1 / FRAME_RATE) + (0.5 if hurried else 1.0) / FRAME_RATE
-            self._send(number, faces)
-
-    def _send(self, number: int, faces: Float[np.ndarray, "K C"]) -> None:
-        poses = [pose_of(motion(face[None], self._names), 0, number) for face in faces]
-        for sender in self._senders:
-            sender.send(poses)
-        self._on_sent(number)
+            for sender, of_one in zip(self._senders, packets, strict=True):
+                sender.send(of_one)
+            self._on_sent(number)

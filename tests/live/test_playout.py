@@ -20,8 +20,11 @@ class Recorder:
         self.poses: list[Sequence[Pose]] = []
         self.closed = False
 
-    def send(self, poses: Sequence[Pose]) -> None:
-        self.poses.append(poses)
+    def packets(self, poses: Sequence[Pose]) -> Sequence[Pose]:
+        return poses
+
+    def send(self, packets: Sequence[Pose]) -> None:
+        self.poses.append(packets)
 
     def close(self) -> None:
         self.closed = True

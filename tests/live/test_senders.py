@@ -95,7 +95,7 @@ def test_reactions_reach_their_sockets(scheme: str, step: int):
         port = bind_in_a_row(sockets)
         sender = open_sender(f"{scheme}://127.0.0.1:{port}", 2)
         for number in range(5):
-            sender.send([pose(number), pose(number, seed=1)])
+            sender.send(sender.packets([pose(number), pose(number, seed=1)]))
         per_frame = {"livelink": 2, "vmc": len(Vmc().packets(pose())), "ifacialmocap": 1}[scheme]
         for one in sockets:
             assert len([one.recv(2048) for _ in range(5 * per_frame)]) == 5 * per_frame
@@ -134,7 +134,7 @@ def test_json_frames_over_a_websocket():
         sender = open_sender(f"ws://127.0.0.1:{server.socket.getsockname()[1]}", 2)
         number = 0
         while not done.wait(0.02) and number < 500:  # frames from before the connection are left out
-            sender.send([pose(number), pose(number, seed=1)])
+            sender.send(sender.packets([pose(number), pose(number, seed=1)]))
             number += 1
         sender.close()
         server.shutdown()
@@ -148,7 +148,7 @@ def test_nobody_there_costs_nothing():
     for address in ("livelink://127.0.0.1:9", "vmc://127.0.0.1:9", "ifacialmocap://127.0.0.1:9", "ws://127.0.0.1:9"):
         sender = open_sender(address, 1)
         for number in range(100):
-            sender.send([pose(number)])
+            sender.send(sender.packets([pose(number)]))
         sender.close()
 
 

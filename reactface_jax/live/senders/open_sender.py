@@ -1,6 +1,7 @@
 """`--send` in words: which protocol, to whom, and how the packets travel."""
 
 import contextlib
+import itertools
 import queue
 import socket
 import threading
@@ -36,8 +37,12 @@ class Encoder(Protocol):
 class Sender(Protocol):
     """Drives the avatars of all reactions at one address."""
 
-    def send(self, poses: Sequence[Pose]) -> None:
-        """Sends a frame: one pose a reaction. It never waits, whether anybody listens or not."""
+    def packets(self, poses: Sequence[Pose]) -> list[list[bytes]]:
+        """What is sent for a frame, a list a reaction: written before the frame is due, for it takes milliseconds."""
+        ...
+
+    def send(self, packets: Sequence[Sequence[bytes]]) -> None:
+        """Sends a frame. It never waits, whether anybody listens or not."""
         ...
 
     def close(self) -> None:
@@ -93,6 +98,10 @@ def _subjects(name: str, count: int) -> list[str]:
     return [name if k == 0 else f"{name}{k + 1}" for k in range(count)]
 
 
+def _packets(encoders: Sequence[Encoder], poses: Sequence[Pose]) -> list[list[bytes]]:
+    return [encoder.packets(pose) for encoder, pose in zip(encoders, poses, strict=True)]
+
+
 def _forms() -> str:
     return "give " + ", ".join(PROTOCOLS.values())
 
@@ -108,13 +117,17 @@ class UdpSender:
             family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         except OSError as error:
             raise UserError(f"--send {address}: {host} has no address ({error.strerror}); give another") from error
-        self._encoders = [(encoder, (found[0], port + step * k)) for k, encoder in enumerate(encoders)]
+        self._encoders = encoders
+        self._goals = [(found[0], port + step * k) for k in range(len(encoders))]
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
-    def send(self, poses: Sequence[Pose]) -> None:
-        for (encoder, goal), pose in zip(self._encoders, poses, strict=True):
-            for packet in encoder.packets(pose):
+    def packets(self, poses: Sequence[Pose]) -> list[list[bytes]]:
+        return _packets(self._encoders, poses)
+
+    def send(self, packets: Sequence[Sequence[bytes]]) -> None:
+        for goal, of_one in zip(self._goals, packets, strict=True):
+            for packet in of_one:
                 with contextlib.suppress(OSError):  # nobody there, no way there, or a full buffer
                     self._socket.sendto(packet, goal)
 
@@ -132,11 +145,13 @@ class WebSocketSender:
         self._thread = threading.Thread(target=self._run, name=f"send {address}", daemon=True)
         self._thread.start()
 
-    def send(self, poses: Sequence[Pose]) -> None:
-        for encoder, pose in zip(self._encoders, poses, strict=True):
-            for packet in encoder.packets(pose):
-                with contextlib.suppress(queue.Full):
-                    self._frames.put_nowait(packet)
+    def packets(self, poses: Sequence[Pose]) -> list[list[bytes]]:
+        return _packets(self._encoders, poses)
+
+    def send(self, packets: Sequence[Sequence[bytes]]) -> None:
+        for packet in itertools.chain.from_iterable(packets):
+            with contextlib.suppress(queue.Full):
+                self._frames.put_nowait(packet)
 
     def close(self) -> None:
         self._ended.set()
