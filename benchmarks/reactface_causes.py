@@ -48,7 +48,7 @@ VARIANTS: Mapping[str, str] = {
     "window-4": f"{_PLAIN} --model.past window --model.window 4 --train.window 4 --model.period 4",
     "bias-1": f"{_PLAIN} --model.past window --model.bias-period 1",
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
-    "smooth": f"{_PLAIN} --model.past window {_FREE} --loss.smooth 30",
+    "smooth": f"{_PLAIN} --model.past window {_FREE} --loss.smooth 2000",
     "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --model.past window {_FREE}",
 }
 """What a variant changes of configs/demo.py."""

@@ -40,8 +40,9 @@ BEGIN, END = "<!-- written by benchmarks/table.py -->", "<!-- end of what benchm
 PLANS: Mapping[str, str] = {
     "reactface": "--train.steps 1500",
     "trans-ae": "--train.steps 1000",
-    "lfi": "--train.steps 1500 --train.batch-size 16 --data.clip-frames 80 --lfi.learning-rate 3e-4 "
-    "--lfi.decay-steps 400",
+    "lfi": "--train.steps 800 --train.batch-size 16 --data.clip-frames 80 --lfi.flow-steps 8 --lfi.condition-width 128 "
+    "--lfi.face-width 64 --lfi.speech-width 64 --lfi.hidden-width 64 --lfi.noise 0.1 --lfi.learning-rate 1e-3 "
+    "--lfi.decay-steps 200",
     "ng": "--train.steps 3000 --train.batch-size 16 --data.clip-frames 64 --ng.width 64 --ng.num-heads 4 "
     "--ng.num-layers 2 --ng.feed-forward 128 --ng.num-codes 64 --ng.token-width 64 --ng.speaker-width 64 "
     "--ng.predictor-heads 4 --ng.predictor-layers 2 --ng.vqvae-steps 1500 --ng.vqvae-rate 0.14 "

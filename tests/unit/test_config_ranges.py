@@ -40,7 +40,7 @@ BELOW_1 = (
 ROWS = {
     (-1, "at least 0"): (
         "belfusion.decoded", "belfusion.kl", "belfusion.latent", "belfusion.weight_decay", "lfi.mismatched_weight",
-        "ng.kept_draws", "ng.weight_decay", "trans_vae.diversity", "trans_vae.kl", "trans_vae.pose",
+        "lfi.noise", "ng.kept_draws", "ng.weight_decay", "trans_vae.diversity", "trans_vae.kl", "trans_vae.pose",
         "trans_vae.video_chunk", "trans_vae.weight_decay", "zhou.weight_decay",
     ),
     (0, "at least 1"): (

@@ -193,6 +193,25 @@ def test_mismatched_batches_as_long_as_they_are_likely():
     assert np.isinf(state["mismatched_log_likelihood"])
 
 
+def test_noise_gives_a_channel_that_moves_later_a_density():
+    """Actnorm starts from a batch in which a channel stands still: what it does later is some 10^12 bits otherwise."""
+    batch = make_batch()
+    still = jax.tree.map(np.copy, batch)
+    for faces in (still.speaker, still.listener):
+        faces[..., 3] = 0.2
+    unlikely, likely = (
+        bits_of(dataclasses.replace(LFI, noise=noise, mismatched_rate=0.0), still, batch) for noise in (0.0, 0.1)
+    )
+    assert unlikely > 1e9
+    assert likely < 1e5
+
+
+def bits_of(config: LfiConfig, first: Batch, later: Batch) -> float:
+    row = Lfi(config)
+    variables = row.begin(0, row.init(jax.random.key(0)), [first])
+    return float(row.loss(variables, later, key=jax.random.key(1), step=jnp.int32(0))[1][0]["bits"])
+
+
 def test_dropout_takes_whole_frames_of_the_other_person_only():
     """Without the other person's frames, the loss is the same for any speaker."""
     blind = dataclasses.replace(LFI, face_dropout=0.999999, speech_dropout=0.999999, mismatched_rate=0.0)

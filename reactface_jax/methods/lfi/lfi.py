@@ -139,6 +139,7 @@ class Lfi:
         window = min(config.window, frames)
         starts = draw_starts(for_start, count, frames - window)
         face, speech, listener = self._windows(variables, batch, starts, window)
+        listener = self._blurred(listener, jax.random.fold_in(key, 0))
 
         state = variables.state
         mismatched = jax.random.uniform(for_mismatch) < config.mismatched_rate
@@ -211,10 +212,16 @@ class Lfi:
             moments.standardise(listener, measured["face"]),
         )
 
+    def _blurred(self, listener: Float[Array, "B T C"], key: Key[Array, ""]) -> Float[Array, "B T C"]:
+        if self.config.noise == 0:
+            return listener
+        return listener + self.config.noise * jax.random.normal(key, listener.shape)
+
     def _measured_actnorms(self, variables: Variables, batch: Batch) -> dict[str, dict[str, Array]]:
         """From the batch's first windows."""
         starts = jnp.zeros(len(batch.listener), jnp.int32)
         face, speech, listener = self._windows(variables, batch, starts, self.config.context + 1)
+        listener = self._blurred(listener, jax.random.key(0))
         arrays = _arrays(variables)
         other = self.network.apply(arrays, face, speech, method="other")
         found: dict[str, dict[str, Array]] = self.network.apply(arrays, listener, other, method="measured_actnorms")
