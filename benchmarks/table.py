@@ -43,13 +43,13 @@ PLANS: Mapping[str, str] = {
     "lfi": "--train.steps 800 --train.batch-size 16 --data.clip-frames 80 --lfi.flow-steps 8 --lfi.condition-width 128 "
     "--lfi.face-width 64 --lfi.speech-width 64 --lfi.hidden-width 64 --lfi.noise 0.1 --lfi.learning-rate 1e-3 "
     "--lfi.decay-steps 200",
-    "ng": "--train.steps 3000 --train.batch-size 16 --data.clip-frames 64 --ng.width 64 --ng.num-heads 4 "
+    "ng": "--train.steps 2000 --train.batch-size 8 --data.clip-frames 64 --ng.width 64 --ng.num-heads 4 "
     "--ng.num-layers 2 --ng.feed-forward 128 --ng.num-codes 64 --ng.token-width 64 --ng.speaker-width 64 "
-    "--ng.predictor-heads 4 --ng.predictor-layers 2 --ng.vqvae-steps 1500 --ng.vqvae-rate 0.14 "
+    "--ng.predictor-heads 4 --ng.predictor-layers 2 --ng.vqvae-steps 1000 --ng.vqvae-rate 0.14 "
     "--ng.predictor-rate 0.14 --ng.warmup-steps 300",
     "zhou": "--train.steps 1500 --train.batch-size 16 --data.clip-frames 90 --zhou.epoch-steps 15",
     "trans-vae": "--train.steps 1000 --trans-vae.feature-dim 32 --trans-vae.learning-rate 1e-3",
-    "belfusion": "--train.steps 4000 --train.batch-size 16 --belfusion.vae-steps 2500 --belfusion.denoiser-width 256 "
+    "belfusion": "--train.steps 2000 --train.batch-size 16 --belfusion.vae-steps 1200 --belfusion.denoiser-width 256 "
     "--belfusion.denoiser-rate 1e-3",
 }
 """What a row's training changes of configs/demo.py, at a size for 2 CPU cores: schedules and learning rates are for

@@ -1,8 +1,7 @@
 """The people of a shard set's split, as an evaluation needs them: coefficients, batches, videos, recordings."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,7 +10,7 @@ from reactface_jax.evaluation.page.recordings import record
 from reactface_jax.shard_set import ShardSet
 from reactface_jax.types import Batch, Clips
 
-NO_MATRIX = "each clip's own listener only, since the data have no matrix of appropriate reactions"
+NO_MATRIX = "each clip's own listener only, since the data know no other appropriate reaction"
 """What the report says of data without one."""
 
 
@@ -39,8 +38,7 @@ class SplitPeople:
     @property
     def has_matrix(self) -> bool:
         """Whether the data say which reactions are appropriate; without it only the clip's own listener is."""
-        about: Mapping[str, Any] = self.shards.description["splits"][self.split]
-        return not str(about.get("appropriateness_from", "")).startswith("no matrix")
+        return bool((self.clips.neighbours.sum(axis=1) > 1).any())
 
     def batches(
         self, batch_size: int, image_size: int, num_frames: int | None = None, rows: Sequence[int] | None = None
