@@ -89,6 +89,8 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
             raise UserError(
                 f"{config.data.dir} names its coefficients differently than the data of {one.source}; give --data"
             )
+    if arguments.i3d and not people.has_pictures:
+        raise UserError(f"{config.data.dir} has no pictures of real listeners to compare with; leave --i3d out")
     comparison = arguments.i3d and open_comparison(
         clips,
         arguments.i3d,
@@ -166,7 +168,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         versions=versions(),
         compared_with=arguments.compare_with,
     )
-    recording = people.recording if arguments.recordings else None
+    recording = people.recording if arguments.recordings and people.has_pictures else None
     attention = itertools.chain.from_iterable(_attention(one, people) for one in planned)
     return Evaluation(report, clips, reactions, {} if arguments.methods else arrays, recording, attention), out
 

@@ -40,6 +40,11 @@ class SplitPeople:
         """Whether the data say which reactions are appropriate; without it only the clip's own listener is."""
         return bool((self.clips.neighbours.sum(axis=1) > 1).any())
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there are videos of the people, and not only their coefficients and voices."""
+        return any(self.shards.description["frame_size"])
+
     def batches(
         self, batch_size: int, image_size: int, num_frames: int | None = None, rows: Sequence[int] | None = None
     ) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -192,6 +193,22 @@ def test_a_causal_model_streams(config, shards, tmp_path):
     assert content["config"]["model"]["window"] == 2
     assert "protocol: stream" in (tmp_path / "out" / "report.md").read_text()
     assert np.ptp(np.load(tmp_path / "out" / "prediction.npy"), axis=2).max() > 0.01  # it moves
+
+
+def test_a_set_without_pictures_gets_heads_without_recordings(tmp_path, capsys):
+    root, blind, out = tmp_path / "raw", tmp_path / "blind", tmp_path / "out"
+    for split, lengths in {"train": [52, 53], "test": [52, 51]}.items():
+        raw_tree.write_split(root, split, lengths)
+        raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.eye(2 * len(lengths)))
+    shutil.rmtree(root / "Video_files")
+    write_shards(root, blind)
+    words = ["--methods", "mirror", "--data", str(blind), "--page-clips", "2", "--eval.num-reactions", "2"]
+    command.main([*words, "--out", str(out)])
+    page = (out / "report.html").read_text()
+    assert '"recorded": false' in page
+    assert '"recorded": true' not in page
+    said = message(capsys, *words, "--out", tmp_path / "again", "--i3d", tmp_path)
+    assert f"{blind} has no pictures of real listeners to compare with; leave --i3d out" in said
 
 
 def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkeypatch, capsys):
