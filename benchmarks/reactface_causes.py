@@ -48,7 +48,8 @@ VARIANTS: Mapping[str, str] = {
     "window-4": f"{_PLAIN} --model.past window --model.window 4 --train.window 4 --model.period 4",
     "bias-1": f"{_PLAIN} --model.past window --model.bias-period 1",
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
-    "smooth": f"{_PLAIN} --model.past window {_FREE} --loss.smooth 2000",
+    "memory": f"{_PLAIN} --model.past window {_FREE} --model.memory past",
+    "smooth": f"{_PLAIN} --model.past window {_FREE} --model.memory past --loss.smooth 1000",
     "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --model.past window {_FREE}",
 }
 """What a variant changes of configs/demo.py."""
@@ -111,7 +112,14 @@ class _SeeingReactFace(ReactFace):
         c = self.config
         self.listener = Listener(c)
         self.speaker_encoder = _SeeingEncoder(
-            c.feature_dim, c.period, c.bias_unit, c.num_heads, c.audio, use_audio=False, dropout=c.dropout
+            c.feature_dim,
+            c.period,
+            c.bias_unit,
+            c.num_heads,
+            c.audio,
+            use_audio=False,
+            dropout=c.dropout,
+            memory=c.memory,
         )
 
 

@@ -4,7 +4,7 @@ A-Enc (wav2vec 2.0) and F-Enc feed three decoder layers (PMA): the face attends 
 frames, then again. Nothing here depends on the listener: the speaker is encoded once for K reactions.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -56,6 +56,8 @@ class SpeakerEncoder(nn.Module):
     dtype: DTypeLike = jnp.float32
     video_chunk: int = 0
     remat: Remat = "none"
+    memory: Literal["all", "past"] = "all"
+    """Frames that a frame's features are made from; past: its own and those before, fading as in self-attention."""
 
     def setup(self) -> None:
         if self.use_video:
@@ -107,6 +109,8 @@ class SpeakerEncoder(nn.Module):
 
         bias = temporal_bias(self.num_heads, num_frames, self.bias_period)
         own_face = None if lengths is None else hide_beyond(lengths, num_frames)[:, None, None, :]  # B 1 1 T
+        if self.memory == "past":
+            own_face = bias  # padding comes after all valid frames
         vector = motion = self.face_decoder(f, f, bias, own_face, deterministic=deterministic)
         if speech is not None:
             own_speech = alignment_bias(
@@ -161,4 +165,5 @@ def make_speaker_encoder(config: ModelConfig) -> SpeakerEncoder:
         jnp.dtype(config.dtype),
         config.video_chunk,
         config.remat,
+        config.memory,
     )

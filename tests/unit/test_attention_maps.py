@@ -72,6 +72,24 @@ def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
         np.testing.assert_allclose(weights[1, 0, 0], vim, atol=1e-6)
 
 
+def test_features_may_be_made_from_the_past_only():
+    """Queries of zeros: over all visible frames they count the same, over the past they fade; padding is unseen."""
+    lengths = np.array([6], np.int32)
+    even = np.where(np.arange(8) < 6, 1 / 6, 0.0)
+    past = np.asarray(jax.nn.softmax(temporal_bias(4, 8, 1)))
+    for memory, expected in (("all", np.broadcast_to(even, (4, 8, 8))), ("past", past)):
+        config = dataclasses.replace(small_model.CONFIG, bias_period=1, use_audio=False, memory=memory)
+        model = build_model(config)
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, x: np.zeros_like(x) if "query" in jax.tree_util.keystr(path) else x,
+            small_model.random_params(model),
+        )
+        encode = jax.jit(functools.partial(model.apply, method="encode", mutable=["attention"]))
+        _, sown = encode({"params": params}, *small_model.clip(8), lengths)
+        weights = sown["attention"]["speaker_encoder"]["face_decoder"]["cross_attention"]["weights"][0]
+        np.testing.assert_allclose(np.reshape(weights, (4, 8, 8))[:, :6], expected[:, :6], atol=1e-6)
+
+
 def test_windows_are_whole_periods_or_blocks():
     assert windows_of(build_model(dataclasses.replace(small_model.CONFIG, period=8, window=8))) == [8, 64]
     assert windows_of(build_model(dataclasses.replace(small_model.CONFIG, period=16, window=16))) == [16, 64]

@@ -174,6 +174,7 @@ def test_a_sound_that_ends_early_cuts_the_video(model, params):
         {"alignment": "point_to_point"},
         {"face_alignment": "point_to_point"},
         {"bias_period": 1},
+        {"memory": "past"},
         {"sync_order": "face_first"},
         {"momentum": 0.0},
         {"past": "window"},
