@@ -116,7 +116,9 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
             file.write(text.encode())
         truth = ["--truth", str(raw / "dyads.json")] if (raw / "dyads.json").is_file() else []
         run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *truth])
-    written = page(json.loads(report.read_text()), {row: trained_facts(given.out / row) for row in trained})
+    command = "make table" if given.pictures else "python benchmarks/table.py --no-pictures --out FOLDER"
+    facts = {row: trained_facts(given.out / row) for row in trained}
+    written = page(json.loads(report.read_text()), facts, command)
     if missing := [row for row in known if row not in rows and row != "gt"]:
         written += f"\nNot in this table: {', '.join(missing)}. `make table` trains and measures all rows.\n"
     for path in (given.out / "table.md", *((given.page,) if given.page else ())):
@@ -169,15 +171,24 @@ def trained_facts(folder: Path) -> dict[str, Any]:
     return {"name": name, "steps": found.step, "minutes": minutes, "parameters": count}
 
 
-def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table as Markdown: figures with intervals, what training took, and where the order is not the paper's."""
+def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], command: str = "make table") -> str:
+    """The table as Markdown: figures with intervals, what training took, and where the order is not the paper's.
+
+    Args:
+      report: of `reactface eval --methods`.
+      facts: of each trained row, as `trained_facts` gives them.
+      command: what makes this table.
+
+    Returns:
+      The page's part.
+    """
     rows, data = report["rows"], report["data"]
     config = config_from_json(report["config"])
     trained = {each["name"]: each for each in facts.values()}
     lines = [
         "## The table on made conversations",
         "",
-        f"`make table`: {data['clips']} clips of {data['frames']} frames, {data['reactions']} reactions each; "
+        f"`{command}`: {data['clips']} clips of {data['frames']} frames, {data['reactions']} reactions each; "
         f"ReactFace by protocol {config.eval.protocol}. Measured in clean mode; below each figure its 95 % interval "
         "over conversations. FPS: reaction frames a second, those of all reactions counted, without rendering and "
         "without measuring the speaker. Minutes: of training, all tries together.",

@@ -114,7 +114,7 @@ _DIVERSE = (
     _score("FRDiv", ".4f"),
     _score("offset_share", ".0%", "offset"),
     _score("FRDvs", ".4f"),
-    _score("conditioning_share", ".0%", "speaker share"),
+    _score("conditioning_share", "z.0%", "speaker share"),
     _score("FRVar", ".4f"),
 )
 _IN_TIME = (

@@ -20,6 +20,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
 from reactface_jax.errors import UserError
+from reactface_jax.hidden_package import hidden
 from reactface_jax.types import FRAME_RATE
 
 if TYPE_CHECKING:
@@ -272,14 +273,12 @@ def _in_pixels(found: "FaceLandmarkerResult", frame: UInt8[np.ndarray, "H W 3"])
 
 
 def _start_mediapipe(measures: bool) -> tuple[ModuleType, "MediaPipeLandmarker"]:
-    # MediaPipe imports TensorFlow, if it is there, only for a decorator of its documentation: seconds for nothing, and
-    # a crash when the 3-D head is drawn later (see data_pipeline/host_tensorflow.py).
-    hide_tensorflow = "tensorflow" not in sys.modules
-    if hide_tensorflow:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
     try:
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
+        # MediaPipe imports TensorFlow, if it is there, only for a decorator of its documentation: seconds for nothing,
+        # and a crash when the 3-D head is drawn later (see data_pipeline/host_tensorflow.py).
+        with hidden("tensorflow"):
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
 
         model = resources.files("reactface_jax") / "assets" / "face_landmarker.task"
         options = vision.FaceLandmarkerOptions(
@@ -294,9 +293,6 @@ def _start_mediapipe(measures: bool) -> tuple[ModuleType, "MediaPipeLandmarker"]
         raise UserError(f"finding faces needs {error.name}; run: pip install 'reactface-jax[render]'") from error
     except OSError as error:  # a shared library is missing
         raise UserError(f"MediaPipe can't start ({error}); run: apt-get install libegl1 libgles2") from error
-    finally:
-        if hide_tensorflow:
-            del sys.modules["tensorflow"]
 
 
 @contextlib.contextmanager

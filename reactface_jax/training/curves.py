@@ -12,12 +12,15 @@ from types import TracebackType
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.summary_pb2 import Summary
 
 from reactface_jax.files import make_folder
+from reactface_jax.hidden_package import hidden
+
+with hidden("torch"):  # whose arrays tensorboardX also takes: four seconds of importing it
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
 
 
 class Curves:

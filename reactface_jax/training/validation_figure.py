@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION
 
@@ -30,6 +28,10 @@ def draw_reactions(
     """
     count = len(prediction)
     seconds = np.arange(prediction.shape[2]) / FRAME_RATE
+    # Imported when there is something to draw: it takes long, and few starts of a training come here.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     # Figure and canvas by hand: pyplot would keep every figure, and look for a screen.
     figure = Figure(figsize=(4 * (_EXPRESSIONS + _POSES), 2.6 * count + 0.4), dpi=80, layout="constrained")
     axes = figure.subplots(count, _EXPRESSIONS + _POSES, squeeze=False)

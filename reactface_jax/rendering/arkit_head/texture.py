@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.interpolate import PchipInterpolator
 
 from reactface_jax.rendering.arkit_head.look import Colour, Look
 from reactface_jax.rendering.arkit_head.mesh import PLAIN, TEXTURE_BOTTOM, TEXTURE_TOP
@@ -39,6 +38,8 @@ def paint(look: Look) -> UInt8[np.ndarray, "512 1024 3"]:
 
 
 def _skin(look: Look) -> Float[np.ndarray, "512 512 3"]:
+    from scipy.interpolate import PchipInterpolator  # takes long, and many import this module for a name in it
+
     angle = np.linspace(0, np.pi, SIZE)[None, :]
     height = np.linspace(TEXTURE_TOP, TEXTURE_BOTTOM, SIZE)[:, None]
 
