@@ -5,25 +5,36 @@ trained alike; printed is the mean absolute change at block borders by that else
 real listener (1 where nothing jumps), with codes drawn one by one and a block at once.
 
     python benchmarks/ng_jump.py
+    python benchmarks/ng_jump.py --run runs/table/ng
+
+With --run the same of a trained run, on the test split of the conversations that benchmarks/table.py makes.
 """
 
 import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 
+from data_pipeline.dyads import Recipe, play
 from reactface_jax.config.ng import NgConfig
 from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.method import Inputs
 from reactface_jax.methods.ng.ng import WINDOW, Ng
 from reactface_jax.methods.ng.vqvae import FRAMES
+from reactface_jax.methods.ready import Ready
+from reactface_jax.methods.trained import make_trained
 from reactface_jax.metrics.movement import border_step
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
+from reactface_jax.weights.run import load_run
 
+CODE = 8
+"""Frames of a code."""
 PERIOD = 40
 DELAY = 10
 CONFIG = NgConfig(
@@ -105,8 +116,23 @@ def jump(method: Ng, variables: Variables, clips: int = 8, frames: int = 5 * FRA
     return border_step(np.asarray(reactions), FRAMES).value(), real.value()
 
 
-def main(steps: int = 1000) -> None:
-    """Both forms."""
+def jump_of_run(folder: Path) -> None:
+    """Prints the change at borders by that elsewhere, of a trained run."""
+    run = load_run(folder)
+    method = make_trained(run.config, Variables(run.params, run.method_state), run.mean_face)
+    assert isinstance(method, Ready)
+    test = play(Recipe(num_clips=240, seconds=8.0, seed=0, takes=2), "test", workers=1)
+    inputs = Inputs(speaker=test.speaker, audio=test.sound.astype(np.float32) / 32768)
+    reactions = method.generate(inputs, 2, key=jax.random.key(0))
+    for frames, what in ((FRAMES, "blocks"), (CODE, "codes")):
+        ours, real = (border_step(each, frames).value() for each in (reactions, test.listener[:, None]))
+        print(f"borders of {what}, every {frames} frames: {ours:.2f} (real listeners {real:.2f})", flush=True)
+
+
+def main(steps: int = 1000, run: Path | None = None) -> None:
+    """Both forms, or a run."""
+    if run is not None:
+        return jump_of_run(run)
     for released in (False, True):
         method = Ng(dataclasses.replace(CONFIG, released=released))
         variables, figures = trained(method, steps)
@@ -117,4 +143,4 @@ def main(steps: int = 1000) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -50,7 +50,8 @@ VARIANTS: Mapping[str, str] = {
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
     "memory": f"{_PLAIN} --model.past window {_FREE} --model.memory past",
     "smooth": f"{_PLAIN} --model.past window {_FREE} --model.memory past --loss.smooth 1000",
-    "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --model.past window {_FREE}",
+    "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 "
+    f"--model.past window {_FREE} --model.memory past",
 }
 """What a variant changes of configs/demo.py."""
 

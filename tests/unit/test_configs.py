@@ -45,6 +45,25 @@ def test_paper_differs_from_the_reference_in_four_fields_of_the_model():
     ]
 
 
+def test_what_makes_reactface_react_adds_no_parameters():
+    """The study in docs/does_it_react.md compares the two."""
+    demo, reacting = (load_config(CONFIGS / f"{name}.py") for name in ("demo", "reacting"))
+    assert [line.split(":")[0] for line in differences(demo, reacting)] == [
+        "model.bias_period",
+        "model.alignment",
+        "model.face_alignment",
+        "model.memory",
+        "model.past",
+        "loss.pose",
+        "loss.diversity",
+        "train.num_reactions",
+    ]
+    video, audio = jax.ShapeDtypeStruct((1, 32, 48, 48, 3), jnp.float32), jax.ShapeDtypeStruct((1, 20480), jnp.float32)
+    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
+    one, other = (jax.eval_shape(build_model(each.model).init, keys, video, audio) for each in (demo, reacting))
+    assert jax.tree.map(lambda x: x.shape, one) == jax.tree.map(lambda x: x.shape, other)
+
+
 @pytest.mark.parametrize("name", ["reference", "paper"])
 def test_full_size_models_have_the_shapes_of_training(name):
     config = load_config(CONFIGS / f"{name}.py")

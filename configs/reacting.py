@@ -1,0 +1,24 @@
+"""ReactFace as it reacts: configs/demo.py with other losses, and features and biases that let it follow the speaker.
+
+Command:   reactface train --config reacting --workdir runs/demo/run --data.dir runs/demo/shards
+Hardware:  2 CPU cores.
+Time:      TIME
+Expected:  the table in README.md: FRCorr 2.4, smiles answered 10.6 frames after the speaker's (10 are planted).
+
+docs/does_it_react.md has what each change does. The published design stays configs/demo.py; here its reactions are one,
+as they nearly are there.
+"""
+
+from reactface_jax.config import load_config
+
+config = load_config(
+    "demo",
+    [
+        *("--loss.pose", "1"),  # expressions are what can be learnt from the speaker
+        *("--loss.diversity", "0", "--train.num-reactions", "1"),  # it would only learn an offset
+        *("--model.past", "window"),  # training sees the past that the prefix protocol will show
+        *("--model.bias-period", "1"),  # each frame of the past counts less than the one after it
+        *("--model.alignment", "point_to_point", "--model.face-alignment", "point_to_point"),
+        *("--model.memory", "past"),  # features stay what they are when more is seen
+    ],
+)
