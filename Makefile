@@ -46,7 +46,7 @@ $(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
 	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
-	$(SAY) "4 of 5: trains a small ReactFace (7 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
+	$(SAY) "4 of 5: trains a small ReactFace (6 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
 	JAX_NUM_CPU_DEVICES=2 $(REACTFACE) train --config reacting --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
