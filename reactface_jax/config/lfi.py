@@ -22,9 +22,7 @@ class LfiConfig(Section, name="lfi"):
     window: Count = 80  # frames of a training window; the first of them, as many as are seen, are not learnt
     face_dropout: Share = 0.6  # of whole frames of the other person
     speech_dropout: Share = 0.3
-    noise: Weight = (
-        0.0  # added to standardised faces in training: a channel that stands still has no density without it
-    )
+    noise: Weight = 0.0  # on standardised faces in training: channels that stand still have no density without it
     mismatched_rate: Probability = 0.1  # of batches in which the other person is somebody else's
     mismatched_weight: Weight = 0.1  # of what makes them unlikely
     learning_rate: Positive = 1e-5
