@@ -109,6 +109,7 @@ def test_report_of_a_run(run, shards, capsys):
     assert content["source"].endswith("step 7")
     checksums = content["data"].pop("sha256")
     assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]
+    assert content["data"].pop("appropriate").startswith("each clip's own listener only")
     assert content["data"] == {"data": str(shards), "split": "test", "clips": 4, "frames": FRAMES, "reactions": 2}
     assert content["rows"][-1]["frames_per_second"] > 0
     prediction = np.load(out / "prediction.npy")
@@ -138,7 +139,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "small", "Offset"]
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
     assert content["source"] == f"{run}, step 7; {offset_run}, step 5"
-    assert "appropriate" not in content["data"]
+    assert "own listener only" in content["data"]["appropriate"]
     command.main(["--checkpoint", str(run), "--out", str(tmp_path / "single"), "--page-clips", "0"])
     prediction = np.load(tmp_path / "single" / "prediction.npy")
     assert content["data"]["sha256"]["small"] == checksum(prediction)
@@ -199,11 +200,12 @@ def test_a_set_without_pictures_gets_heads_without_recordings(tmp_path, capsys):
     root, blind, out = tmp_path / "raw", tmp_path / "blind", tmp_path / "out"
     for split, lengths in {"train": [52, 53], "test": [52, 51]}.items():
         raw_tree.write_split(root, split, lengths)
-        raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.eye(2 * len(lengths)))
+        raw_tree.write_labels(root / f"neighbour_emotion_{split}.npy", np.ones((2 * len(lengths), 2 * len(lengths))))
     shutil.rmtree(root / "Video_files")
     write_shards(root, blind)
     words = ["--methods", "mirror", "--data", str(blind), "--page-clips", "2", "--eval.num-reactions", "2"]
     command.main([*words, "--out", str(out)])
+    assert "appropriate" not in json.loads((out / "report.json").read_text())["data"]  # each clip has several
     page = (out / "report.html").read_text()
     assert '"recorded": false' in page
     assert '"recorded": true' not in page

@@ -98,5 +98,7 @@ def test_a_file_of_that_name(tmp_path: Path) -> None:
 def test_what_a_killed_save_leaves_is_ours(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "7.orbax-checkpoint-tmp" / "about.orbax-checkpoint-tmp").mkdir(parents=True)
     (tmp_path / "checkpoints" / "8").mkdir()
+    (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp" / "_CHECKPOINT_METADATA").write_text("{}")
     check_workdir(tmp_path, resume=True, overwrite=False)
     check_workdir(tmp_path, resume=False, overwrite=True)
