@@ -6,7 +6,7 @@
 Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
 frames late, the listener, and the listener at temperature 0. With `--rows heard`: the listener that does not talk
 itself, as `react` has it, with the speaker's face and voice, and with the voice only. With `--rows drawn`: speakers are
-drawn, measured by MediaPipe, and answered from that; it takes .06 s of a core a frame. With --minutes M: one
+drawn, measured by MediaPipe, and answered from that. With --minutes M: one
 conversation of that length, its figures by minute, to see whether an hour of feeding back drifts.
 """
 
@@ -75,8 +75,8 @@ def main() -> None:
         unseen = inputs._replace(speaker=np.full_like(test.speaker, np.nan))
         rows["voice only"] = silent.generate(unseen, count, key=key)
     if "drawn" in arguments.rows:
-        faces = [(c.people[role].look, role, c) for role in ROLES for c in test.conversations]
-        measured = np.stack([seen_by_mediapipe(one.play(role)[0], look) for look, role, one in faces])
+        looks = [c.people[role].look for role in ROLES for c in test.conversations]
+        measured = np.stack([seen_by_mediapipe(*each) for each in zip(test.speaker, looks, strict=True)])
         print(f"measured {100 * np.isfinite(measured[..., 0]).mean():.1f} % of frames")
         seen = inputs._replace(speaker=measured)
         rows["listener, MediaPipe"] = Listener(weights, Control(talks=True)).generate(seen, count, key=key)

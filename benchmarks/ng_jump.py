@@ -7,7 +7,7 @@ real listener (1 where nothing jumps), with codes drawn one by one and a block a
     python benchmarks/ng_jump.py
     python benchmarks/ng_jump.py --run runs/table/ng
 
-With --run the same of a trained run, on the test split of the conversations that benchmarks/table.py makes.
+With --run the same of a trained run, on the test split of its data.
 """
 
 import dataclasses
@@ -21,20 +21,20 @@ import numpy as np
 import optax
 import tyro
 
-from data_pipeline.dyads import Recipe, play
 from reactface_jax.config.ng import NgConfig
+from reactface_jax.evaluation.known_split import know_split
+from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.method import Inputs
 from reactface_jax.methods.ng.ng import WINDOW, Ng
-from reactface_jax.methods.ng.vqvae import FRAMES
+from reactface_jax.methods.ng.vqvae import FRAMES, FRAMES_A_CODE
 from reactface_jax.methods.ready import Ready
 from reactface_jax.methods.trained import make_trained
 from reactface_jax.metrics.movement import border_step
+from reactface_jax.shard_set import open_shards
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
 from reactface_jax.weights.run import load_run
 
-CODE = 8
-"""Frames of a code."""
 PERIOD = 40
 DELAY = 10
 CONFIG = NgConfig(
@@ -121,11 +121,11 @@ def jump_of_run(folder: Path) -> None:
     run = load_run(folder)
     method = make_trained(run.config, Variables(run.params, run.method_state), run.mean_face)
     assert isinstance(method, Ready)
-    test = play(Recipe(num_clips=240, seconds=8.0, seed=0, takes=2), "test", workers=1)
-    inputs = Inputs(speaker=test.speaker, audio=test.sound.astype(np.float32) / 32768)
+    people = SplitPeople(open_shards(run.config.data.dir), "test", run.config.data.eval_frames)
+    inputs = know_split(people.shards, "test", people.clips, FRAMES, None).inputs
     reactions = method.generate(inputs, 2, key=jax.random.key(0))
-    for frames, what in ((FRAMES, "blocks"), (CODE, "codes")):
-        ours, real = (border_step(each, frames).value() for each in (reactions, test.listener[:, None]))
+    for frames, what in ((FRAMES, "blocks"), (FRAMES_A_CODE, "codes")):
+        ours, real = (border_step(each, frames).value() for each in (reactions, people.clips.listener[:, None]))
         print(f"borders of {what}, every {frames} frames: {ours:.2f} (real listeners {real:.2f})", flush=True)
 
 

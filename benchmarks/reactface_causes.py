@@ -3,9 +3,11 @@
     python benchmarks/reactface_causes.py --variants demo weights own-frame --seeds 2
 
 Where the pictures' convolutions stand, a linear map of the speaker's true coefficients stands here, without sound:
-what the eyes miss is no excuse, and a training takes minutes. Prints a line a variant and seed: FRCorr (also while
-listening), FRVar, FRDiv and how much of it is an offset, movement inside windows, border step, answered events and
-their delay.
+what the eyes miss is no excuse, and a training takes minutes. Before them come the delayed mirror and the nearest
+neighbour by motion, which learn from the same clips. Prints a line a variant
+and seed: FRCorr with its 95 % interval over scripts and that of the difference from the nearest neighbour's, FRCorr
+while listening, FRVar, FRDiv and how much of it is an offset, movement inside windows, border step, answered events
+and their delay.
 """
 
 import time
@@ -27,6 +29,10 @@ from data_pipeline.dyads.scripts import ROLES
 from reactface_jax import losses
 from reactface_jax.config import Config, load_config
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.methods import Inputs
+from reactface_jax.methods.delayed_mirror import DelayedMirror
+from reactface_jax.methods.nearest_segment import NearestSegment
+from reactface_jax.metrics.bootstrap import interval, resamplings
 from reactface_jax.metrics.diversity import variance_over_time, within_clips
 from reactface_jax.metrics.events import Event
 from reactface_jax.metrics.groups import by_name
@@ -38,6 +44,7 @@ from reactface_jax.models.speaker_encoder import SpeakerEncoder
 from reactface_jax.types import AnyArray
 
 _FREE = "--model.bias-period 1 --model.face-alignment point_to_point --model.alignment point_to_point"
+_MEMORY = f"--model.past window {_FREE} --model.memory past"
 _PLAIN = "--loss.pose 1 --loss.diversity 0 --train.num-reactions 1"
 VARIANTS: Mapping[str, str] = {
     "demo": "",
@@ -48,10 +55,9 @@ VARIANTS: Mapping[str, str] = {
     "window-4": f"{_PLAIN} --model.past window --model.window 4 --train.window 4 --model.period 4",
     "bias-1": f"{_PLAIN} --model.past window --model.bias-period 1",
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
-    "memory": f"{_PLAIN} --model.past window {_FREE} --model.memory past",
-    "smooth": f"{_PLAIN} --model.past window {_FREE} --model.memory past --loss.smooth 1000",
-    "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 "
-    f"--model.past window {_FREE} --model.memory past",
+    "memory": f"{_PLAIN} {_MEMORY}",
+    "smooth": f"{_PLAIN} {_MEMORY} --loss.smooth 1000",
+    "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 {_MEMORY}",
 }
 """What a variant changes of configs/demo.py."""
 
@@ -130,6 +136,28 @@ def main(arguments: Arguments) -> None:
     train, test = (play(recipe, split, sound=False, workers=1) for split in ("train", "test"))
     known = _known(test)
     names: list[str] = []
+    nearest: list[Float[np.ndarray, " R"]] = []
+
+    def say(name: str, seed: str, prediction: Float[np.ndarray, "N K T C"], window: int, start: float) -> None:
+        correlation = _correlation(prediction, test)
+        drawn = _draws(correlation, known.groups)
+        if name == "NN motion":
+            nearest.append(drawn)
+        low, high = interval(drawn)
+        least, most = interval(drawn - nearest[0]) if nearest else (np.nan, np.nan)
+        figures = {"FRCorr": float(correlation.mean()), "low": low, "high": high, "above NN": least, "at most": most}
+        figures |= _figures(prediction, test, replace(known, window=window))
+        if not names:
+            names.extend(figures)
+            print("| variant | seed | " + " | ".join(names) + " | seconds |")
+            print("|---" * (len(names) + 3) + "|")
+        cells = [f"{figures[each]:.4g}" for each in names]
+        print(f"| {name} | {seed} | " + " | ".join(cells) + f" | {time.perf_counter() - start:.0f} |", flush=True)
+
+    for simple in (DelayedMirror(), NearestSegment()):
+        start = time.perf_counter()
+        fitted = simple.fit_to_pairs(Inputs(train.speaker), train.listener)
+        say(fitted.name, "-", fitted.generate(Inputs(test.speaker), key=jax.random.key(0)), 16, start)
     for name in arguments.variants:
         for seed in range(arguments.seeds):
             words = [*VARIANTS[name].split(), *arguments.more.split(), "--train.seed", str(seed)]
@@ -139,13 +167,7 @@ def main(arguments: Arguments) -> None:
                 config, train=replace(config.train, steps=arguments.steps, batch_size=arguments.batch_size)
             )
             prediction = answers(config, train, test, arguments.reactions)
-            figures = _figures(prediction, test, replace(known, window=config.model.window))
-            if not names:
-                names = list(figures)
-                print("| variant | seed | " + " | ".join(names) + " | seconds |")
-                print("|---" * (len(names) + 3) + "|")
-            cells = [f"{figures[each]:.4g}" for each in names]
-            print(f"| {name} | {seed} | " + " | ".join(cells) + f" | {time.perf_counter() - start:.0f} |", flush=True)
+            say(name, str(seed), prediction, config.model.window, start)
 
 
 def answers(config: Config, train: Played, test: Played, count: int) -> Float[np.ndarray, "N K T C"]:
@@ -223,12 +245,21 @@ def _react(model: ReactFace, config: Config, params: dict, seen: Float[np.ndarra
     return jnp.concatenate(parts)
 
 
-def _figures(prediction: Float[np.ndarray, "N K T C"], test: Played, known: Known) -> dict[str, float]:
+def _correlation(prediction: Float[np.ndarray, "N K T C"], test: Played) -> Float[np.ndarray, " N"]:
+    """FRCorr of each clip."""
     always = np.ones(test.speaker.shape[:2], bool)
-    correlation = while_listening(prediction, test.listener, test.neighbours, always)
+    return 10 * while_listening(prediction, test.listener, test.neighbours, always).mean(1)
+
+
+def _draws(correlation: Float[np.ndarray, " N"], groups: Int[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
+    """Its mean over resampled scripts, the same ones for every row."""
+    counts = resamplings(groups)
+    return counts @ correlation / counts.sum(1)
+
+
+def _figures(prediction: Float[np.ndarray, "N K T C"], test: Played, known: Known) -> dict[str, float]:
     reacting = reacting_figures(measure_reacting(prediction, test.speaker, test.listener, test.neighbours, known))
     return {
-        "FRCorr": 10 * float(np.nanmean(correlation)),
         "FRVar": float(variance_over_time(prediction).mean()),
         "FRDiv": float(within_clips(prediction).mean()),
         **{name: reacting[name] for name in _FIGURES if name in reacting},

@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     schemes = ("livelink", "vmc", "ifacialmocap")
     with contextlib.ExitStack() as stack:
-        receivers = {scheme: stack.enter_context(Receiver()) for scheme in (*schemes, "sleeping only")}
+        receivers = {scheme: Receiver(stack) for scheme in (*schemes, "sleeping only")}
         stack.enter_context(process(tick, receivers["sleeping only"].port))
         senders = [open_sender(f"{scheme}://127.0.0.1:{receivers[scheme].port}", 1) for scheme in schemes]
         with Playout(senders, COEFFICIENT_NAMES) as playout:
@@ -118,20 +118,13 @@ class Again:
 class Receiver:
     """A process that listens, as an avatar is one: in this one it would take the interpreter from who sends.
 
-    Times are the kernel's, of when a packet came: whoever reads it may wake later.
+    Times are the kernel's, of when a packet came: whoever reads it may wake later. It ends with `stack`.
     """
 
-    def __init__(self) -> None:
-        self._pipe, self._end = multiprocessing.Pipe()
-        self._process = contextlib.ExitStack()
-
-    def __enter__(self) -> "Receiver":
-        self._process.enter_context(process(receive, self._end))
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._pipe, end = multiprocessing.Pipe()
+        stack.enter_context(process(receive, end))
         self.port = self._pipe.recv()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.close()
 
     def packets(self) -> list[tuple[float, int, bool]]:
         """What came, after half a second for what is still on its way: when, bytes, whether it ends a frame."""
@@ -162,7 +155,7 @@ def tick(port: int) -> None:
 
 
 def receive(pipe: Connection) -> None:
-    """Listens at a port, which it says, until it is told to end; then says what came."""
+    """Listens at a free port, whose number it sends through the pipe; an answer ends it, and it sends what came."""
     packets: list[tuple[float, int, bool]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))

@@ -19,6 +19,6 @@ config = load_config(
         *("--model.past", "window"),  # training sees the past that the prefix protocol will show
         *("--model.bias-period", "1"),  # each frame of the past counts less than the one after it
         *("--model.alignment", "point_to_point", "--model.face-alignment", "point_to_point"),
-        *("--model.memory", "past"),  # features stay what they are when more is seen
+        *("--model.memory", "past"),  # attention sees the same when more frames come
     ],
 )

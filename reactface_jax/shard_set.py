@@ -11,7 +11,6 @@ from reactface_jax.types import Batch
 
 
 @runtime_checkable
-@runtime_checkable
 class ShardSet(Protocol):
     """The clips of a data set's splits; `data_pipeline.loader.ShardSet` says more of each method."""
 
@@ -28,6 +27,11 @@ class ShardSet(Protocol):
     @property
     def std_face(self) -> Float[np.ndarray, " C"]:
         """Their standard deviation."""
+        ...
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether examples hold the speaker's frames; without them batches need image_size 0."""
         ...
 
     def num_clips(self, split: str) -> int:

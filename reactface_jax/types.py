@@ -67,3 +67,8 @@ class Clips:
     neighbours: Bool[np.ndarray, "N N"]
     clip_ids: Sequence[str]
     coefficient_names: Sequence[str]
+
+    @property
+    def knows_others(self) -> bool:
+        """Whether reactions besides the own listener's are appropriate to some clip."""
+        return bool((self.neighbours.sum(axis=1) > 1).any())

@@ -77,7 +77,9 @@ class ModelConfig(Section, name="model"):
     sync_order: Literal["speech_first", "face_first"] = "speech_first"  # SLBS: MIM then VIM, or the paper's order
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
     face_alignment: Literal["reference", "point_to_point"] = "reference"  # the same of the speaker's motion, in VIM
-    memory: Literal["all", "past"] = "all"  # frames of the speaker that the features of each are made from
+    memory: Literal["all", "past"] = (
+        "all"  # the speaker's frames that attention to his face sees; causal: the past anyway
+    )
     past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
     causal: bool = False  # every encoder a function of the past only: streams in constant time (docs/streaming.md)
     block: Count = 8  # frames that wav2vec 2.0 reads at once in a causal model; a window is whole blocks

@@ -18,7 +18,7 @@ from reactface_jax.evaluation.prediction_files import (
 )
 from reactface_jax.evaluation.report import Report, mode_differences
 from reactface_jax.evaluation.result import Evaluation, check_out
-from reactface_jax.evaluation.split import NO_MATRIX
+from reactface_jax.evaluation.split import OWN_ONLY
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs
 from reactface_jax.weights.run import versions
@@ -88,7 +88,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
             "channels": num_channels,
             "reactions": {name: array.shape[1] for name, array in given.items()},
             "sha256": checksums,
-            **({} if neighbours is not None else {"appropriate": NO_MATRIX}),
+            **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,

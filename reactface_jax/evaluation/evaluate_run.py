@@ -26,7 +26,7 @@ from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.reference_rows import Search, Training, fitted
 from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
-from reactface_jax.evaluation.split import NO_MATRIX, SplitPeople
+from reactface_jax.evaluation.split import OWN_ONLY, SplitPeople
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods import Inputs, Method
@@ -89,7 +89,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
             raise UserError(
                 f"{config.data.dir} names its coefficients differently than the data of {one.source}; give --data"
             )
-    if arguments.i3d and not people.has_pictures:
+    if arguments.i3d and not people.shards.has_pictures:
         raise UserError(f"{config.data.dir} has no pictures of real listeners to compare with; leave --i3d out")
     comparison = arguments.i3d and open_comparison(
         clips,
@@ -162,13 +162,13 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
             "frames": people.num_frames,
             "reactions": config.eval.num_reactions,
             "sha256": sums,
-            **({} if people.has_matrix else {"appropriate": NO_MATRIX}),
+            **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
             **({"frames put before each clip": warm_ups} if warm_ups else {}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,
     )
-    recording = people.recording if arguments.recordings and people.has_pictures else None
+    recording = people.recording if arguments.recordings and people.shards.has_pictures else None
     attention = itertools.chain.from_iterable(_attention(one, people) for one in planned)
     return Evaluation(report, clips, reactions, {} if arguments.methods else arrays, recording, attention), out
 

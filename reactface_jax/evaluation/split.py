@@ -10,8 +10,8 @@ from reactface_jax.evaluation.page.recordings import record
 from reactface_jax.shard_set import ShardSet
 from reactface_jax.types import Batch, Clips
 
-NO_MATRIX = "each clip's own listener only, since the data know no other appropriate reaction"
-"""What the report says of data without one."""
+OWN_ONLY = "each clip's own listener only, since the data know no other appropriate reaction"
+"""What the report says of clips that know no others."""
 
 
 class SplitPeople:
@@ -34,16 +34,6 @@ class SplitPeople:
             shards.clip_ids(split),
             tuple(shards.description["coefficient_names"]),
         )
-
-    @property
-    def has_matrix(self) -> bool:
-        """Whether the data say which reactions are appropriate; without it only the clip's own listener is."""
-        return bool((self.clips.neighbours.sum(axis=1) > 1).any())
-
-    @property
-    def has_pictures(self) -> bool:
-        """Whether there are videos of the people, and not only their coefficients and voices."""
-        return any(self.shards.description["frame_size"])
 
     def batches(
         self, batch_size: int, image_size: int, num_frames: int | None = None, rows: Sequence[int] | None = None

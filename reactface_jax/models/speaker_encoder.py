@@ -57,7 +57,7 @@ class SpeakerEncoder(nn.Module):
     video_chunk: int = 0
     remat: Remat = "none"
     memory: Literal["all", "past"] = "all"
-    """Frames that a frame's features are made from; past: its own and those before, fading as in self-attention."""
+    """Frames that attention to the face sees; past: a frame's own and those before, fading as in self-attention."""
 
     def setup(self) -> None:
         if self.use_video:

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from reactface_jax.files import make_folder
 from reactface_jax.hidden_package import hidden
 
-with hidden("torch"):  # whose arrays tensorboardX also takes: four seconds of importing it
+with hidden("torch"):  # whose arrays tensorboardX also takes: two seconds of importing it
     from tensorboardX import summary
     from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto.event_pb2 import Event

@@ -14,8 +14,7 @@ DAMAGED_FOLDER = "damaged_checkpoints"  # what a resumed run could not read
 OVERWRITTEN = "overwritten"  # the old run, until the new one has made a step
 
 _PARTS = (FOLDER, DAMAGED_FOLDER, TENSORBOARD)
-_UNFINISHED = ".orbax-checkpoint-tmp"  # how Orbax's names of what it is writing end
-_METADATA = "_CHECKPOINT_METADATA"
+_METADATA = "_CHECKPOINT_METADATA"  # Orbax writes it before the first item: a killed save may leave nothing else
 _ITEMS = {"params", "average", "progress", "about", "metrics", "params.safetensors", "optimizer.msgpack"}
 
 
@@ -83,8 +82,8 @@ def _foreign(checkpoints: Path) -> Path | None:
     for step in checkpoints.iterdir():
         if step.name.startswith("."):
             continue
-        content = {path.name.split(_UNFINISHED)[0] for path in step.iterdir()} if step.is_dir() else {""}
-        begun = step.name.endswith(_UNFINISHED) and content == {_METADATA}  # a kill before the first item
-        if not step.name.split(".")[0].isdigit() or not (begun or not content or content & _ITEMS):
+        content = {path.name.split(".orbax-checkpoint-tmp")[0] for path in step.iterdir()} if step.is_dir() else {""}
+        content -= {_METADATA}
+        if not step.name.split(".")[0].isdigit() or (content and not content & _ITEMS):
             return step
     return None

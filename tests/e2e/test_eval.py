@@ -292,7 +292,7 @@ def test_anyones_arrays(tmp_path, capsys):
     rest[rest.index("--neighbours") : rest.index("--neighbours") + 2] = []
     command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), "--page-clips", "0"])
     unlabelled = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert "own listener only" in unlabelled["data"]["appropriate"]
+    assert "own listener only" in unlabelled["data"]["appropriate"] == content["data"]["appropriate"]
     scores = [each["rows"][-1]["scores"]["clean"] for each in (unlabelled, content)]
     assert scores[0]["FRCorr"] == scores[1]["FRCorr"]  # that matrix was the identity
     rest[:0] = ["--neighbours", tmp_path / "neighbours.npy"]

@@ -47,16 +47,20 @@ def test_the_maps_of_one_window_are_the_mean_of_its_heads():
     np.testing.assert_allclose(vim.weights, expected[0, 0, 0].mean(0), atol=1e-6)
 
 
+def without_queries(params: dict) -> dict:
+    """Queries are zeros: the attention is the bias."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: np.zeros_like(x) if "query" in jax.tree_util.keystr(path) else x, params
+    )
+
+
 def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
     """Queries of zeros: the attention is the bias."""
     config = dataclasses.replace(small_model.CONFIG, bias_period=1, use_audio=False)
     own_frame = np.broadcast_to(np.eye(4), (4, 4, 4))
     for face, vim in (("reference", jax.nn.softmax(temporal_bias(4, 4, 1))), ("point_to_point", own_frame)):
         model = build_model(dataclasses.replace(config, face_alignment=face))
-        params = jax.tree_util.tree_map_with_path(
-            lambda path, x: np.zeros_like(x) if "query" in jax.tree_util.keystr(path) else x,
-            small_model.random_params(model),
-        )
+        params = without_queries(small_model.random_params(model))
         noise = np.zeros((1, 1, 2, config.feature_dim), np.float32)
         encode, react = (
             jax.jit(functools.partial(model.apply, method=method, mutable=["attention"]))
@@ -80,10 +84,7 @@ def test_features_may_be_made_from_the_past_only():
     for memory, expected in (("all", np.broadcast_to(even, (4, 8, 8))), ("past", past)):
         config = dataclasses.replace(small_model.CONFIG, bias_period=1, use_audio=False, memory=memory)
         model = build_model(config)
-        params = jax.tree_util.tree_map_with_path(
-            lambda path, x: np.zeros_like(x) if "query" in jax.tree_util.keystr(path) else x,
-            small_model.random_params(model),
-        )
+        params = without_queries(small_model.random_params(model))
         encode = jax.jit(functools.partial(model.apply, method="encode", mutable=["attention"]))
         _, sown = encode({"params": params}, *small_model.clip(8), lengths)
         weights = sown["attention"]["speaker_encoder"]["face_decoder"]["cross_attention"]["weights"][0]
