@@ -1,7 +1,7 @@
 """The five losses of ReactFace, pure functions in float32.
 
 All coefficients are relative to `mean_face`. Reconstruction, KL and smoothness come from a clip's first reaction, as
-in the authors' code; the other reactions enter only through diversity.
+in the authors' code; the other reactions enter only through diversity, and through `variety` where it is asked for.
 """
 
 import functools
@@ -42,10 +42,13 @@ def total(
       The weighted sum, and the five losses before weighting.
     """
     first = reactions.listener[:, 0]
+    if weights.nearest == "reaction":
+        reconstructed = variety(reactions.listener, neighbours, neighbour_mask, pose_weight=weights.pose)
+    else:
+        together = weights.nearest == "together"
+        reconstructed = reconstruction(first, neighbours, neighbour_mask, pose_weight=weights.pose, together=together)
     parts = {
-        "reconstruction": reconstruction(
-            first, neighbours, neighbour_mask, pose_weight=weights.pose, together=weights.nearest == "together"
-        ),
+        "reconstruction": reconstructed,
         "kl": kl(reactions.mean[:, 0], reactions.std[:, 0]),
         "diversity": diversity(reactions.listener, of_course=weights.diversity_of == "course"),
         "smooth": smooth(first),
@@ -130,6 +133,33 @@ def reconstruction(
         )
     )
     return jnp.mean(expression + pose_weight * pose)
+
+
+def variety(
+    listener: Float[AnyArray, "B K T C"],
+    neighbours: Float[AnyArray, "B M T C"],
+    neighbour_mask: Bool[AnyArray, "B M"] | None = None,
+    *,
+    pose_weight: float = REFERENCE_WEIGHTS.pose,
+) -> Float[Array, ""]:
+    """Distance of every appropriate reaction to the nearest of the K generated ones; mean over reactions and clips.
+
+    The search is the other way round than in `reconstruction`: no appropriate reaction may be far from all K, so that
+    these must differ as those do (the variety loss of Gupta et al., Social GAN, CVPR 2018, with several targets). The
+    nearest is that in expression and weighted pose together.
+    """
+    frozen = jax.lax.stop_gradient(listener)
+
+    def distances(reaction: Float[AnyArray, "B T C"]) -> Float[Array, "B M"]:
+        per_channel = smooth_l1(reaction[:, None], neighbours).mean(axis=2)
+        expression, pose = (part.mean(axis=2) for part in _split(per_channel))
+        return expression + pose_weight * pose
+
+    nearest = jnp.argmin(jax.lax.map(distances, jnp.moveaxis(frozen, 1, 0)), axis=0)  # B M
+    taken = jnp.take_along_axis(listener, nearest[:, :, None, None], axis=1)  # B M T C
+    expression, pose = (smooth_l1(*pair).mean((2, 3)) for pair in zip(_split(taken), _split(neighbours), strict=True))
+    real = jnp.ones(nearest.shape) if neighbour_mask is None else jnp.asarray(neighbour_mask, jnp.float32)
+    return jnp.mean(jnp.sum(jnp.where(real > 0, expression + pose_weight * pose, 0), axis=1) / real.sum(axis=1))
 
 
 def _nearest(distances: Float[Array, "B M"], neighbour_mask: Bool[AnyArray, "B M"] | None) -> Int[Array, " B"]:

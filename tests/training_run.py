@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import small_model
 
 from reactface_jax.config import Config, ModelConfig, load_config
 from reactface_jax.training.loop import TrainingData
@@ -61,10 +62,8 @@ def configure(*overrides: str) -> Config:
 
 
 def without_dropout(config: Config) -> Config:
-    """Random draws are most of what compiling a tiny model takes; the stand-in has some for the streams' sake."""
-    names = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
-    audio = dataclasses.replace(config.model.audio, **dict.fromkeys(names, 0.0))
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=0.0, audio=audio))
+    """The stand-in keeps some draws for the streams' sake."""
+    return dataclasses.replace(config, model=small_model.without_dropout(config.model))
 
 
 def make_batch(step: int, size: int = 2, neighbours: int = 2) -> Batch:

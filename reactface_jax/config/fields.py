@@ -138,7 +138,9 @@ class LossConfig(Section, name="loss"):
     """Weights of the five losses; 0 leaves one out."""
 
     target: Literal["appropriate", "paired"] = "appropriate"  # the nearest appropriate reaction, or the own listener's
-    nearest: Literal["apart", "together"] = "apart"  # sought for expression and pose separately, as published, or once
+    # The appropriate reaction nearest to the first one, sought for expression and pose separately (as published) or
+    # once; reaction: for every appropriate one the nearest of train.num_reactions.
+    nearest: Literal["apart", "together", "reaction"] = "apart"
     diversity_of: Literal["reaction", "course"] = "reaction"  # course: each reaction without its mean over the clip
     reconstruction: Weight = 1.0
     pose: Weight = 10.0  # of rotation and translation within the reconstruction

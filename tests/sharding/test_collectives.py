@@ -1,11 +1,11 @@
 """What the compiled train step sends between devices: parameters and gradients, and two sums of activations a layer."""
 
-import dataclasses
 from collections import Counter
 
 import jax
 import numpy as np
 import pytest
+from small_model import without_dropout
 
 from benchmarks.hlo_collectives import Collective, collectives
 from reactface_jax.config import AudioConfig, Config, DataConfig, MeshConfig, ModelConfig, TrainConfig
@@ -46,11 +46,8 @@ def full_size(**mesh: int) -> Config:
     224x224. Dropout takes nothing from other devices, since random numbers are a function of the place in the batch;
     leaving it out halves the compilation.
     """
-    audio = AudioConfig(num_layers=1)
-    names = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
-    audio = dataclasses.replace(audio, **dict.fromkeys(names, 0.0))
     return Config(
-        model=ModelConfig(audio=audio, dropout=0.0),
+        model=without_dropout(ModelConfig(audio=AudioConfig(num_layers=1))),
         data=DataConfig(image_size=32, clip_frames=16, max_neighbours=4),
         train=TrainConfig(window=8),
         mesh=MeshConfig(**mesh),

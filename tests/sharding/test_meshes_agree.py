@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_model import without_dropout
 
 from reactface_jax.config import MeshConfig, load_config
 from reactface_jax.models.boundary import at_boundary
@@ -32,9 +33,8 @@ FLAGS = (
 )
 CONFIG = load_config(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py", FLAGS.split())
 # Without dropout, so that only the order of sums differs; sampling stays.
-NO_DROPOUT = ("hidden_dropout", "attention_dropout", "activation_dropout", "layer_dropout", "mask_time_prob")
-AUDIO = dataclasses.replace(CONFIG.model.audio, **dict.fromkeys(NO_DROPOUT, 0.0))
-CONFIG = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, audio=AUDIO))
+CONFIG = dataclasses.replace(CONFIG, model=without_dropout(CONFIG.model))
+AUDIO = CONFIG.model.audio
 
 
 def make_batch(size: int = 8, neighbours: int = 3) -> Batch:

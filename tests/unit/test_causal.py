@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_model import CONFIG, clip, random_params
+from small_model import CONFIG, clip, random_params, without_dropout
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
@@ -288,27 +288,24 @@ def test_a_causal_convolution_is_the_whole_one_later(channels, stride, size):
 def test_every_variant_streams(change):
     config = dataclasses.replace(CAUSAL, **change)
     model = rf.build_model(config)
-    video, audio = clip(T)
+    video, audio = clip(8)
 
     def run(video, audio, eps):
         variables = model.init(jax.random.key(0), video[:, :4], audio[:, : 640 * 4], noise=eps[:, :1, :1])
         state = stream.start(model, variables["params"], 1, K, image_size=SIZE)
         whole = model.apply(variables, video, audio, num_reactions=K, noise=eps).listener
-        ys = []
-        for n in range(0, T, 8):
-            window = frames(video, audio, n, n + 8)
-            state, y = model.apply(variables, state, *window, eps[:, :, n // 4 : n // 4 + 2], method="step")
-            ys.append(y)
-        return whole, jnp.concatenate(ys, axis=2)
+        after, streamed = model.apply(variables, state, video, audio, eps, method="step")
+        return whole, streamed, state, after
 
     # Shapes alone: what the variants compute is the same code as above.
-    whole, streamed = jax.eval_shape(run, video, audio, noise())
-    assert whole.shape == streamed.shape == (1, K, T, 58)
+    whole, streamed, before, after = jax.eval_shape(run, video, audio, noise(num_windows=2))
+    assert whole.shape == streamed.shape == (1, K, 8, 58)
+    assert before == after  # so that any number of steps may follow
 
 
-def test_gradients_reach_every_parameter_in_training(model, params):
+def test_gradients_reach_every_parameter_in_training(params):
     """But those that reconstruct the speaker, and the audio's masked embedding: they are not in the listener."""
-    video, audio = clip(8)
+    (video, audio), model = clip(8), rf.build_model(without_dropout(CAUSAL))
 
     def loss(params):
         rngs = {"dropout": jax.random.key(0)}
@@ -353,22 +350,26 @@ def test_training_counts_from_anywhere(params, monkeypatch):
     """Positions of training clips begin at a frame drawn for each clip; outside training nothing changes."""
     config = dataclasses.replace(CAUSAL, max_position=90_000, dropout=0.0)
     model, (video, audio) = rf.build_model(config), clip(WIDTH, batch_size=2)
-    numbers = []
+    eps = noise(num_windows=1, batch_size=2)
 
-    def watch(call, args, kwargs, context):
-        if isinstance(context.module, ReactionDecoder) and context.method_name == "__call__":
-            numbers.append(np.asarray(args[1]))
-        return call(*args, **kwargs)
+    @functools.partial(jax.jit, static_argnums=0)
+    def positions(deterministic):
+        """Of the decoder's queries; the rest of the model is traced only."""
+        numbers = []
 
-    def react(deterministic):
+        def watch(call, args, kwargs, context):
+            if isinstance(context.module, ReactionDecoder) and context.method_name == "__call__":
+                numbers.append(args[1])
+            return call(*args, **kwargs)
+
         with nn.intercept_methods(watch):
-            eps, rngs = noise(num_windows=1, batch_size=2), {"dropout": jax.random.key(3)}
-            return model.apply(
+            rngs = {"dropout": jax.random.key(3)}
+            model.apply(
                 {"params": params}, video, audio, num_reactions=K, noise=eps, deterministic=deterministic, rngs=rngs
             )
+        return numbers[0]
 
-    react(deterministic=True)
-    react(deterministic=False)
+    numbers = [np.asarray(positions(deterministic)) for deterministic in (True, False)]
     window = np.arange(WIDTH)
     np.testing.assert_array_equal(numbers[0], [window, window])
     first = numbers[1][:, :1]

@@ -53,6 +53,29 @@ def test_one_neighbour_for_expression_and_pose_is_the_nearest_in_their_weighted_
     np.testing.assert_allclose(masked, 0.02 + 15, rtol=1e-6)
 
 
+def test_variety_leaves_no_appropriate_reaction_without_its_nearest():
+    listener = np.stack([constant(0, 0), constant(1, 0), constant(9, 9)])[None]
+    # The nearest are the first, the first (0.5 * 0.4² against 0.5 * 0.6²) and the second; nothing is near the third.
+    neighbours = np.stack([constant(0.2, 0), constant(0.4, 0.2), constant(0.8, 0), constant(5, 5)])[None]
+    mask = np.array([[True, True, True, False]])
+    expected = np.mean([0.02, 0.08 + 10 * 0.02, 0.02])
+    np.testing.assert_allclose(losses.variety(listener, neighbours, mask), expected, rtol=1e-6)
+    np.testing.assert_allclose(losses.variety(listener, neighbours[:, :3]), expected, rtol=1e-6)
+    np.testing.assert_allclose(losses.variety(listener, neighbours, mask, pose_weight=0.0), 0.04, rtol=1e-6)
+    one = losses.variety(listener[:, :1], neighbours[:, :1])
+    np.testing.assert_allclose(one, losses.reconstruction(listener[:, 0], neighbours[:, :1]), rtol=1e-6)
+
+
+def test_the_gradient_of_variety_reaches_the_nearest_only():
+    listener = np.stack([constant(0, 0), constant(1, 0), constant(9, 9)])[None]
+    gradient = jax.grad(losses.variety)(listener, np.stack([constant(0.2, 0), constant(0.8, 0)])[None])
+    # Half of each target's mean over 4 frames and 52 expressions; the difference is 0.2 either way.
+    share = 0.5 * 0.2 / (4 * 52)
+    np.testing.assert_allclose(gradient[0, 0, :, :52], -share, rtol=1e-5)
+    np.testing.assert_allclose(gradient[0, 1, :, :52], share, rtol=1e-5)
+    np.testing.assert_array_equal(gradient[0, 2], 0)
+
+
 def test_masked_neighbours_and_padding_of_1e5_are_never_the_nearest():
     reaction = constant(1, 1)[None]
     real, zero, padding = constant(0.8, 0.6), constant(1, 1), constant(1e5, 1e5)
@@ -121,6 +144,9 @@ def test_total_takes_the_nearest_and_the_diversity_that_the_weights_name():
     _, together = total(reactions(listener), np.zeros((1, 4, 58), np.float32), neighbours, weights=weights)
     np.testing.assert_allclose([apart["reconstruction"], together["reconstruction"]], [0.82, 1.3], rtol=1e-6)
     np.testing.assert_allclose([apart["diversity"], together["diversity"]], [0, 1], atol=1e-6)
+    weights = LossConfig(nearest="reaction")
+    _, each = total(reactions(listener), np.zeros((1, 4, 58), np.float32), neighbours, weights=weights)
+    np.testing.assert_allclose(each["reconstruction"], np.mean([0.02 + 15, 0.5 + 0.8]), rtol=1e-6)
 
 
 def test_smooth_is_zero_at_constant_velocity_and_weighs_pose_ten_times_expression():
