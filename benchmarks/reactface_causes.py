@@ -49,6 +49,8 @@ _VARIETY = "--loss.pose 1 --loss.diversity 0 --loss.nearest reaction --train.num
 _PLAIN = "--loss.pose 1 --loss.diversity 0 --train.num-reactions 1"
 VARIANTS: Mapping[str, str] = {
     "demo": "",
+    "pose": "--loss.pose 1",
+    "no-diversity": "--loss.diversity 0 --train.num-reactions 1",
     "weights": _PLAIN,
     "past": f"{_PLAIN} --model.past window",
     "period-4": f"{_PLAIN} --model.past window --model.window 8 --train.window 8 --model.period 4",
@@ -58,7 +60,7 @@ VARIANTS: Mapping[str, str] = {
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
     "memory": f"{_PLAIN} {_MEMORY}",
     "smooth": f"{_PLAIN} {_MEMORY} --loss.smooth 1000",
-    "variety": f"{_VARIETY} 4 {_MEMORY}",
+    "variety": f"{_VARIETY} 8 {_MEMORY}",
     "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 {_MEMORY}",
 }
 """What a variant changes of configs/demo.py."""

@@ -39,7 +39,7 @@ BEGIN, END = "<!-- written by benchmarks/table.py -->", "<!-- end of what benchm
 
 PLANS: Mapping[str, str] = {
     "reactface": "--train.steps 1500",
-    "trans-ae": "--train.steps 1000",
+    "trans-ae": "--train.steps 600",
     "lfi": "--train.steps 800 --train.batch-size 16 --data.clip-frames 80 --lfi.flow-steps 8 --lfi.condition-width 128 "
     "--lfi.face-width 64 --lfi.speech-width 64 --lfi.hidden-width 64 --lfi.noise 0.1 --lfi.learning-rate 1e-3 "
     "--lfi.decay-steps 200",
@@ -48,7 +48,7 @@ PLANS: Mapping[str, str] = {
     "--ng.predictor-heads 4 --ng.predictor-layers 2 --ng.vqvae-steps 1000 --ng.vqvae-rate 0.14 "
     "--ng.predictor-rate 0.14 --ng.warmup-steps 300",
     "zhou": "--train.steps 1500 --train.batch-size 16 --data.clip-frames 90 --zhou.epoch-steps 15",
-    "trans-vae": "--train.steps 1000 --trans-vae.feature-dim 32 --trans-vae.learning-rate 1e-3",
+    "trans-vae": "--train.steps 600 --trans-vae.feature-dim 32 --trans-vae.learning-rate 1e-3",
     "belfusion": "--train.steps 2000 --train.batch-size 16 --belfusion.vae-steps 1200 --belfusion.denoiser-width 256 "
     "--belfusion.denoiser-rate 1e-3",
 }

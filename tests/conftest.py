@@ -4,6 +4,7 @@ REACTFACE_TEST_PLATFORM=cuda (or tpu) runs the tests on that accelerator; those 
 skipped.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +41,10 @@ sys.path.insert(0, str(TESTS))  # `from oracle import ...`
 jax.config.update("jax_num_cpu_devices", 8)  # for the sharding tests; the others use the first alone
 jax.config.update("jax_numpy_rank_promotion", "raise")
 torch.set_num_threads(2)
+
+# Programs and their traces are millions of objects that stay: they are searched for garbage less often.
+gc.freeze()
+gc.set_threshold(10_000, 20, 50)
 
 # Checks every annotated shape and type at run time. It must come before the package's first import.
 install_import_hook("reactface_jax", "beartype.beartype")

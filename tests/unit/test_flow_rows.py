@@ -1,6 +1,7 @@
 """LFI and Zhou et al. as rows: losses to the letter, training that falls and goes on, answers, streams."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -208,8 +209,9 @@ def test_noise_gives_a_channel_that_moves_later_a_density():
 
 def bits_of(config: LfiConfig, first: Batch, later: Batch) -> float:
     row = Lfi(config)
-    variables = row.begin(0, row.init(jax.random.key(0)), [first])
-    return float(row.loss(variables, later, key=jax.random.key(1), step=jnp.int32(0))[1][0]["bits"])
+    loss = jax.jit(functools.partial(row.loss, key=jax.random.key(1), step=jnp.int32(0)))
+    variables = row.begin(0, jax.jit(row.init)(jax.random.key(0)), [first])
+    return float(loss(variables, later)[1][0]["bits"])
 
 
 def test_dropout_takes_whole_frames_of_the_other_person_only():

@@ -1,0 +1,21 @@
+"""What each change of configs/reacting.py does, taken back by itself, and what makes its reactions differ.
+
+`reactface ablations --set reacting --config reacting --data SHARDS --out runs/reacting --train.seed 0`
+"""
+
+from reactface_jax.evaluation.ablation_sets import Ablation, Variant
+
+config = Ablation(
+    title="ReactFace that reacts",
+    variants=(
+        Variant("pose weighs ten times", ("--loss.pose", "10")),
+        Variant("published diversity", ("--loss.diversity", "0.035", "--train.num-reactions", "3")),
+        Variant("trained on all of the past", ("--model.past", "all")),
+        Variant("biases fade by windows", ("--model.bias-period", "0")),
+        Variant(
+            "speech and face as published", ("--model.alignment", "reference", "--model.face-alignment", "reference")
+        ),
+        Variant("features from all frames", ("--model.memory", "all")),
+        Variant("variety", ("--loss.nearest", "reaction", "--train.num-reactions", "4")),
+    ),
+)
