@@ -2,8 +2,7 @@
 
     python benchmarks/table_picture.py --clip CLIP.mp4 --runs runs/table/zhou --out docs/images/table_rows.png
 
-The speaker's coefficients are measured by MediaPipe, as `reactface react` does; runs that see pictures are left to that
-command.
+The speaker's coefficients are measured by MediaPipe and his face is cut out of the clip, as `reactface react` does.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import find_people, measure
 from reactface_jax.files import replacing
 from reactface_jax.media.audio import read_audio
-from reactface_jax.media.face import choose
+from reactface_jax.media.face import choose, crop, model_frame
+from reactface_jax.media.video import iterate_video
 from reactface_jax.methods.answer_video import answer_video, check_can_measure
 from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.trained import make_trained
@@ -53,7 +53,9 @@ def main(arguments: Arguments) -> None:
         found = load_run(run)
         method = make_trained(found.config, Variables(found.params, found.method_state), found.mean_face)
         check_can_measure(method, COEFFICIENT_NAMES)
-        rows[method.name] = answer_video(method, (), sound, person, arguments.reactions, seed=0)
+        squares = zip(iterate_video(arguments.clip), person.squares, strict=True)
+        frames = (model_frame(crop(picture, square), method.image_size) for picture, square in squares)
+        rows[method.name] = answer_video(method, frames, sound, person, arguments.reactions, seed=0)
     figure = Figure(figsize=(9, 1.3 * len(rows) + 0.4), dpi=70, layout="constrained")
     axes = figure.subplots(len(rows), len(SHOWN), sharex=True, sharey="col", squeeze=False)
     seconds = np.arange(num_frames) / FRAME_RATE

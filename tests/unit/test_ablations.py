@@ -112,9 +112,7 @@ def test_signs_are_compared_with_the_papers():
     assert "3 clips of 4 frames; configs/x.py --a 1." in text
 
 
-SETS = {name: "demo" for name in ("online", "table3", "table4", "table5", "table6", "table7")} | {
-    "reacting": "reacting"
-}
+SETS = {"causes": "reacting", **dict.fromkeys(("online", "table3", "table4", "table5", "table6", "table7"), "demo")}
 
 
 @pytest.mark.parametrize("name", sorted(SETS))
@@ -128,7 +126,7 @@ def test_an_unknown_set(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit):
         ablations.main(["--set", "table9", "--config", "configs/demo.py", "--data", "x", "--out", "y"])
-    assert "there are online, reacting, table3, table4, table5, table6, table7" in capsys.readouterr().err
+    assert "there are causes, online, table3, table4, table5, table6, table7" in capsys.readouterr().err
 
 
 def test_as_a_command():

@@ -1,6 +1,6 @@
 """What each change of configs/reacting.py does, taken back by itself, and what makes its reactions differ.
 
-`reactface ablations --set reacting --config reacting --data SHARDS --out runs/reacting --train.seed 0`
+`reactface ablations --set causes --config reacting --data SHARDS --out runs/causes --train.seed 0`
 """
 
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant
