@@ -35,7 +35,7 @@ def total(
       speaker: the speaker's own coefficients.
       neighbours: appropriate reactions of each clip, at least one.
       neighbour_mask: which of them are real; None takes them all, and rows of a large constant (the reference pads
-        with 1e5) are then never the nearest.
+        with 1e5) are then never the nearest, but with `weights.nearest` "reaction", where every row counts.
       weights: of the five losses; a loss with weight 0 takes no part, whatever its value.
 
     Returns:
@@ -121,9 +121,7 @@ def reconstruction(
       together: one neighbour is the nearest in the weighted sum. Otherwise it is sought for expression and pose
         separately, as in the authors' code, and the two may be different people's.
     """
-    frozen = jax.lax.stop_gradient(reaction)
-    per_channel = smooth_l1(frozen[:, None], neighbours).mean(axis=2)  # B M C: one pass, nothing of B M T C is kept
-    expression_distance, pose_distance = (distances.mean(axis=2) for distances in _split(per_channel))
+    expression_distance, pose_distance = _distances(reaction, neighbours)
     if together:
         expression_distance = pose_distance = expression_distance + pose_weight * pose_distance
     expression, pose = (
@@ -146,20 +144,33 @@ def variety(
 
     The search is the other way round than in `reconstruction`: no appropriate reaction may be far from all K, so that
     these must differ as those do (the variety loss of Gupta et al., Social GAN, CVPR 2018, with several targets). The
-    nearest is that in expression and weighted pose together.
+    nearest is that in expression and weighted pose together. The backward pass keeps B M T C numbers.
+
+    Args:
+      listener: K reactions of each clip.
+      neighbours: its appropriate reactions. Each of them counts, so that padding needs the mask.
+      neighbour_mask: which of them are real, at least one of each clip; None: all.
+      pose_weight: of rotation and translation.
     """
-    frozen = jax.lax.stop_gradient(listener)
 
     def distances(reaction: Float[AnyArray, "B T C"]) -> Float[Array, "B M"]:
-        per_channel = smooth_l1(reaction[:, None], neighbours).mean(axis=2)
-        expression, pose = (part.mean(axis=2) for part in _split(per_channel))
+        expression, pose = _distances(reaction, neighbours)
         return expression + pose_weight * pose
 
-    nearest = jnp.argmin(jax.lax.map(distances, jnp.moveaxis(frozen, 1, 0)), axis=0)  # B M
+    nearest = jnp.argmin(jax.lax.map(distances, jnp.moveaxis(listener, 1, 0)), axis=0)  # B M
     taken = jnp.take_along_axis(listener, nearest[:, :, None, None], axis=1)  # B M T C
     expression, pose = (smooth_l1(*pair).mean((2, 3)) for pair in zip(_split(taken), _split(neighbours), strict=True))
-    real = jnp.ones(nearest.shape) if neighbour_mask is None else jnp.asarray(neighbour_mask, jnp.float32)
-    return jnp.mean(jnp.sum(jnp.where(real > 0, expression + pose_weight * pose, 0), axis=1) / real.sum(axis=1))
+    real = None if neighbour_mask is None else jnp.asarray(neighbour_mask)
+    return jnp.mean(jnp.mean(expression + pose_weight * pose, axis=1, where=real))
+
+
+def _distances(
+    reaction: Float[AnyArray, "B T C"], neighbours: Float[AnyArray, "B M T C"]
+) -> tuple[Float[Array, "B M"], Float[Array, "B M"]]:
+    """To each neighbour in expression and in pose; no gradient, so that nothing of size [B, M, T, C] is kept."""
+    per_channel = smooth_l1(jax.lax.stop_gradient(reaction)[:, None], neighbours).mean(axis=2)
+    expression, pose = (distances.mean(axis=2) for distances in _split(per_channel))
+    return expression, pose
 
 
 def _nearest(distances: Float[Array, "B M"], neighbour_mask: Bool[AnyArray, "B M"] | None) -> Int[Array, " B"]:

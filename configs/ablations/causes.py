@@ -9,7 +9,7 @@ config = Ablation(
     title="ReactFace that reacts",
     variants=(
         Variant("pose weighs ten times", ("--loss.pose", "10")),
-        Variant("published diversity", ("--loss.diversity", "0.035", "--train.num-reactions", "3")),
+        Variant("diversity loss of the demo", ("--loss.diversity", "0.035", "--train.num-reactions", "3")),
         Variant("trained on all of the past", ("--model.past", "all")),
         Variant("biases fade by windows", ("--model.bias-period", "0")),
         Variant(

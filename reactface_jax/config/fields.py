@@ -286,6 +286,11 @@ class Config:
             return  # the others have no model section to fit
         self.model.check_window("train.window", self.train.window)
         require(
+            self.method != "reactface" or self.loss.nearest != "reaction" or self.train.num_reactions > 1,
+            f"loss.nearest reaction needs several reactions to choose from, and train.num_reactions is "
+            f"{self.train.num_reactions}; give 2 or more",
+        )
+        require(
             self.data.image_size > 0 or not self.model.use_video,
             f"data.image_size {self.data.image_size} must be positive, or 0 with model.use_video False",
         )

@@ -346,7 +346,7 @@ def test_bad_arguments_are_refused(model, params, change, message):
         stream.step(model, params, state, video, audio.astype(np.float32), noise=eps)
 
 
-def test_training_counts_from_anywhere(params, monkeypatch):
+def test_training_counts_from_anywhere(params):
     """Positions of training clips begin at a frame drawn for each clip; outside training nothing changes."""
     config = dataclasses.replace(CAUSAL, max_position=90_000, dropout=0.0)
     model, (video, audio) = rf.build_model(config), clip(WIDTH, batch_size=2)

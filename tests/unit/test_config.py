@@ -2,7 +2,7 @@
 
 import pytest
 
-from reactface_jax.config import AudioConfig, Config, DataConfig, ModelConfig, TrainConfig, load_config
+from reactface_jax.config import AudioConfig, Config, DataConfig, LossConfig, ModelConfig, TrainConfig, load_config
 from reactface_jax.errors import UserError
 
 
@@ -88,6 +88,13 @@ def test_files_that_are_no_configuration(tmp_path):
     path.write_text("from reactface_jax.config import *\nconfig = Config(model=ModelConfig(momentum=2.0))\n")
     with pytest.raises(UserError, match="must be at least 0 and below 1"):
         load_config(path)
+
+
+def test_the_nearest_of_one_reaction_is_no_choice() -> None:
+    nearest = LossConfig(nearest="reaction")
+    with pytest.raises(UserError, match=r"loss.nearest reaction needs several .* train.num_reactions is 1; give 2"):
+        Config(loss=nearest, train=TrainConfig(num_reactions=1))
+    assert Config(loss=nearest, train=TrainConfig(num_reactions=2)).loss == nearest
 
 
 def test_eyes_need_pictures() -> None:

@@ -74,12 +74,12 @@ def test_a_stream_gives_the_clips_reactions(weights, inputs):
     whole = listener.generate(one, 2, key=KEY)
     assert whole.shape == (1, 2, 40, 58)
     state = listener._start(jax.random.fold_in(KEY, 0)[None], 2)
-    pieces = []
+    pieces, types = [], types_of(listener.start(2))
     for start, stop in ((0, 5), (5, 10), (10, 40)):
         state, piece = listener.step(state, cut(one, start, stop))
         pieces.append(piece)
         # The second step is not compiled anew, which the first words of a conversation would wait for.
-        assert types_of(state) == types_of(listener.start(2))
+        assert types_of(state) == types
     np.testing.assert_allclose(np.concatenate(pieces, axis=2), whole, atol=1e-5)
 
 
