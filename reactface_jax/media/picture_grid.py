@@ -1,5 +1,6 @@
 """Pictures side by side in one, with names."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ CELL = 256
 """Height and width of every picture of a layout."""
 MAX_COLUMNS = 4
 """Pictures side by side before a new row starts."""
+_LABEL = 40
+"""Height of a name's strip at the lower edge of a cell."""
 
 
 def layout_size(count: int) -> tuple[int, int]:
@@ -27,8 +30,21 @@ def arrange(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     canvas = Image.new("RGB", (width, height))
     for i, picture in enumerate(pictures):
         canvas.paste(Image.fromarray(resize(picture, (CELL, CELL))), (i % columns * CELL, i // columns * CELL))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for i, name in enumerate(names):
-        corner = (i % columns * CELL + 8, (i // columns + 1) * CELL - 8)
-        draw.text(corner, name, "white", font, anchor="lb", stroke_width=2, stroke_fill="black")
+        place = (i % columns * CELL, (i // columns + 1) * CELL - _LABEL)
+        for colour, mask in zip(("black", "white"), _label(name), strict=True):
+            canvas.paste(colour, place, mask)
     return np.asarray(canvas)
+
+
+@functools.lru_cache(maxsize=256)
+def _label(name: str) -> tuple[Image.Image, Image.Image]:
+    """Masks of a name's outline and of its letters, of the lower left part of a cell: the same in every frame."""
+
+    def mask(outline: int) -> Image.Image:
+        picture = Image.new("L", (CELL, _LABEL))
+        font = ImageFont.load_default(14)
+        ImageDraw.Draw(picture).text((8, _LABEL - 8), name, 255, font, anchor="lb", stroke_width=outline)
+        return picture
+
+    return mask(2), mask(0)
