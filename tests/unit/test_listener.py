@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
@@ -18,6 +19,7 @@ from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
+from reactface_jax.metrics.movement import border_step
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.types import SAMPLES_PER_FRAME
 
@@ -67,8 +69,9 @@ def cut(inputs: Inputs, start: int, stop: int) -> Inputs:
     return Inputs(inputs.speaker[:, start:stop], inputs.audio[:, start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME])
 
 
-def test_a_stream_gives_the_clips_reactions(weights, inputs):
-    listener = Listener(weights)
+@pytest.mark.parametrize("temperature", [1, 0])
+def test_a_stream_gives_the_clips_reactions(weights, inputs, temperature):
+    listener = Listener(weights, Control(temperature=temperature))
     assert isinstance(listener, StreamingMethod)
     one = Inputs(inputs.speaker[:1], inputs.audio[:1])
     whole = listener.generate(one, 2, key=KEY)
@@ -223,9 +226,28 @@ def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)
     jax.tree.map(close, read.params, weights.params)
     (tmp_path / "text").write_text("no weights")
-    for name, message in (("none", "does not exist"), ("text", "no safetensors file")):
+    (tmp_path / "old").write_bytes(save(load_file(tmp_path / "w.safetensors"), {"kind": "listener"}))
+    for name, message in (
+        ("none", "does not exist"),
+        ("text", "no safetensors file"),
+        ("old", "by another version of the listener; train it again"),
+    ):
         with pytest.raises(UserError, match=message):
             load_weights(tmp_path / name)
+
+
+def test_the_mean_fades_from_what_was_expected_to_what_was_seen():
+    """By hand: chunks of 4 frames with 1 component, 1 expected of each chunk ahead and 6 when it has been seen."""
+    sizes = ListenerSizes(**{**vars(SIZES), "chunk": 4, "components": 1})
+    network = ListenerNetwork(sizes)
+    shapes = (jnp.zeros((1, 4, features.NUM_FEATURES)), jnp.zeros((1, 1, 4)), jnp.zeros((1, 1, 1)))
+    params = network.init(KEY, *shapes, method="everything")["params"]
+    out = params["expect_out"]
+    params["expect_out"] = {"kernel": np.zeros_like(out["kernel"]), "bias": np.repeat([6.0, 1.0], 4)}
+    speaker, talks, rest = jnp.zeros((1, 2, 2 * sizes.speaker_width)), jnp.zeros(1), jnp.zeros((1, 4))
+    means, ahead = network.apply({"params": params}, speaker, talks, rest, method="expectation")
+    np.testing.assert_allclose(means[0], [[1.2, 2.4, 3.6, 4.8], [2, 3, 4, 5]], rtol=1e-6)
+    np.testing.assert_allclose(ahead[0], 1)
 
 
 @pytest.mark.parametrize("head", ["flow", "mixture"])
@@ -262,6 +284,8 @@ def test_the_weights_that_come_with_the_package_answer_a_smile():
     smiles = listener.generate(Inputs(speaker), 3, key=KEY)[0][..., channels_of("mouthSmile")].mean(-1)
     assert (smiles[:, 45:75].max(axis=1) > smiles[:, 40] + 0.15).sum() >= 2
     assert (smiles[:, 25:40].max(axis=1) < 0.15).all()
+    mean = Listener(listener.weights, Control(temperature=0)).generate(Inputs(speaker), key=KEY)
+    assert border_step(mean, listener.chunk).value() < 1.3
 
 
 def channels_of(name: str) -> list[int]:

@@ -1,16 +1,29 @@
 """What a tracker makes of real people, applied to made speakers in training.
 
-Rest, gain and asymmetry of each channel, noise that stays for some frames, wandering heads, jumps and lost faces.
+Rest, gain and asymmetry of each channel, channels that the tracker hardly shows or takes for others, noise that stays
+for some frames, wandering heads, jumps and lost faces.
 """
+
+import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 _CLEAN = 0.35
 """Share of clips that stay as they are."""
+_DULL, _DULLEST = 0.3, 0.05
+"""Share of movements that a tracker hardly shows, and the smallest gain of these. Of the made heads, drawn, MediaPipe
+shows .08 of browDown, .34 to .58 of raised brows, .54 of rotation_x, and less noise in what it shows less of."""
+_MIXED, _MIXING = 0.04, 0.4
+"""Share of pairs of channels of which a tracker takes the one for the other, too, and the standard deviation of how
+much of it."""
+_MOVEMENTS, _MOVEMENT = np.unique([re.sub("Left$|Right$", "", name) for name in COEFFICIENT_NAMES], return_inverse=True)
+"""Names of what both sides do, and which of them a channel belongs to."""
 
 
 def augment(
@@ -33,6 +46,9 @@ def augment(
     # Gains: of the person, and of each channel, so that left and right differ too.
     # Trackers show less than made people have: a real smile of .3 is worth an answer.
     gain = jnp.exp(-0.3 + 0.45 * normal(batch, 1, 1) + 0.2 * normal(batch, 1, NUM_COEFFICIENTS))
+    movements = (batch, 1, len(_MOVEMENTS))
+    dull = jnp.where(uniform(movements, 0.0, 1.0) < _DULL, _DULLEST ** uniform(movements, 0.0, 1.0), 1.0)
+    dull = dull[..., _MOVEMENT]
     # Rest: many expressions are a little on in a face at rest; heads are anywhere.
     resting = uniform((batch, 1, NUM_COEFFICIENTS), 0.0, 0.4) * (uniform((batch, 1, NUM_COEFFICIENTS), 0.0, 1.0) < 0.3)
     apart = jnp.array([0.0] * NUM_EXPRESSION + [0.2] * 3 + [0.3] * 3)[None, None]
@@ -47,8 +63,13 @@ def augment(
         jnp.array([of_expression] * NUM_EXPRESSION + [of_turn] * 3 + [of_place] * 3)[None, None]
         for of_expression, of_turn, of_place in ((0.04, 0.01, 0.02), (0.12, 0.03, 0.08), (0.06, 0.06, 0.15))
     )
+    # What one channel shows of the others, in usual amounts of both.
+    pairs = (batch, NUM_COEFFICIENTS, NUM_COEFFICIENTS)
+    usual = jnp.array([0.12] * NUM_EXPRESSION + [0.04] * 3 + [0.02] * 3)[None, None]
+    mixing = (uniform(pairs, 0.0, 1.0) < _MIXED) * _MIXING * normal(*pairs)
+    moving = moving + usual * ((moving / usual) @ mixing)
     noise = sizes * (quick_size * quick + slow_size * slow + slowest_size * slowest)
-    changed = jnp.where(is_expression, base + resting, placed) + gain * moving + noise
+    changed = jnp.where(is_expression, base + resting, placed) + dull * (gain * moving + noise)
     changed = jnp.where(is_expression, jnp.clip(changed, 0.0, 1.0), changed)
     # A slower camera repeats its pictures.
     repeats = (jnp.arange(frames) // 2) * 2

@@ -60,6 +60,8 @@ class ListenerTraining(Section, name="train"):
     drop_sound: Probability = 0.1
     past_noise: Weight = 0.3
     """Largest standard deviation of the noise on the own past (in the units of a component)."""
+    change_weight: Weight = 10.0
+    """Of the mean's error in the changes from frame to frame: without it the mean moves in steps where chunks meet."""
     seed: Seed = 0
 
 

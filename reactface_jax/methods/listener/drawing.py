@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from reactface_jax.methods.listener.config import ListenerSizes
 
@@ -81,16 +81,12 @@ def draw(
         return mean + temperature * jnp.exp(log_std) * jax.random.normal(noise_key, shape)
     x = temperature * jax.random.normal(key, shape)
     projected = network.apply(variables, conditions, method="project")
-    for step in range(steps):
-        time = step / steps
-        found = network.apply(
-            variables,
-            x[None],
-            jnp.full((1,) * projected.ndim, time),
-            projected,
-            last[None],
-            method="denoise",
-        )
+
+    def flow(step: Int[Array, ""], x: Float[Array, "*B FR"]) -> Float[Array, "*B FR"]:
+        time = jnp.full((1,) * projected.ndim, step / steps)
+        found = network.apply(variables, x[None], time, projected, last[None], method="denoise")
         aim = found[0] if conditions.shape[0] == 1 else found[1] + guidance * (found[0] - found[1])
-        x = x + (aim - x) / (steps - step)
-    return x
+        return x + (aim - x) / (steps - step)
+
+    drawn: Float[Array, "*B FR"] = jax.lax.fori_loop(0, steps, flow, x)
+    return drawn

@@ -29,6 +29,8 @@ class ListenerState(NamedTuple):
     own: Float[Array, "B K H"]
     past: Float[Array, "B K FR"]
     """The own chunk before the next one."""
+    ahead: Float[Array, "B FR"]
+    """What the mean expects of the next chunk."""
     style: Float[Array, "B K Z"]
     rest: Float[Array, "B K C"]
     keys: Key[Array, " B"]
@@ -97,6 +99,7 @@ class Listener:
             speaker=jnp.zeros((batch, sizes.speaker_width)),
             own=jnp.zeros((batch, num_reactions, sizes.own_width)),
             past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components)),
+            ahead=jnp.zeros((batch, sizes.chunk * sizes.components)),
             style=drawn(self.weights.styles, style, _STYLE),
             rest=drawn(self.weights.rests, rest, _REST),
             keys=keys,
@@ -222,10 +225,10 @@ def _answer(
     # Who does not talk does not move the mouth as if it did, however long the speaker is silent.
     moves = jnp.tile(1 - (1 - knobs.talks) * space.speech, sizes.chunk)
     lowest, highest = jnp.tile(space.lowest, sizes.chunk), jnp.tile(space.highest, sizes.chunk)
+    means, ahead = network.apply(variables, seen, talks, state.ahead, method="expectation")
     if mode.expects:
-        chunks = network.apply(variables, seen, talks, method="expectation")
-        chunks *= moves[None, None]
-        chunks = jnp.broadcast_to(chunks[:, None], (batch, num_reactions, *chunks.shape[1:]))
+        means *= moves[None, None]
+        chunks = jnp.broadcast_to(means[:, None], (batch, num_reactions, *means.shape[1:]))
         own, past = state.own, chunks[:, :, -1]
     else:
 
@@ -271,4 +274,5 @@ def _answer(
     frames = chunks.reshape(batch, num_reactions, -1, sizes.components)
     reactions = show(frames @ space.decode, state.rest, jnp.asarray(knobs.gain))
     number = state.chunk + seen.shape[1]
-    return state._replace(person=person, speaker=speaker, own=own, past=past, chunk=number), reactions
+    state = state._replace(person=person, speaker=speaker, own=own, past=past, ahead=ahead, chunk=number)
+    return state, reactions

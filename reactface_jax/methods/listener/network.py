@@ -29,7 +29,7 @@ class ListenerNetwork(nn.Module):
         self.style_clip = nn.Dense(128)
         self.style_out = nn.Dense(sizes.style_width)
         self.expect_hidden = nn.Dense(sizes.head_width)
-        self.expect_out = nn.Dense(sizes.chunk * sizes.components)
+        self.expect_out = nn.Dense(2 * sizes.chunk * sizes.components)
         self.gather = nn.Dense(sizes.head_width)
         self.head: Any = MixtureHead(sizes) if sizes.head == "mixture" else FlowHead(sizes)
 
@@ -39,6 +39,10 @@ class ListenerNetwork(nn.Module):
 
     def start_own(self, *batch: int) -> Float[Array, "*B H"]:
         return jnp.zeros((*batch, self.sizes.own_width))
+
+    def start_ahead(self, batch_size: int) -> Float[Array, "B FR"]:
+        """What `expectation` expected of the first chunk: a face at rest."""
+        return jnp.zeros((batch_size, self.sizes.chunk * self.sizes.components))
 
     def speaker(
         self, features: Float[Array, "B T G"], hidden: Float[Array, "B H"]
@@ -50,10 +54,29 @@ class ListenerNetwork(nn.Module):
         states, hidden = self.follow(seen, hidden)
         return jnp.concatenate([seen, states], axis=-1), hidden
 
-    def expectation(self, speaker: Float[Array, "B N S"], talks: Float[Array, " B"]) -> Float[Array, "B N FR"]:
-        """Mean of all appropriate listeners in each chunk, whatever the own past and the style."""
+    def expectation(
+        self, speaker: Float[Array, "B N S"], talks: Float[Array, " B"], ahead: Float[Array, "B FR"]
+    ) -> tuple[Float[Array, "B N FR"], Float[Array, "B FR"]]:
+        """Mean of all appropriate listeners in each chunk, whatever the own past and the style.
+
+        A chunk is expected twice, when the one before it has been seen and when it has been seen itself, and fades from
+        the one mean to the other. So what a chunk shows of the speaker comes in bit by bit, and not as a step.
+
+        Args:
+            speaker: from `speaker`.
+            talks: 1 where the listener may take the floor.
+            ahead: what was expected of the first chunk when the one before it had been seen.
+
+        Returns:
+            The means, and what is expected of the chunk that follows.
+        """
+        sizes = self.sizes
         talks = jnp.broadcast_to(talks[:, None, None], (*speaker.shape[:2], 1))
-        return self.expect_out(nn.gelu(self.expect_hidden(jnp.concatenate([speaker, talks], axis=-1))))
+        both = self.expect_out(nn.gelu(self.expect_hidden(jnp.concatenate([speaker, talks], axis=-1))))
+        now, after = jnp.split(both, 2, axis=-1)
+        before = jnp.concatenate([ahead[:, None], after[:, :-1]], axis=1)
+        share = jnp.repeat(jnp.arange(1, sizes.chunk + 1) / (sizes.chunk + 1), sizes.components)
+        return before + share[None, None] * (now - before), after[:, -1]
 
     def style(self, clip: Float[Array, "B N FR"]) -> Float[Array, "B Z"]:
         """How someone listens, in numbers between -1 and 1, from a clip of that person's own motion."""
@@ -115,7 +138,7 @@ class ListenerNetwork(nn.Module):
         batch = features.shape[0]
         speaker, _ = self.speaker(features, self.start_speaker(batch))
         talks = jnp.zeros(batch)
-        self.expectation(speaker, talks)
+        self.expectation(speaker, talks, self.start_ahead(batch))
         style = self.style(past)
         condition, _ = self.condition(
             speaker[:, None], past[:, None], self.start_own(batch, 1), style[:, None], talks, talks

@@ -227,9 +227,11 @@ def _loss(
     )
     style = style + 0.1 * jax.random.normal(next(keys), style.shape)
 
-    expected = network.apply(variables, speaker, talks, method="expectation")
-    weight = jnp.tile(space.weight, chunk)
-    mean_loss = (jnp.broadcast_to(weight, target.shape) * jnp.square(expected - target)).mean()
+    expected, _ = network.apply(variables, speaker, talks, network.start_ahead(batch), method="expectation")
+    missing = (expected - target).reshape(batch, frames, -1)  # B T R
+    mean_loss, change_loss = (
+        (space.weight[None, None] * jnp.square(error)).mean() for error in (missing, jnp.diff(missing, axis=1))
+    )
 
     seen = (jax.random.uniform(next(keys), (batch, 1, 1)) >= config.drop_speaker).astype(jnp.float32)
     level = config.past_noise * jax.random.uniform(next(keys), (batch,)) ** 2
@@ -246,8 +248,10 @@ def _loss(
         method="condition",
     )
     last = past[:, None, :, -network.sizes.components :]
+    weight = jnp.tile(space.weight, chunk)
     draw_loss = drawing.loss(network, params, next(keys), target[:, None], condition, last, weight, config.draws)
-    return draw_loss + 0.5 * mean_loss, {"draw": draw_loss, "mean": mean_loss}
+    loss = draw_loss + 0.5 * (mean_loss + config.change_weight * change_loss)
+    return loss, {"draw": draw_loss, "mean": mean_loss, "change": change_loss}
 
 
 def _chunks(

@@ -17,6 +17,8 @@ from reactface_jax.methods.listener.config import ListenerSizes
 from reactface_jax.methods.listener.motion_space import MotionSpace
 
 _KIND = "listener"
+_FORM = "2"
+"""Of the parameters: files of another form hold another network."""
 
 
 class Weights(NamedTuple):
@@ -41,13 +43,17 @@ def save_weights(path: str | Path, weights: Weights) -> None:
         name: np.ascontiguousarray(arrays[name], dtype=np.float16 if name.startswith("params/") else np.float32)
         for name in sorted(arrays)
     }
-    metadata = {"kind": _KIND, "sizes": json.dumps(dataclasses.asdict(weights.sizes))}
+    metadata = {"kind": _KIND, "form": _FORM, "sizes": json.dumps(dataclasses.asdict(weights.sizes))}
     with replacing(path) as file:
         file.write(save(arrays, metadata))
 
 
 def load_weights(path: str | Path) -> Weights:
-    """Reads what `save_weights` wrote. Raises `UserError` if the file is missing or is of something else."""
+    """Reads what `save_weights` wrote.
+
+    Raises:
+        UserError: the file is missing, of something else or of another version.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give a listener's weights, as its training writes them")
@@ -59,6 +65,8 @@ def load_weights(path: str | Path) -> Weights:
         raise UserError(f"{path} is no safetensors file: {error}; give a listener's weights") from error
     if metadata.get("kind") != _KIND:
         raise UserError(f"{path} holds no listener's weights; give the file that its training wrote")
+    if metadata.get("form") != _FORM:
+        raise UserError(f"{path} was written by another version of the listener; train it again")
     params = {
         tuple(name.split("/")[1:]): value.astype(np.float32)
         for name, value in arrays.items()
