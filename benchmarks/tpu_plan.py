@@ -13,7 +13,6 @@ step takes minutes to compile; nothing runs.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import re
@@ -34,29 +33,19 @@ os.environ |= {
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.hlo_collectives import collectives
+from benchmarks.planned_programs import PROGRAMS, on_one_chip
 from reactface_jax.config import Config, MeshConfig, load_config
-from reactface_jax.models.build import build_model
-from reactface_jax.models.causal.reactface import CausalReactFace
-from reactface_jax.models.causal.reactface import start as start_stream
-from reactface_jax.models.precision import products
-from reactface_jax.models.reactface import ReactFace
 from reactface_jax.ops import convolution
 from reactface_jax.training.dry_run import Memory, memory_of
 from reactface_jax.training.neighbour_table import take
-from reactface_jax.training.program import make_program
-from reactface_jax.training.sharding import make_mesh
-from reactface_jax.training.validation import make_validation_step
-from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
+from reactface_jax.types import NUM_COEFFICIENTS
 
 GIB = 2**30
 USABLE = {"v5e": 15.75 * GIB, "v6e": 31.25 * GIB}
 """Memory of a chip that programs get, as the compiler says when it refuses one."""
-PROGRAMS = ("train", "validation", "window", "stream", "pieces")
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\(")
@@ -147,72 +136,7 @@ def show(found: Plan, chip: str, most: int) -> None:
     sys.stdout.flush()
 
 
-# ---- Programs
-
-
-def on_one_chip(tree: Any, device: Any) -> Any:
-    """Shapes that lie on one described chip."""
-    everywhere = NamedSharding(Mesh(np.array([device]), ("chip",)), PartitionSpec())
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), tree)
-
-
-def plan_train(config: Config, slice_: Any) -> Plan:
-    program = make_program(config, make_mesh(slice_.devices, config.mesh))
-    return plan("train", program.step, program.state, program.batch)
-
-
-def plan_validation(config: Config, slice_: Any) -> Plan:
-    mesh = make_mesh(slice_.devices, config.mesh)
-    whole = dataclasses.replace(config, data=dataclasses.replace(config.data, clip_frames=config.data.eval_frames))
-    program = make_program(whole, mesh)
-    batch = program.batch._replace(neighbours=program.batch.neighbours)
-    step = make_validation_step(program.objective, mesh)
-    return plan(f"validation, protocol {config.eval.protocol}", step, program.state.best_variables, batch)
-
-
-def _parameters(config: Config) -> tuple[ReactFace, Any]:
-    model, size, frames = build_model(config.model), config.data.image_size, config.model.window
-    clip = (
-        jax.ShapeDtypeStruct((1, frames, size, size, 3), jnp.float32),
-        jax.ShapeDtypeStruct((1, frames * SAMPLES_PER_FRAME), jnp.float32),
-    )
-    keys = {"params": jax.random.key(0), "sample": jax.random.key(0)}
-    return model, jax.eval_shape(model.lazy_init, keys, *clip)["params"]
-
-
-def _window(config: Config, conversations: int) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Video, sound and noise of one window."""
-    size, frames, model = config.data.image_size, config.model.window, config.model
-    return (
-        jax.ShapeDtypeStruct((conversations, frames, size, size, 3), jnp.float32),
-        jax.ShapeDtypeStruct((conversations, frames * SAMPLES_PER_FRAME), jnp.float32),
-        jax.ShapeDtypeStruct((conversations, config.eval.num_reactions, 1, model.feature_dim), jnp.float32),
-    )
-
-
-def plan_window(config: Config, slice_: Any, conversations: int = 1) -> Plan:
-    model, params = _parameters(config)
-
-    def window(params: Any, video: Any, audio: Any, noise: Any) -> Any:
-        with products(config.model, training=False):
-            return model.apply({"params": params}, video, audio, noise, method=ReactFace.react_to_windows)
-
-    shapes = on_one_chip((params, *_window(config, conversations)), slice_.devices[0])
-    return plan("window", window, *shapes)
-
-
-def plan_stream(config: Config, slice_: Any, conversations: int = 1) -> Plan:
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, causal=True))
-    model, params = _parameters(config)
-    size = config.data.image_size
-    state = jax.eval_shape(lambda: start_stream(config.model, conversations, config.eval.num_reactions, (size, size)))
-
-    def step(params: Any, state: Any, video: Any, audio: Any, noise: Any) -> Any:
-        with products(config.model, training=False):
-            return model.apply({"params": params}, state, video, audio, noise, method=CausalReactFace.step)
-
-    shapes = on_one_chip((params, state, *_window(config, conversations)), slice_.devices[0])
-    return plan("stream", jax.jit(step, donate_argnums=1), *shapes)
+# ---- F-Enc's first layers
 
 
 def plan_pieces(config: Config, slice_: Any) -> Iterator[Plan]:
@@ -257,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("program", choices=PROGRAMS)
+    parser.add_argument("program", choices=(*PROGRAMS, "pieces"))
     parser.add_argument("--config", default="reference")
     parser.add_argument("--chips", default="v5e:2x2", help="a slice: v5e:2x2, v5e:2x4, v6e:2x2 …")
     parser.add_argument("--devices", type=int, default=0, help="chips of it that are used; 0: all")
@@ -274,13 +198,11 @@ def main() -> None:
         print(
             f"{len(slice_.devices)} chips of {arguments.chips}, {config.train.batch_size} clips, {config.model.dtype}"
         )
-    single: dict[str, Callable[[], Plan]] = {
-        "train": lambda: plan_train(config, slice_),
-        "validation": lambda: plan_validation(config, slice_),
-        "window": lambda: plan_window(config, slice_, arguments.conversations),
-        "stream": lambda: plan_stream(config, slice_, arguments.conversations),
-    }
-    plans = plan_pieces(config, slice_) if arguments.program == "pieces" else [single[arguments.program]()]
+    if arguments.program == "pieces":
+        plans = plan_pieces(config, slice_)
+    else:
+        program = PROGRAMS[arguments.program](config, slice_.devices, arguments.conversations)
+        plans = iter([plan(program.name, program.function, *program.shapes)])
     figures = []
     for found in plans:
         show(found, chip, 1 if arguments.program == "pieces" else arguments.most)

@@ -107,7 +107,10 @@ LISTENER: list[Row] = [
     ),
     *((f"model.{name}", 0, "at least 1") for name in ("mixtures", "num_styles")),
     *((f"train.{name}", 0, "at least 1") for name in ("steps", "batch_size", "cycles", "draws")),
-    *((f"train.{name}", -1, "at least 0") for name in ("warmup_steps", "weight_decay", "past_noise", "seed")),
+    *(
+        (f"train.{name}", -1, "at least 0")
+        for name in ("warmup_steps", "weight_decay", "past_noise", "change_weight", "seed")
+    ),
     *((f"train.{name}", 1.01, "at least 0 and at most 1") for name in ("drop_speaker", "drop_sound")),
     ("train.learning_rate", 0.0, "above 0"),
     ("train.average", 1.0, "at least 0 and below 1"),
