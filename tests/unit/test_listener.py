@@ -260,6 +260,9 @@ def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
     resumed = load_weights(train(config, data, tmp_path / "b", quiet.append, block=2))
     assert any("goes on from step 2" in line for line in quiet)
     jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
+    wider = ListenerConfig(ListenerSizes(**{**vars(sizes), "own_width": 7}), TRAINING)
+    with pytest.raises(UserError, match="of a training of another network; give its own configuration"):
+        train(wider, data, tmp_path / "b", quiet.append)
 
 
 def test_what_was_learnt_lowers_the_loss(data, tmp_path):

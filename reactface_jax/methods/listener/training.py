@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
@@ -117,6 +118,9 @@ def train(
 
     Returns:
         The weights' file.
+
+    Raises:
+        UserError: the folder's training is of another network.
     """
     out.mkdir(parents=True, exist_ok=True)
     space, rests = fit_space(data, config.model.components)
@@ -270,4 +274,8 @@ def _save(path: Path, state: State) -> None:
 def _restore(path: Path, like: State) -> State:
     with np.load(path, allow_pickle=False) as file:
         leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
+    if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in jax.tree.leaves(like)]:
+        raise UserError(
+            f"{path} is of a training of another network; give its own configuration, another folder or --overwrite"
+        )
     return jax.tree.unflatten(jax.tree.structure(like), leaves)

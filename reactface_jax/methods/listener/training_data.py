@@ -46,7 +46,8 @@ def train_listener(
         The weights' file.
 
     Raises:
-        UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are.
+        UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are; or what is to
+            be resumed is of another network.
     """
     workdir = Path(workdir)
     state = workdir / STATE_FILE
