@@ -1,4 +1,4 @@
-"""Everything that a card has to say, in one command: `python benchmarks/accelerator.py --out FOLDER [--minutes 9]`.
+"""Everything that a card has to say, in one command: `python -m benchmarks.accelerator --out FOLDER [--minutes 9]`.
 
 Parity of a golden at each precision, the training step and three changes to it, the first convolutions in their forms
 (and PyTorch's, if it sees the card), window latency, ten reactions, the portrait renderer, and the measures. Parts run
@@ -271,7 +271,7 @@ PARTS: tuple[Callable[[Sizes], Iterator[Row]], ...] = (
 
 def markdown(figures: dict[str, Any]) -> str:
     """A table a part."""
-    lines = [f"`python benchmarks/accelerator.py`: {figures['device']}, {figures['day']}, jax {figures['jax']}", ""]
+    lines = [f"`python -m benchmarks.accelerator`: {figures['device']}, {figures['day']}, jax {figures['jax']}", ""]
     for name, part in figures["parts"].items():
         lines += [f"**{name.replace('_', ' ')}**: {part['what']}", ""]
         if rows := part["rows"]:

@@ -1,4 +1,4 @@
-"""What XLA plans for an NVIDIA GPU, without a GPU: `python benchmarks/gpu_plan.py train --card h100`.
+"""What XLA plans for an NVIDIA GPU, without a GPU: `python -m benchmarks.gpu_plan train --card h100`.
 
 Needs the extra `cuda` (4.4 GB of wheels), whose compiler takes the description of a card. Programs:
 
@@ -13,6 +13,7 @@ configuration is a flag too. Nothing runs.
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ from jax.experimental import topologies
 from benchmarks.gpu_launches import Launches, launches
 from benchmarks.planned_programs import PROGRAMS, Planned
 from reactface_jax.config import load_config
+from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.training.dry_run import Memory, memory_of
 
 GIB = 2**30
@@ -62,7 +64,7 @@ CARDS = {
 
 
 def described(card: Card) -> Any:
-    """A card's device, without one."""
+    """A card's device, without one. Raises `UserError` where the compiler is missing."""
     config = f"""
         gpu_device_info {{
           threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
@@ -80,8 +82,9 @@ def described(card: Card) -> Any:
         runtime_version {{ major: 13 }}
         device_description_str: "{card.name}"
     """
-    slice_ = topologies.get_topology_desc(platform="cuda", target_config=config, topology="1x1x1")
-    return slice_.devices[0]
+    if importlib.util.find_spec("jax_cuda13_plugin") is None:
+        raise UserError("the compiler for GPUs is not installed: pip install 'reactface-jax[cuda]'")
+    return topologies.get_topology_desc(platform="cuda", target_config=config, topology="1x1x1").devices[0]
 
 
 @contextlib.contextmanager
@@ -124,6 +127,7 @@ def show(found: Plan, card: Card) -> None:
     sys.stdout.flush()
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

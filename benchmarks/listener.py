@@ -6,8 +6,8 @@
 Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
 frames late, the listener, and the listener at temperature 0. With `--rows heard`: the listener that does not talk
 itself, as `react` has it, with the speaker's face and voice, and with the voice only. With `--rows drawn`: speakers are
-drawn, measured by MediaPipe, and answered from that. With --minutes M: one
-conversation of that length, its figures by minute, to see whether an hour of feeding back drifts.
+drawn, measured by MediaPipe, and answered from that; also how much MediaPipe shows of some movements. With --minutes M:
+one conversation of that length, its figures by minute, to see whether an hour of feeding back drifts.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from jaxtyping import Float
 from data_pipeline.dyads import Recipe, play
 from data_pipeline.dyads.ceilings import ceilings, listening
 from data_pipeline.dyads.scripts import ROLES
+from reactface_jax.errors import reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import Crop, measure_crops
 from reactface_jax.media.face import CROP_SIZE
@@ -38,6 +39,7 @@ DELAY = 10
 HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks pauses"
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
@@ -78,6 +80,7 @@ def main() -> None:
         looks = [c.people[role].look for role in ROLES for c in test.conversations]
         measured = np.stack([seen_by_mediapipe(*each) for each in zip(test.speaker, looks, strict=True)])
         print(f"measured {100 * np.isfinite(measured[..., 0]).mean():.1f} % of frames")
+        print("shown of what moves: " + ", ".join(f"{n} {x:.2f}" for n, x in shown(test.speaker, measured).items()))
         seen = inputs._replace(speaker=measured)
         rows["listener, MediaPipe"] = Listener(weights, Control(talks=True)).generate(seen, count, key=key)
     print(f"{len(test.speaker)} directions of {arguments.scripts} scripts")
@@ -117,6 +120,18 @@ def seen_by_mediapipe(coefficients: Float[np.ndarray, "T 58"], look: Look) -> Fl
     person = measure_crops(Crop(renderer.render(frame), square, True) for frame in coefficients)
     renderer.close()
     return np.where(person.usable[:, None], person.coefficients, np.nan).astype(np.float32)
+
+
+def shown(true: Float[np.ndarray, "N T 58"], measured: Float[np.ndarray, "N T 58"]) -> dict[str, float]:
+    """Slope of the measured deviations from each clip's median over the true ones, of some channels."""
+
+    def deviation(faces: Float[np.ndarray, "N T 58"]) -> Float[np.ndarray, "N T 58"]:
+        return faces - np.nanmedian(faces, axis=1, keepdims=True)
+
+    found = np.isfinite(measured[..., 0])
+    x, y = (deviation(faces)[found].T for faces in (true, measured))
+    names = ("mouthSmileLeft", "jawOpen", "browDownLeft", "browInnerUp", "browOuterUpLeft", "rotation_x", "rotation_y")
+    return {name: float(x[i] @ y[i] / (x[i] @ x[i])) for name in names for i in (COEFFICIENT_NAMES.index(name),)}
 
 
 def blinks(reactions: Float[np.ndarray, "N K T C"]) -> float:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.errors import reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import find_people, measure
 from reactface_jax.media.audio import read_audio
@@ -43,13 +44,13 @@ def nods(reactions: Float[np.ndarray, "K T C"]) -> list[list[float]]:
     """When each reaction's head goes down by more than .08 rad (s)."""
     pitch = reactions[..., where("rotation_x")[0]]
     down = pitch - np.median(pitch, axis=1, keepdims=True) > 0.08
-    return [[round(t / FRAME_RATE, 2) for t in np.flatnonzero(row[1:] & ~row[:-1])] for row in down]
+    return [[round(float(t) / FRAME_RATE, 2) for t in np.flatnonzero(row[1:] & ~row[:-1])] for row in down]
 
 
-def events(reactions: Float[np.ndarray, "K T C"]) -> dict[str, float]:
-    """Largest smile, brow raise, frown and open jaw above rest, over all reactions."""
+def events(reactions: Float[np.ndarray, "K T C"]) -> dict[str, list[float]]:
+    """Largest smile, brow raise, frown and open jaw above rest, of each reaction."""
     names = {"smile": ("mouthSmile",), "brows": ("browInnerUp",), "frown": ("browDown",), "jaw": ("jawOpen",)}
-    return {name: round(float(track(reactions, *channels).max()), 2) for name, channels in names.items()}
+    return {name: [round(float(x.max()), 2) for x in track(reactions, *parts)] for name, parts in names.items()}
 
 
 def with_smile(face: Float[np.ndarray, "T C"], start: float, height: float) -> Float[np.ndarray, "T C"]:
@@ -62,6 +63,7 @@ def with_smile(face: Float[np.ndarray, "T C"], start: float, height: float) -> F
     return smiling
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)

@@ -30,7 +30,7 @@ class Planned(NamedTuple):
 
     name: str
     function: Any
-    """A `jax.jit` or a function to be."""
+    """A `jax.jit`."""
     shapes: tuple[Any, ...]
     """Of its arguments, with the shardings that say for which chips."""
 

@@ -1,4 +1,4 @@
-"""What a training step costs on more and more devices: `python benchmarks/scaling.py [--devices 1,2,4,8,16,32,64]`.
+"""What a training step costs on more and more devices: `python -m benchmarks.scaling [--devices 1,2,4,8,16,32,64]`.
 
 Compiles the full-size train step (configs/reference.py, one clip a device by default) for fake CPU devices, runs
 nothing, and prints a device's memory, FLOPs and the bytes of its collectives. F-Enc has the form that accelerators use.

@@ -1,4 +1,4 @@
-"""What the TPU's own compiler plans, without a TPU: `python benchmarks/tpu_plan.py train --chips v5e:2x4`.
+"""What the TPU's own compiler plans, without a TPU: `python -m benchmarks.tpu_plan train --chips v5e:2x4`.
 
 Needs the extra `tpu-plan` (libtpu), which compiles for a described slice on any x86 machine with Linux. Programs:
 
@@ -13,6 +13,7 @@ step takes minutes to compile; nothing runs.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -36,8 +37,10 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 
 from benchmarks.hlo_collectives import collectives
+from benchmarks.hlo_text import instructions
 from benchmarks.planned_programs import PROGRAMS, on_one_chip
 from reactface_jax.config import Config, MeshConfig, load_config
+from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.ops import convolution
 from reactface_jax.training.dry_run import Memory, memory_of
 from reactface_jax.training.neighbour_table import take
@@ -47,12 +50,8 @@ GIB = 2**30
 USABLE = {"v5e": 15.75 * GIB, "v6e": 31.25 * GIB}
 """Memory of a chip that programs get, as the compiler says when it refuses one."""
 
-_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\(")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _SOURCE = re.compile(r'op_name="([^"]*)"')
-_LOOP = re.compile(r"condition=%?[\w.\-]+, body=%?([\w.\-]+)")
-_TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
 
 class Operation(NamedTuple):
@@ -80,34 +79,21 @@ class Plan(NamedTuple):
 
 
 def describe_slice(chips: str) -> Any:
-    """A slice such as `v5e:2x4`, without one."""
+    """A slice such as `v5e:2x4`, without one. Raises `UserError` where the compiler is missing."""
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError("the TPU's compiler is not installed: pip install 'reactface-jax[tpu-plan]'")
     return topologies.get_topology_desc(platform="tpu", topology_name=chips)
 
 
 def operations(hlo: str) -> list[Operation]:
     """Those of a compiled program that cost cycles, most expensive first."""
-    found: dict[str, list[Operation]] = defaultdict(list)
-    loops: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    entry = name = ""
-    for line in hlo.splitlines():
-        if opened := _COMPUTATION.match(line):
-            name = opened[2]
-            entry = name if opened[1] else entry
-        elif instruction := _INSTRUCTION.match(line):
-            if body := _LOOP.search(line):
-                trips = _TRIPS.search(line)
-                loops[name].append((body[1], int(trips[1]) if trips else 1))
-            elif cycles := _CYCLES.search(line):
-                source = _SOURCE.search(line)
-                shape = re.sub(r"\{[^}]*\}", "", instruction[2])
-                found[name].append(Operation(int(cycles[1]), instruction[3], shape, source[1] if source else ""))
-
-    def run(name: str, times: int) -> Iterator[Operation]:
-        yield from (one._replace(cycles=one.cycles * times) for one in found[name])
-        for body, trips in loops[name]:
-            yield from run(body, times * trips)
-
-    return sorted(run(entry, 1), reverse=True)
+    found = []
+    for one, times in instructions(hlo, into=("while",)):
+        if one.kind != "while" and (cycles := _CYCLES.search(one.line)):
+            source = _SOURCE.search(one.line)
+            shape = re.sub(r"\{[^}]*\}", "", one.shape)
+            found.append(Operation(int(cycles[1]) * times, one.kind, shape, source[1] if source else ""))
+    return sorted(found, reverse=True)
 
 
 def plan(name: str, function: Any, *shapes: Any) -> Plan:
@@ -177,6 +163,7 @@ def plan_pieces(config: Config, slice_: Any) -> Iterator[Plan]:
     )
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

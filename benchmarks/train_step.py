@@ -1,4 +1,4 @@
-"""One training step of a named case: `python benchmarks/train_step.py comparison [--steps 3] [--json FILE]`.
+"""One training step of a named case: `python -m benchmarks.train_step comparison [--steps 3] [--json FILE]`.
 
 Cases: `comparison`, the work that the authors' step was timed on (one clip of 64 frames of 224x224, wav2vec2-base,
 windows of 16, float32); `full`, the reference's batch (8 clips of 256 frames, windows of 64) in bfloat16; `demo` and

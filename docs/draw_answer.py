@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from reactface_jax.errors import reports_user_errors
 from reactface_jax.extraction.people import find_people, measure
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import choose
@@ -28,7 +29,7 @@ PICTURE = Path(__file__).parent / "images" / "react.webp"
 _SIDE, _STRIP = 208, 34  # pixels
 _EVERY = 2  # of 25 frames a second
 _GROUND, _BAR, _HEARD = (31, 33, 38), (84, 92, 104), (116, 185, 222)
-_SPEAKER = Look(skin=(0.45, 0.31, 0.24), lips=(0.45, 0.23, 0.22), hair=(0.12, 0.1, 0.1), shirt=(0.30, 0.14, 0.16))
+SPEAKER = Look(skin=(0.45, 0.31, 0.24), lips=(0.45, 0.23, 0.22), hair=(0.12, 0.1, 0.1), shirt=(0.30, 0.14, 0.16))
 
 
 def place(measured: np.ndarray) -> np.ndarray:
@@ -49,7 +50,7 @@ def pictures(speaker: np.ndarray, reactions: np.ndarray, heights: np.ndarray) ->
     """A picture of every second frame: the speaker, the reactions, and the voice up to then below them."""
     people = [speaker, *reactions]
     names = ["speaker", *(f"reaction {k + 1}" for k in range(len(reactions)))]
-    heads = [HeadRenderer((_SIDE, _SIDE), look, samples=4) for look in (_SPEAKER, *[Look()] * len(reactions))]
+    heads = [HeadRenderer((_SIDE, _SIDE), look, samples=4) for look in (SPEAKER, *[Look()] * len(reactions))]
     font = ImageFont.load_default(12)
     width, bottom = _SIDE * len(people), _SIDE + _STRIP - 4
     for frame in range(0, len(speaker), _EVERY):
@@ -66,6 +67,7 @@ def pictures(speaker: np.ndarray, reactions: np.ndarray, heights: np.ndarray) ->
         head.close()
 
 
+@reports_user_errors
 def main() -> None:
     """Draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

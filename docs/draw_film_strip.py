@@ -1,7 +1,7 @@
 """Draws docs/images/film_strip.png: two real people, and what the listener that comes with the package answers them.
 
     reactface sample-clip --out speaker.mp4
-    PYTHONPATH=. python docs/draw_film_strip.py speaker.mp4
+    python -m docs.draw_film_strip speaker.mp4
 
 The clip has a talking person on the right and a silent one on the left. Above, the talking one; below, the silent one,
 to whose measured face a smile is added, as in benchmarks/listener_people.py. The people are drawn as 3-D heads that
@@ -17,33 +17,27 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.listener_people import with_smile
+from docs.draw_answer import SPEAKER, place
+from reactface_jax.errors import reports_user_errors
 from reactface_jax.extraction.people import find_people, measure
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import choose
 from reactface_jax.methods import Inputs
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.rendering.arkit_head.look import Look
-from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
-from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION, SAMPLES_PER_FRAME
+from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
+from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 PICTURE = Path(__file__).parent / "images" / "film_strip.png"
 
 _SIDE, _LEFT, _HEAD = 120, 92, 22  # pixels
 _GROUND, _WORDS = (31, 33, 38), (210, 214, 220)
-_PEOPLE = Look(skin=(0.45, 0.31, 0.24), lips=(0.45, 0.23, 0.22), hair=(0.12, 0.1, 0.1), shirt=(0.30, 0.14, 0.16))
 _REACTIONS = 3
 _TALKING = (1.6, 5.6, 0.4)
 """First and last moment that is shown of the talking person, and the time between two (s)."""
 _SMILING = (3.8, 6.8, 0.3)
 _SMILE = (4.0, 0.6)
 """Its start (s) and height."""
-
-
-def placed(measured: np.ndarray) -> np.ndarray:
-    """A measured head in the middle of the picture: what moves is kept, where the person sat is not. [T, 58]"""
-    moved = measured.copy()
-    moved[:, NUM_EXPRESSION:] += NEUTRAL[NUM_EXPRESSION:] - np.median(measured[:, NUM_EXPRESSION:], axis=0)
-    return moved
 
 
 def strip(rows: Sequence[np.ndarray], names: Sequence[str], moments: tuple[float, float, float]) -> Image.Image:
@@ -56,7 +50,7 @@ def strip(rows: Sequence[np.ndarray], names: Sequence[str], moments: tuple[float
         draw.text((_LEFT + (column + 0.5) * _SIDE, _HEAD - 6), f"{time:.1f} s", _WORDS, font, "ms")
     for row, (course, name) in enumerate(zip(rows, names, strict=True)):
         draw.text((8, _HEAD + (row + 0.5) * _SIDE), name, _WORDS, font, "lm")
-        head = HeadRenderer((_SIDE, _SIDE), Look() if row else _PEOPLE, samples=4)
+        head = HeadRenderer((_SIDE, _SIDE), Look() if row else SPEAKER, samples=4)
         for column, time in enumerate(times):
             shown = Image.fromarray(head.render(course[round(time * FRAME_RATE)]))
             picture.paste(shown, (_LEFT + column * _SIDE, _HEAD + row * _SIDE))
@@ -64,6 +58,7 @@ def strip(rows: Sequence[np.ndarray], names: Sequence[str], moments: tuple[float
     return picture
 
 
+@reports_user_errors
 def main() -> None:
     """Draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -82,7 +77,7 @@ def main() -> None:
     for person, heard, moments in ((talking, sound, _TALKING), (smiling, quiet, _SMILING)):
         answers = listener.generate(Inputs(person[None], heard[None]), _REACTIONS, key=jax.random.key(0))[0]
         names = ["talks" if person is talking else "smiles", *(f"reaction {k + 1}" for k in range(_REACTIONS))]
-        parts.append(strip([placed(person), *answers], names, moments))
+        parts.append(strip([place(person), *answers], names, moments))
     whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts) + 12), _GROUND)
     top = 0
     for part in parts:

@@ -21,14 +21,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
 from reactface_jax.pickled_arrays import ArrayUnpickler, HoldsMoreError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
-from reactface_jax.rendering.offscreen import (
-    check_can_draw,
-    close_window,
-    draw,
-    import_pyvista,
-    one_blas_thread,
-    place_camera,
-)
+from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 NUM_IDENTITY = 150
@@ -111,9 +104,8 @@ class FaceVerseRenderer:
         if coefficients.shape != (NUM_COEFFICIENTS,):
             raise ValueError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
         expression, angles, translation = np.split(coefficients, (NUM_EXPRESSION, NUM_EXPRESSION + 3))
-        with one_blas_thread():
-            face = self._neutral + self._directions @ expression
-            return (face @ rotation_matrix(angles) + translation).astype(np.float32)
+        face = self._neutral + self._directions @ expression
+        return (face @ rotation_matrix(angles) + translation).astype(np.float32)
 
     def close(self) -> None:
         """Frees the window before the garbage collector does."""

@@ -1,14 +1,11 @@
 """Drawing without a screen: what the 3-D renderers share of pyvista and VTK."""
 
-import functools
-from contextlib import AbstractContextManager
 from ctypes.util import find_library
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from threadpoolctl import ThreadpoolController
 
 from reactface_jax.errors import UserError
 
@@ -39,21 +36,6 @@ def check_can_draw(window: Any) -> None:
             "this machine has no OpenGL to draw the 3-D head with: install it, on Debian or Ubuntu with "
             "apt-get install libegl1 libgl1-mesa-dri"
         )
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Matrix products by one thread meanwhile.
-
-    Between small products BLAS's threads wait in a busy loop, on the cores that draw: the head of react takes half as
-    long again with them.
-    """
-    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limit
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def place_camera(camera: Any, focal_length: float) -> None:

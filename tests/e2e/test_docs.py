@@ -128,6 +128,17 @@ def test_a_script_is_there(page: str, words: tuple[str, ...]) -> None:
         assert flag in source or flag[2:].replace("-", "_") in source, f"{page}: {script} has no {flag}"
 
 
+def test_a_script_that_needs_its_neighbours_is_run_as_a_module() -> None:
+    """`python benchmarks/x.py` finds no `benchmarks`, of which only `python -m` makes a package."""
+    scripts = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "docs").glob("*.py")])
+    texts = {path: path.read_text(encoding="utf-8") for path in [*PAGES, ROOT / "Makefile", *scripts]}
+    called = {match for text in texts.values() for match in re.findall(r"python ((?:benchmarks|docs)/\w+\.py)", text)}
+    assert len(called) > 20
+    for name in called:
+        source = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"^from (benchmarks|docs)\b", source, re.MULTILINE), f"write `python -m` for {name}"
+
+
 @pytest.mark.parametrize(("page", "text"), blocks("python"))
 def test_a_snippet_names_what_there_is(page: str, text: str) -> None:
     """It parses, its imports work, and `package.name` exists for every imported package."""

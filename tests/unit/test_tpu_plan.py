@@ -45,7 +45,7 @@ def test_the_first_layer_and_the_reactions_have_the_form_that_a_tpu_wants(tmp_pa
     """By the compiler's own plan for a v5e: conv1 in a tenth of the native form's cycles, and a table that stays."""
     pytest.importorskip("libtpu", reason="the extra tpu-plan is not installed")
     out = tmp_path / "plans.json"
-    command = [sys.executable, "benchmarks/tpu_plan.py", "pieces", "--json", str(out), "--data.clip-frames", "64"]
+    command = [sys.executable, "-m", "benchmarks.tpu_plan", "pieces", "--json", str(out), "--data.clip-frames", "64"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run(
         [*command, "--model.dtype", "bfloat16"], cwd=ROOT, capture_output=True, text=True, env=environment

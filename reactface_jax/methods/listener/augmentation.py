@@ -17,8 +17,8 @@ from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 _CLEAN = 0.35
 """Share of clips that stay as they are."""
 _DULL, _DULLEST = 0.3, 0.05
-"""Share of movements that a tracker hardly shows, and the smallest gain of these. Of the made heads, drawn, MediaPipe
-shows .08 of browDown, .34 to .58 of raised brows, .54 of rotation_x, and less noise in what it shows less of."""
+"""Share of movements that a tracker hardly shows, and the smallest gain of these. Of made heads, drawn, MediaPipe shows
+.08 of browDown, .31 to .52 of raised brows and .55 of rotation_x (`benchmarks/listener.py --rows drawn`)."""
 _MIXED, _MIXING = 0.04, 0.4
 """Share of pairs of channels of which a tracker takes the one for the other, too, and the standard deviation of how
 much of it."""

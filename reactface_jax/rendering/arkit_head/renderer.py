@@ -12,14 +12,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES, CENTRE, PIVOT, head_mesh
 from reactface_jax.rendering.arkit_head.texture import paint
-from reactface_jax.rendering.offscreen import (
-    check_can_draw,
-    close_window,
-    draw,
-    import_pyvista,
-    one_blas_thread,
-    place_camera,
-)
+from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
 __all__ = ["ARKIT_NAMES", "NEUTRAL", "HeadRenderer", "Look", "rotation_matrix"]
@@ -99,9 +92,10 @@ class HeadRenderer:
         if coefficients.shape != (NUM_COEFFICIENTS,):
             raise ValueError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
         weights, angles, translation = np.split(coefficients, (NUM_EXPRESSION, NUM_EXPRESSION + 3))
-        with one_blas_thread():
-            face = self._rest + (weights[self._order] @ self._deltas).reshape(self._rest.shape)
-            turned = face @ rotation_matrix(angles + self._yaw)
+        # Not by BLAS: its threads wait for more work in a busy loop, on the cores that draw.
+        moved = np.einsum("w,wn->n", weights[self._order], self._deltas)
+        face = self._rest + moved.reshape(self._rest.shape)
+        turned = face @ rotation_matrix(angles + self._yaw)
         posed = self._still + self._follows * (turned - self._still)
         posed[0] += self._shift + translation
         return posed
