@@ -53,9 +53,9 @@ def _solve(wins: Float[np.ndarray, "B M M"]) -> Float[np.ndarray, "B M"]:
         gradient = (wins - total * expected).sum(2)
         weight = total * expected * (1 - expected)
         hessian = np.eye(num_methods) * weight.sum(2)[..., None] - weight
-        # A shift of all scores changes nothing: the constant matrix takes that freedom. The tiny ridge is for methods
-        # that nothing connects with the others.
-        step = np.linalg.solve(hessian + 1.0 / num_methods + 1e-9 * np.eye(num_methods), gradient[..., None])[..., 0]
+        # A shift of all scores changes nothing: the constant matrix takes that freedom. The ridge, which
+        # moves no result, is for methods that nothing connects with the others: rounding is divided by it.
+        step = np.linalg.solve(hessian + 1.0 / num_methods + 1e-6 * np.eye(num_methods), gradient[..., None])[..., 0]
         step = step.clip(-_LARGEST_STEP, _LARGEST_STEP)
         score += step
         if np.abs(step).max(initial=0) < _ENOUGH:

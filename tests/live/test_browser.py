@@ -123,7 +123,7 @@ def test_it_smiles_back_and_controls_act(serve, engine, camera):
 
 
 def test_a_refused_camera_is_explained_and_a_phone_is_wide_enough(serve, engine):
-    browser = browse(engine, ["--deny-permission-prompts", "--use-fake-device-for-media-stream"])
+    browser = browse(engine, ["--use-fake-ui-for-media-stream=deny", "--use-fake-device-for-media-stream"])
     with serve() as (port, live):
         page = open_page(browser, port, width=390)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
