@@ -42,15 +42,18 @@ def total(
       The weighted sum, and the five losses before weighting.
     """
     first = reactions.listener[:, 0]
+    of_course = weights.diversity_of == "course"
     if weights.nearest == "reaction":
-        reconstructed = variety(reactions.listener, neighbours, neighbour_mask, pose_weight=weights.pose)
+        reconstructed = variety(
+            reactions.listener, neighbours, neighbour_mask, pose_weight=weights.pose, of_course=of_course
+        )
     else:
         together = weights.nearest == "together"
         reconstructed = reconstruction(first, neighbours, neighbour_mask, pose_weight=weights.pose, together=together)
     parts = {
         "reconstruction": reconstructed,
         "kl": kl(reactions.mean[:, 0], reactions.std[:, 0]),
-        "diversity": diversity(reactions.listener, of_course=weights.diversity_of == "course"),
+        "diversity": diversity(reactions.listener, of_course=of_course),
         "smooth": smooth(first),
         "speaker": smooth_l1(reactions.speaker, speaker).mean(),
     }
@@ -139,6 +142,7 @@ def variety(
     neighbour_mask: Bool[AnyArray, "B M"] | None = None,
     *,
     pose_weight: float = REFERENCE_WEIGHTS.pose,
+    of_course: bool = False,
 ) -> Float[Array, ""]:
     """Distance of every appropriate reaction to the nearest of the K generated ones; mean over reactions and clips.
 
@@ -151,13 +155,17 @@ def variety(
       neighbours: its appropriate reactions. Each of them counts, so that padding needs the mask.
       neighbour_mask: which of them are real, at least one of each clip; None: all.
       pose_weight: of rotation and translation.
+      of_course: the nearest is sought without each one's mean over the clip, so that reactions which differ by a
+        constant are none the nearer for it.
     """
+    sought = (listener, jnp.asarray(neighbours))
+    ours, theirs = (x - x.mean(axis=2, keepdims=True) for x in sought) if of_course else sought
 
     def distances(reaction: Float[AnyArray, "B T C"]) -> Float[Array, "B M"]:
-        expression, pose = _distances(reaction, neighbours)
+        expression, pose = _distances(reaction, theirs)
         return expression + pose_weight * pose
 
-    nearest = jnp.argmin(jax.lax.map(distances, jnp.moveaxis(listener, 1, 0)), axis=0)  # B M
+    nearest = jnp.argmin(jax.lax.map(distances, jnp.moveaxis(ours, 1, 0)), axis=0)  # B M
     taken = jnp.take_along_axis(listener, nearest[:, :, None, None], axis=1)  # B M T C
     expression, pose = (smooth_l1(*pair).mean((2, 3)) for pair in zip(_split(taken), _split(neighbours), strict=True))
     real = None if neighbour_mask is None else jnp.asarray(neighbour_mask)

@@ -75,6 +75,7 @@ class ModelConfig(Section, name="model"):
     num_heads: Count = 8  # of every decoder layer; the interaction encoder has 4
     interaction_layers: Count = 2  # transformer encoder layers of the CIE (paper: 3)
     sync_order: Literal["speech_first", "face_first"] = "speech_first"  # SLBS: MIM then VIM, or the paper's order
+    sync_memory: Literal["window", "previous"] = "window"  # SLBS sees the speaker's window, or the one before it, too
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
     face_alignment: Literal["reference", "point_to_point"] = "reference"  # the same of the speaker's motion, in VIM
     memory: Literal["all", "past"] = (
@@ -141,7 +142,9 @@ class LossConfig(Section, name="loss"):
     # The appropriate reaction nearest to the first one, sought for expression and pose separately (as published) or
     # once; reaction: for every appropriate one the nearest of train.num_reactions.
     nearest: Literal["apart", "together", "reaction"] = "apart"
-    diversity_of: Literal["reaction", "course"] = "reaction"  # course: each reaction without its mean over the clip
+    # What is to differ, by the diversity loss and in the search of nearest reaction: course: each reaction without its
+    # mean over the clip.
+    diversity_of: Literal["reaction", "course"] = "reaction"
     reconstruction: Weight = 1.0
     pose: Weight = 10.0  # of rotation and translation within the reconstruction
     kl: Weight = 1e-5

@@ -19,7 +19,7 @@ from reactface_jax.models.build import build_model
 from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.models.speaker_encoder import SpeakerFeatures
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
+from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray
 
 WINDOWS = (8, 64)
 """Frames: what the reference evaluates and trains with."""
@@ -27,6 +27,7 @@ MAX_FRAMES = 128
 """Of a clip, or of one window where that is longer: the past's attention is computed too and grows with its square."""
 
 _LAYERS: dict[Literal["VIM", "MIM"], str] = {"VIM": "motion_decoder", "MIM": "speech_decoder"}
+_RATIOS = {"VIM": 1, "MIM": SPEECH_RATIO}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class AttentionMap:
     """Frames."""
     weights: Float[np.ndarray, "F M"]
     """From the window's listener frames to the speaker's memory, each row's sum is 1: as many frames for VIM, twice as
-    many of speech for MIM. Clips shorter than the window show what they fill."""
+    many of speech for MIM, after those of the window before where `model.sync_memory` is "previous". Clips shorter than
+    the window show what they fill."""
 
 
 def windows_of(model: ReactFace, wanted: Sequence[int] = WINDOWS) -> list[int]:
@@ -80,7 +82,8 @@ def attention_maps(
         for interaction in _LAYERS:
             if interaction in found:
                 weights = np.asarray(found[interaction], np.float32)
-                yield AttentionMap(interaction, window, weights[:seen, : weights.shape[1] // window * seen])
+                before = weights.shape[1] - _RATIOS[interaction] * window
+                yield AttentionMap(interaction, window, weights[:seen, : before + _RATIOS[interaction] * seen])
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -16,7 +16,7 @@ from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.interaction_encoder import InteractionEncoder
 from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
 from reactface_jax.models.synchroniser import make_synchroniser
-from reactface_jax.types import NUM_COEFFICIENTS, AnyArray
+from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO, AnyArray
 
 
 class Speaker(NamedTuple):
@@ -26,6 +26,21 @@ class Speaker(NamedTuple):
     motion: Float[Array, "B F D"]
     visible_frames: Int[Array, " B"] | None = None
     """Frames of each clip that are not padding; None: all."""
+
+    def frames(self, start: int | Int[Array, ""], count: int) -> "Speaker":
+        """Some of them; how many are visible is left open."""
+
+        def cut(x: Array, ratio: int) -> Array:
+            return jax.lax.dynamic_slice_in_dim(x, ratio * start, ratio * count, axis=1)
+
+        return Speaker(None if self.speech is None else cut(self.speech, SPEECH_RATIO), cut(self.motion, 1))
+
+    def after(self, before: "Speaker") -> "Speaker":
+        """With the frames before it; how many of its own are visible stays."""
+        motion = jnp.concatenate([before.motion, self.motion], axis=1)
+        if self.speech is None or before.speech is None:
+            return self._replace(motion=motion)
+        return self._replace(motion=motion, speech=jnp.concatenate([before.speech, self.speech], axis=1))
 
 
 class Carry(NamedTuple):
@@ -91,7 +106,8 @@ class Listener(nn.Module):
         start = carry.window * width
         # Window 0 reads w zero frames, aligned with the speaker's first w.
         num_past = jnp.maximum(start, width)
-        carry, reaction = self._step(carry, past_speaker, num_past, speaker, start, noise, deterministic)
+        before = past_speaker.frames(jnp.maximum(start - width, 0), width)
+        carry, reaction = self._step(carry, past_speaker, num_past, before, speaker, start, noise, deterministic)
         past = jax.lax.dynamic_update_slice_in_dim(carry.past, reaction.coefficients, start, axis=2)
         return carry._replace(past=past), reaction
 
@@ -101,6 +117,7 @@ class Listener(nn.Module):
         past_speaker: Speaker,
         speaker: Speaker,
         noise: Float[AnyArray, "B K D"],
+        before: Speaker | None = None,
         *,
         deterministic: bool = True,
     ) -> tuple[Carry, Reaction]:
@@ -114,10 +131,11 @@ class Listener(nn.Module):
           past_speaker: the speaker in the window that the past reactions are read against.
           speaker: the speaker in this window.
           noise: standard normal, one a reaction.
+          before: the speaker in the window before, which `model.sync_memory` "previous" needs; anything in window 0.
           deterministic: no dropout.
         """
         width = self.config.window
-        carry, reaction = self._step(carry, past_speaker, width, speaker, 0, noise, deterministic)
+        carry, reaction = self._step(carry, past_speaker, width, before, speaker, 0, noise, deterministic)
         return carry._replace(past=reaction.coefficients), reaction
 
     def _step(
@@ -125,6 +143,7 @@ class Listener(nn.Module):
         carry: Carry,
         past_speaker: Speaker,
         num_past: int | Array,
+        before: Speaker | None,
         speaker: Speaker,
         position: int | Array,
         noise: AnyArray,
@@ -146,7 +165,10 @@ class Listener(nn.Module):
         previous = jnp.where(first, latent, carry.latent)
         tokens = interpolate_latents(previous, latent, self.config.window)
         queries = self.reaction_decoder(tokens, position + jnp.arange(self.config.window), deterministic=deterministic)
+        if self.config.sync_memory == "previous":
+            assert before is not None, "the window before is needed"
+            speaker = speaker.after(before)
         coefficients = self.synchroniser(
-            queries, speaker.speech, speaker.motion, speaker.visible_frames, deterministic=deterministic
+            queries, speaker.speech, speaker.motion, speaker.visible_frames, first=first, deterministic=deterministic
         )
         return Carry(carry.past, at_boundary(latent), carry.window + 1), Reaction(at_boundary(coefficients), mean, std)

@@ -54,6 +54,7 @@ def alignment_bias(
     ratio: int,
     offset: int | Int[Array, ""],
     alignment: Alignment = "reference",
+    before: int = 0,
 ) -> Float[Array, "h F M"]:
     """Which memory frames each query frame sees, and how they fade: the masks of VIM (ratio 1) and MIM (ratio 2).
 
@@ -68,8 +69,9 @@ def alignment_bias(
       alignment: `reference` sees j <= offset + i, fading by floor((offset + i - j) / p) (`init_biased_mask2`; for
         speech this looks ahead of the frame); `strict` sees j <= ratio i in units of ratio * p (the paper's text);
         `point_to_point` sees the frame's own `ratio` memory frames, unfaded.
+      before: video frames of the memory that come before the first query's; they fade like the others.
     """
-    i, j = jnp.arange(num_queries)[:, None], jnp.arange(num_memory)[None, :]
+    i, j = jnp.arange(num_queries)[:, None], jnp.arange(num_memory)[None, :] - ratio * before
     if alignment == "point_to_point":
         return _bias(j // ratio == i, jnp.zeros_like(i - j), num_heads)
     last, unit = (offset + i, period) if alignment == "reference" else (ratio * i, ratio * period)

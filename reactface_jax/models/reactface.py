@@ -96,11 +96,12 @@ class ReactFace(nn.Module):
             previous, speaker, eps = x
             if all_past:
                 return module.listener.step_clip(carry, whole, speaker, eps, deterministic=deterministic)
-            return module.listener.step_window(carry, previous, speaker, eps, deterministic=deterministic)
+            return module.listener.step_window(
+                carry, previous, speaker, eps, before=previous, deterministic=deterministic
+            )
 
         # With `past="window"` the past is read against the speaker of its own frames; window 0 against the first.
-        before = jax.tree.map(lambda x: jnp.concatenate([x[:1], x[:-1]]), windows)
-        _, reactions = self._scan(step, carry, (before, windows, jnp.moveaxis(noise, 2, 0)))
+        _, reactions = self._scan(step, carry, (_before(windows), windows, jnp.moveaxis(noise, 2, 0)))
         return _joined(reactions, num_frames)
 
     def react_to_prefixes(
@@ -128,9 +129,10 @@ class ReactFace(nn.Module):
             until = jnp.minimum(start + width, ends)
             features = module.encode(video[:, :seen], audio[:, : seen * SAMPLES_PER_FRAME], until)
             visible = jnp.clip(ends - start, 1, width)
-            speech = None if features.speech is None else _slice(features.speech, start, width, SPEECH_RATIO)
-            speaker = Speaker(speech, _slice(features.motion, start, width), visible)
-            return module.listener.step_window(carry, speaker, speaker, eps)
+            seen_speaker = Speaker(features.speech, features.motion)
+            speaker = seen_speaker.frames(start, width)._replace(visible_frames=visible)
+            before = seen_speaker.frames(jnp.maximum(start - width, 0), width)
+            return module.listener.step_window(carry, speaker, speaker, eps, before=before)
 
         eps = jnp.moveaxis(noise, 2, 0)
         segment = -(-PREFIX_SEGMENT // width) * width
@@ -172,10 +174,11 @@ class ReactFace(nn.Module):
         windows = Speaker(speech, by_window(features.motion), visible.T)
         carry = self._start(noise, width)
 
-        def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Array]) -> tuple[Carry, Reaction]:
-            return module.listener.step_window(carry, x[0], x[0], x[1])
+        def step(module: ReactFace, carry: Carry, x: tuple[Speaker, Speaker, Array]) -> tuple[Carry, Reaction]:
+            before, speaker, eps = x
+            return module.listener.step_window(carry, speaker, speaker, eps, before=before)
 
-        _, reactions = self._scan(step, carry, (windows, jnp.moveaxis(noise, 2, 0)))
+        _, reactions = self._scan(step, carry, (_before(windows), windows, jnp.moveaxis(noise, 2, 0)))
         return _joined(reactions, num_frames)
 
     def _start(self, noise: AnyArray, buffer: int) -> Carry:
@@ -247,8 +250,10 @@ def _joined(reactions: Reaction, num_frames: int) -> tuple[Array, Array, Array]:
     return listener, jnp.moveaxis(reactions.mean, 0, 2), jnp.moveaxis(reactions.std, 0, 2)
 
 
-def _slice(x: Array, start: Array, num_frames: int, ratio: int = 1) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, ratio * start, ratio * num_frames, axis=1)
+def _before(windows: Speaker) -> Speaker:
+    """The window before each, [N B ...]; the first stands before itself."""
+    before: Speaker = jax.tree.map(lambda x: jnp.concatenate([x[:1], x[:-1]]), windows)
+    return before
 
 
 def _pad_frames(features: SpeakerFeatures, num_frames: int) -> tuple[Array | None, Array]:

@@ -5,11 +5,11 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.attention import DecoderLayer
-from reactface_jax.models.positions import Alignment, alignment_bias, hide_beyond, temporal_bias
+from reactface_jax.models.positions import MASKED, Alignment, alignment_bias, hide_beyond, temporal_bias
 from reactface_jax.ops.linear import PYTORCH_SCALE, dense
 from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO
 
@@ -36,28 +36,44 @@ class Synchroniser(nn.Module):
         self,
         x: Float[Array, "B K w D"],
         speech: Float[Array, "B S D"] | None,
-        motion: Float[Array, "B w D"],
+        motion: Float[Array, "B F D"],
         visible_frames: Int[Array, " B"] | None = None,
         *,
+        first: Bool[Array, "*B"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B K w C"]:
-        """Coefficients of the window; `visible_frames` of each clip's window are not padding (None: all)."""
+        """Coefficients of the window.
+
+        Args:
+          x: the listener's motion features.
+          speech: the speaker's speech features, S = 2 F (None: a model without audio).
+          motion: the speaker's motion features: of the window, after F - w frames before it.
+          visible_frames: frames of each clip's window that are not padding (None: all).
+          first: whether this is the first window, of all clips or of each, which has none before it; None: it is not.
+          deterministic: no dropout.
+        """
         num_frames = x.shape[2]
+        before = motion.shape[1] - num_frames
         bias = temporal_bias(self.num_heads, num_frames, self.period)
 
         def attend(name: str, memory: Array, ratio: int, alignment: Alignment) -> Array:
             mask = alignment_bias(
                 self.num_heads,
                 num_frames,
-                ratio * num_frames,
+                memory.shape[1],
                 period=self.period,
                 ratio=ratio,
                 offset=(ratio - 1) * num_frames,
                 alignment=alignment,
+                before=before,
             )
+            hidden = jnp.zeros((1, memory.shape[1]))
+            if before and first is not None:
+                earlier = (jnp.arange(memory.shape[1]) < ratio * before)[None, :]
+                hidden += jnp.where(first.reshape(-1, 1) & earlier, MASKED, 0.0)
             if visible_frames is not None:
-                hidden = hide_beyond(ratio * visible_frames, ratio * num_frames)
-                mask = mask[None, None] + hidden[:, None, None, None, :]  # B 1 h w M
+                hidden += hide_beyond(ratio * (before + visible_frames), memory.shape[1])
+            mask = mask[None, None] + hidden[:, None, None, None, :]  # B 1 h w M
             layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=name)
             return layer(x, memory[:, None], bias, mask, deterministic=deterministic)
 

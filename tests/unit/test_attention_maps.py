@@ -76,6 +76,24 @@ def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
         np.testing.assert_allclose(weights[1, 0, 0], vim, atol=1e-6)
 
 
+def test_the_synchroniser_sees_the_window_before_but_in_the_first():
+    """Queries of zeros: the attention is the bias, over both windows."""
+    for causal in (False, True):
+        config = dataclasses.replace(
+            small_model.CONFIG, bias_period=1, use_audio=False, sync_memory="previous", causal=causal, block=4
+        )
+        model = build_model(config)
+        params = without_queries(small_model.random_params(model))
+        noise = np.zeros((1, 1, 2, config.feature_dim), np.float32)
+        features = jax.jit(functools.partial(model.apply, method="encode"))({"params": params}, *small_model.clip(8))
+        react = jax.jit(functools.partial(model.apply, method="react_to_clip", mutable=["attention"]))
+        _, sown = react({"params": params}, features, noise)
+        weights = sown["attention"]["listener"]["synchroniser"]["motion_decoder"]["cross_attention"]["weights"][0]
+        np.testing.assert_allclose(weights[0, 0, 0, ..., :4], 0, atol=1e-6)
+        np.testing.assert_allclose(weights[0, 0, 0, ..., 4:], jax.nn.softmax(temporal_bias(4, 4, 1)), atol=1e-6)
+        np.testing.assert_allclose(weights[1, 0, 0], jax.nn.softmax(temporal_bias(4, 8, 1))[:, 4:], atol=1e-6)
+
+
 def test_features_may_be_made_from_the_past_only():
     """Queries of zeros: over all visible frames they count the same, over the past they fade; padding is unseen."""
     lengths = np.array([6], np.int32)

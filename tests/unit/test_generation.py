@@ -74,6 +74,30 @@ def test_scan_over_windows_equals_a_python_loop(model, params):
     chex.assert_trees_all_close(out.mean, jnp.stack([r.mean for r in reactions], axis=2), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("past", ["all", "window"])
+@pytest.mark.parametrize(("sync_memory", "reached"), [("window", [0]), ("previous", [0, 1])])
+def test_the_synchroniser_reaches_one_window_back_or_none(params, past, sync_memory, reached):
+    """The speaker's first window is changed, and no other path leads to later ones: the CIE sees nothing."""
+    model = rf.build_model(dataclasses.replace(CONFIG, past=past, sync_memory=sync_memory))
+    linear = params["listener"]["interaction_encoder"]["linear"]
+    blind = jax.tree.map(jnp.zeros_like, linear)
+    params = {
+        **params,
+        "listener": {
+            **params["listener"],
+            "interaction_encoder": {**params["listener"]["interaction_encoder"], "linear": blind},
+        },
+    }
+    features = apply(model, params, *clip(T), method="encode")
+    width = CONFIG.window
+    changed = features._replace(
+        motion=features.motion.at[:, :width].multiply(-1), speech=features.speech.at[:, : 2 * width].multiply(-1)
+    )
+    plain, other = (apply(model, params, x, noise(), method="react_to_clip")[0] for x in (features, changed))
+    apart = np.abs(plain - other).max((0, 1, 3))
+    assert [n for n in range(3) if apart[n * width : (n + 1) * width].max() > 1e-4] == reached
+
+
 def test_clip_protocol_of_a_padded_clip_equals_the_bare_model(model, params):
     video, audio = clip(T)
     bare = apply(model, params, video, audio, num_reactions=K, noise=noise())
@@ -81,8 +105,10 @@ def test_clip_protocol_of_a_padded_clip_equals_the_bare_model(model, params):
     chex.assert_trees_all_close(padded, bare.listener, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("sync_memory", ["window", "previous"])
 @pytest.mark.parametrize("protocol", ["prefix", "window"])
-def test_protocols_encode_exactly_the_frames_they_may_see(model, params, protocol):
+def test_protocols_encode_exactly_the_frames_they_may_see(params, protocol, sync_memory):
+    model = rf.build_model(dataclasses.replace(CONFIG, sync_memory=sync_memory))
     video, audio = clip(T)
     got = rf.generate(model, params, video, audio, protocol=protocol, num_reactions=K, noise=noise())
     width = CONFIG.window
@@ -90,13 +116,17 @@ def test_protocols_encode_exactly_the_frames_they_may_see(model, params, protoco
     step = jax.jit(
         lambda params, *args: model.apply({"params": params}, *args, method=lambda m, *x: m.listener.step_window(*x))
     )
+    before = None
     for n in range(2):  # the whole windows
         start, end = n * width, (n + 1) * width
         first = 0 if protocol == "prefix" else start
         seen = video[:, first:end], audio[:, 640 * first : 640 * end]
         features = apply(model, params, *seen, method="encode")
         speaker = Speaker(features.speech[:, -2 * width :], features.motion[:, -width:])
-        carry, reaction = step(params, carry, speaker, speaker, noise()[:, :, n])
+        if protocol == "prefix" and n:
+            before = Speaker(features.speech[:, : 2 * width], features.motion[:, :width])
+        carry, reaction = step(params, carry, speaker, speaker, noise()[:, :, n], before or speaker)
+        before = speaker
         chex.assert_trees_all_close(got[:, :, start:end], reaction.coefficients, rtol=0, atol=1e-5)
 
 
@@ -175,6 +205,7 @@ def test_a_sound_that_ends_early_cuts_the_video(model, params):
         {"face_alignment": "point_to_point"},
         {"bias_period": 1},
         {"memory": "past"},
+        {"sync_memory": "previous"},
         {"sync_order": "face_first"},
         {"momentum": 0.0},
         {"past": "window"},

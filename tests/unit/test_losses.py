@@ -66,6 +66,17 @@ def test_variety_leaves_no_appropriate_reaction_without_its_nearest():
     np.testing.assert_allclose(one, losses.reconstruction(listener[:, 0], neighbours[:, :1]), rtol=1e-6)
 
 
+def test_variety_of_the_course_seeks_the_nearest_without_constants():
+    """A rise is nearest to the reaction that rises, however far off that is as a whole."""
+    rise = np.linspace(-1, 1, 4)[:, None] * np.ones(58)
+    listener = np.stack([constant(0, 0), constant(3, 0) + rise])[None].astype(np.float32)
+    neighbours = rise.astype(np.float32)[None, None]
+    squares = np.mean(np.linspace(-1, 1, 4) ** 2) / 2
+    np.testing.assert_allclose(losses.variety(listener, neighbours, pose_weight=0.0), squares, rtol=1e-6)
+    of_course = losses.variety(listener, neighbours, pose_weight=0.0, of_course=True)
+    np.testing.assert_allclose(of_course, 3 - 0.5, rtol=1e-6)
+
+
 def test_the_gradient_of_variety_reaches_the_nearest_only():
     listener = np.stack([constant(0, 0), constant(1, 0), constant(9, 9)])[None]
     gradient = jax.grad(losses.variety)(listener, np.stack([constant(0.2, 0), constant(0.8, 0)])[None])

@@ -89,6 +89,11 @@ class CausalListener(nn.Module):
         number = start[:, None] + jnp.arange(width)[None, :]
         number = number if offset is None else number + offset[:, None]
         queries = self.reaction_decoder(tokens, number, deterministic=deterministic)
-        coefficients = self.synchroniser(queries, speaker.speech, speaker.motion, visible, deterministic=deterministic)
+        seen = speaker
+        if self.config.sync_memory == "previous":
+            seen = speaker.after(Speaker(state.speech, state.motion))
+        coefficients = self.synchroniser(
+            queries, seen.speech, seen.motion, visible, first=first, deterministic=deterministic
+        )
         after = ListenerState(coefficients, speaker.speech, speaker.motion, latent, rings)
         return after, Reaction(at_boundary(coefficients), mean, std)
