@@ -15,6 +15,13 @@ config = Ablation(
         Variant(
             "speech and face as published", ("--model.alignment", "reference", "--model.face-alignment", "reference")
         ),
+        Variant(
+            "the window before instead of the own frame",
+            (
+                *("--model.sync-memory", "previous"),
+                *("--model.alignment", "reference", "--model.face-alignment", "reference"),
+            ),
+        ),
         Variant("features from all frames", ("--model.memory", "all")),
         Variant("variety", ("--loss.nearest", "reaction", "--train.num-reactions", "4")),
     ),

@@ -110,6 +110,11 @@ class ModelConfig(Section, name="model"):
             self.max_position == 0 or (self.causal and self.past == "all"),
             "model.max_position is for a causal model that sees its whole past; leave it 0, or add --model.causal",
         )
+        require(
+            self.sync_memory == "window" or {self.alignment, self.face_alignment} != {"point_to_point"},
+            "model.sync_memory previous shows nothing where model.alignment and model.face_alignment are point_to_point: "
+            "give one reference",
+        )
         require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
 
     @property

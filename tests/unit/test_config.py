@@ -97,6 +97,13 @@ def test_the_nearest_of_one_reaction_is_no_choice() -> None:
     assert Config(loss=nearest, train=TrainConfig(num_reactions=2)).loss == nearest
 
 
+def test_who_sees_the_own_frame_only_sees_no_window_before() -> None:
+    own = {"alignment": "point_to_point", "sync_memory": "previous"}
+    with pytest.raises(UserError, match=r"model.sync_memory previous shows nothing where .* give one reference"):
+        ModelConfig(face_alignment="point_to_point", **own)
+    assert ModelConfig(**own).sync_memory == "previous"
+
+
 def test_eyes_need_pictures() -> None:
     with pytest.raises(UserError, match=r"image_size 0 must be positive, or 0 with model.use_video False"):
         Config(data=DataConfig(image_size=0))
