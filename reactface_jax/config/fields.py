@@ -112,8 +112,8 @@ class ModelConfig(Section, name="model"):
         )
         require(
             self.sync_memory == "window" or {self.alignment, self.face_alignment} != {"point_to_point"},
-            "model.sync_memory previous shows nothing where model.alignment and model.face_alignment are point_to_point: "
-            "give one reference",
+            "model.sync_memory previous shows nothing where model.alignment and model.face_alignment are both "
+            "point_to_point; give one reference",
         )
         require(self.use_audio or self.use_video, "model.use_audio and model.use_video can't both be off")
 

@@ -99,7 +99,7 @@ def test_the_nearest_of_one_reaction_is_no_choice() -> None:
 
 def test_who_sees_the_own_frame_only_sees_no_window_before() -> None:
     own = {"alignment": "point_to_point", "sync_memory": "previous"}
-    with pytest.raises(UserError, match=r"model.sync_memory previous shows nothing where .* give one reference"):
+    with pytest.raises(UserError, match=r"model.sync_memory previous shows nothing where .* are both point_to_point"):
         ModelConfig(face_alignment="point_to_point", **own)
     assert ModelConfig(**own).sync_memory == "previous"
 
