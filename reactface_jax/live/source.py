@@ -42,13 +42,15 @@ class Source:
     Args:
       address: `webcam`, `webcam:/dev/video1`, `webcam:/dev/video1,MICROPHONE`, a file, or an address that FFmpeg opens,
         such as rtsp://host/stream.
+      clock: this machine's (s), on which camera and microphone come together.
 
     Raises:
       UserError: it can't be opened, or has no pictures.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
+        self._clock = clock
         self._containers: list[Any] = []
         self._readers: list[threading.Thread] = []
         self._ended = threading.Event()
@@ -159,7 +161,7 @@ class Source:
             try:
                 for moment, content in _pieces(container):
                     length = 0.0 if content.ndim == 3 else len(content) / SAMPLE_RATE
-                    ahead = min(ahead, time.monotonic() - length - moment)
+                    ahead = min(ahead, self._clock() - length - moment)
                     put((moment + ahead, content))
                     if self._ended.is_set():
                         return

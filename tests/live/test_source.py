@@ -1,14 +1,17 @@
 """Who is listened to without a browser: files on one clock, camera and microphone on this machine's."""
 
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.live import source as module
-from reactface_jax.live.source import Device, Source, play
+from reactface_jax.live.source import Device, Piece, Source, play
 from reactface_jax.media.video import VideoWriter
 
 
@@ -73,6 +76,32 @@ def test_camera_and_microphone_come_together(monkeypatch: pytest.MonkeyPatch):
     assert sum(length for _, length in sound) == pytest.approx(1.2 * 16_000, abs=500)
     assert np.median(np.diff(pictures)) == pytest.approx(1 / 25, abs=1e-3)  # but where one came earlier than all before
     assert abs(pictures[-1] - sound[-1][0]) < 0.5  # not a second apart
+
+
+def test_two_clocks_become_one(monkeypatch: pytest.MonkeyPatch):
+    """Each device stamps by its own clock; a piece that comes late by the machine's keeps its distance to others."""
+    camera = Device("testsrc=rate=25:size=64x64", "lavfi")
+    monkeypatch.setattr(module, "devices", lambda chosen: (camera, Device("sine", "lavfi")))
+    now = threading.local()
+    late = {"camera": [0.3, 0.02, 0.5, 0.02, 0.04], "microphone": [0.01, 0.2, 0.01, 0.9, 0.01]}
+    stamped = {"camera": 1_000.0, "microphone": -7.0}
+
+    def pieces(container: Any) -> Iterator[Piece]:
+        name = "camera" if container.streams.video else "microphone"
+        content = np.zeros((2, 2, 3), np.uint8) if name == "camera" else np.zeros(640, np.float32)
+        for i, delay in enumerate(late[name]):
+            ends = (i + (name == "microphone")) / 25  # a picture is there at once, sound when it has been heard
+            now.value = 5.0 + ends + delay
+            yield stamped[name] + i / 25, content
+
+    monkeypatch.setattr(module, "_pieces", pieces)
+    source = Source("webcam", clock=lambda: now.value)
+    came = list(source)
+    source.close()
+    pictures = [moment for moment, content in came if content.ndim == 3]
+    sound = [moment for moment, content in came if content.ndim == 1]
+    np.testing.assert_allclose(pictures, 5 + np.arange(5) / 25 + np.array([0.3, 0.02, 0.02, 0.02, 0.02]), atol=1e-9)
+    np.testing.assert_allclose(sound, 5 + np.arange(5) / 25 + 0.01, atol=1e-9)
 
 
 def test_a_camera_is_let_go_midway(monkeypatch: pytest.MonkeyPatch):
