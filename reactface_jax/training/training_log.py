@@ -132,7 +132,8 @@ class Progress:
     def paused(self) -> Iterator[None]:
         """What happens inside is not training: it does not count as time."""
         yield
-        self._clock = time.perf_counter()
+        if self._clock is not None:  # not before the first step has been made
+            self._clock = time.perf_counter()
 
     def _steps_per_second(self) -> float | None:
         now = time.perf_counter()

@@ -250,7 +250,9 @@ def _loop(
 ) -> dict[str, float]:
     options = config.train
     log.info("parameters: %s", f"{sum(leaf.size for leaf in jax.tree.leaves(state['params'])):,}")
-    log.info("steps: %d to %d, the first %d only warp", start, options.steps, options.warp_steps)
+    log.info(
+        "steps: %d to %d, the first %d only warp; the first one compiles", start, options.steps, options.warp_steps
+    )
     scores: dict[str, float] = {}
     clock, clock_step = time.perf_counter(), start
     for step in range(start, options.steps):
@@ -262,14 +264,16 @@ def _loop(
         if step == start:
             jax.block_until_ready(parts)
             after_first_step()
+            clock, clock_step = time.perf_counter(), done  # the first step compiles: it is not part of the speed
         if done % options.log_every == 0 or done == options.steps:
             values = {name: float(value) for name, value in jax.device_get(parts).items()}
             if not np.isfinite(values["loss"]):
                 raise UserError(f"training diverged at step {done}; start again with a lower --train.learning-rate")
-            speed = (done - clock_step) / (time.perf_counter() - clock)
-            clock, clock_step = time.perf_counter(), done
             listed = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            log.info("step %d/%d  %s  %.3g steps/s", done, options.steps, listed, speed)
+            if done > clock_step:
+                listed += f"  {(done - clock_step) / (time.perf_counter() - clock):.3g} steps/s"
+            clock, clock_step = time.perf_counter(), done
+            log.info("step %d/%d  %s", done, options.steps, listed)
         if done % options.eval_every == 0 or done == options.steps:
             try:
                 scores, picture = validate(
@@ -283,7 +287,7 @@ def _loop(
             save_checkpoint(workdir, done, jax.device_get(state), _about(config, scores))
             with replacing(workdir / f"validation_{done}.png") as file:
                 Image.fromarray(picture).save(file, format="png")
-            clock = time.perf_counter()
+            clock, clock_step = time.perf_counter(), done
     return scores
 
 
