@@ -1,6 +1,7 @@
 """A ReactFace small enough to compile in seconds, with weights that cost no compilation, and clips for it."""
 
 import dataclasses
+import functools
 import zlib
 
 import jax
@@ -39,8 +40,6 @@ def clip(num_frames: int, *, batch_size: int = 1, size: int = 16, seed: int = 0)
 
 def random_params(model: rf.ReactFace, seed: int = 0) -> dict:
     """Parameters of the right shapes: kernels of unit gain, scales near 1, small biases."""
-    key = jax.random.key(0)
-    shapes = jax.eval_shape(lambda: model.init({"params": key, "sample": key}, *clip(model.config.window)))["params"]
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         name = jax.tree_util.keystr(path)
@@ -49,4 +48,10 @@ def random_params(model: rf.ReactFace, seed: int = 0) -> dict:
             return x / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
         return 1 + 0.1 * x if "scale" in name or "weight_g" in name else 0.1 * x
 
-    return jax.tree_util.tree_map_with_path(fill, shapes)
+    return jax.tree_util.tree_map_with_path(fill, _shapes(model))
+
+
+@functools.cache
+def _shapes(model: rf.ReactFace) -> dict:
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda: model.init({"params": key, "sample": key}, *clip(model.config.window)))["params"]

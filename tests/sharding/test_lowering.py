@@ -45,6 +45,7 @@ def parameters(model: ReactFace):
     return jax.eval_shape(model.lazy_init, keys, video, audio)["params"]
 
 
+@pytest.mark.long  # what it lowers is in the train step, too
 def test_the_window_step_lowers():
     model = rf.build_model(MODEL)
 

@@ -155,7 +155,11 @@ class TransVAE(nn.Module):
             return past, (mean, std)
 
         scan = nn.scan(
-            step, variable_broadcast="params", split_rngs={"params": False, "dropout": True}, in_axes=0, out_axes=2
+            step,
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+            out_axes=2,
+            check_constancy_invariants=self.is_initializing(),  # else the step is traced twice
         )
         starts = jnp.arange(0, frames, window)
         past = jnp.zeros((batch, reactions, frames, num_past))

@@ -152,7 +152,7 @@ class CausalReactFace(ReactFace):
             carry, reaction = run(self, carry, jax.tree.map(lambda x: x[0], xs))
             out = jax.tree.map(lambda x: x[None], reaction)
         else:
-            carry, out = scan_windows(run)(self, carry, xs)
+            carry, out = scan_windows(run, self, carry, xs)
         listener, mean, std = (jnp.moveaxis(x, 0, 2) for x in out)
         listener = listener.reshape(*listener.shape[:2], -1, NUM_COEFFICIENTS)[:, :, :num_frames]
         return carry[0], listener, mean, std
