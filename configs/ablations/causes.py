@@ -1,4 +1,4 @@
-"""What each change of configs/reacting.py does, taken back by itself, and what makes its reactions differ.
+"""What each change of configs/reacting.py does, taken back; what another target does, and what makes reactions differ.
 
 `reactface ablations --set causes --config reacting --data SHARDS --out runs/causes --train.seed 0`
 """
@@ -23,6 +23,7 @@ config = Ablation(
             ),
         ),
         Variant("features from all frames", ("--model.memory", "all")),
+        Variant("the own listener as target", ("--loss.target", "paired")),
         Variant("variety", ("--loss.nearest", "reaction", "--train.num-reactions", "4")),
     ),
 )
