@@ -20,7 +20,7 @@ from reactface_jax.types import SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray, React
 def scan_windows(step: Callable[..., tuple[Any, Any]], module: nn.Module, carry: Any, xs: Any) -> tuple[Any, Any]:
     """`nn.scan` of a window step.
 
-    Parameters are made by the first window alone: Flax would trace the step again to find them, and whenever it runs.
+    The first window makes the parameters. Flax's own way to make them in a scan traces each step twice, ever after too.
 
     Args:
       step: of module, carry and a window's inputs to carry and a window's outputs.
