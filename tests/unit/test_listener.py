@@ -250,7 +250,7 @@ def test_the_mean_fades_from_what_was_expected_to_what_was_seen():
     np.testing.assert_allclose(ahead[0], 1)
 
 
-@pytest.mark.parametrize("head", ["flow", "mixture"])
+@pytest.mark.parametrize("head", ["flow", pytest.param("mixture", marks=pytest.mark.long)])
 def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
     sizes = ListenerSizes(**{**vars(SIZES), "head": head})
     config = ListenerConfig(sizes, TRAINING)

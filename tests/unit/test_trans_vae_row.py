@@ -33,7 +33,7 @@ class Colours(nn.Module):
         return nn.Dense(self.feature_dim)(jnp.concatenate([video.mean((2, 3)), mfcc], axis=-1))
 
 
-@pytest.mark.parametrize("method", [OFFLINE, ONLINE], ids=["offline", "online"])
+@pytest.mark.parametrize("method", [pytest.param(OFFLINE, marks=pytest.mark.long), ONLINE], ids=["offline", "online"])
 def test_the_loss_falls_and_a_saved_run_goes_on_as_it_was(tmp_path, monkeypatch, method) -> None:
     monkeypatch.setattr("reactface_jax.methods.trans_vae.network.SpeakerEncoder", Colours)
     assert isinstance(method, LearnedMethod)
