@@ -1,16 +1,15 @@
 """Everything that a card has to say, in one command: `python -m benchmarks.accelerator --out FOLDER [--minutes 9]`.
 
-Parity of a golden at each precision, the training step and three changes to it, the first convolutions in their forms
-(and PyTorch's, if it sees the card), window latency, ten reactions, the portrait renderer, and the measures. Parts run
-in that order until the time is up; a part that fails or finds no time left is named, and the others go on. FOLDER gets
+Window latency, ten reactions, attention by XLA and by cuDNN, parity of a golden at each precision, the training step,
+the portrait renderer, the first convolutions in their forms (and PyTorch's, if it sees the card), validation of whole
+clips, three changes to the training step, and the measures. Parts run in that order until the time is up; a part that
+fails or finds no time left is named, and the others go on. Most of the time is compilation. FOLDER gets
 accelerator.json and accelerator.md, whose rows stand in docs/performance.md as they are: send them back. `--toy` takes
 sizes for a test on a CPU.
 """
 
 import argparse
 import dataclasses
-import importlib
-import importlib.util
 import json
 import os
 import runpy
@@ -25,15 +24,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import reactface_jax as rf
+from benchmarks import convolution_forms, planned_programs
 from benchmarks.metrics import people
-from benchmarks.train_step import matrix_product_speed
+from benchmarks.timing import milliseconds, seconds
+from benchmarks.train_step import matrix_product_speed, random_values
 from benchmarks.train_step import measure as measure_step
 from reactface_jax import convert, metrics
 from reactface_jax.compiled_programs import keep_compiled_programs
 from reactface_jax.config import AudioConfig, Config, ModelConfig, load_config
-from reactface_jax.ops import convolution
 from reactface_jax.rendering.portrait.model import WINDOW, PIRender
 from reactface_jax.rendering.portrait.portrait import PortraitRenderer
+from reactface_jax.training.dry_run import memory_of
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 from reactface_jax.weights.run import versions
 
@@ -48,15 +49,17 @@ class Sizes:
     config: str = "reference"
     flags: tuple[str, ...] = ("--model.dtype", "bfloat16")
     changes: tuple[tuple[str, ...], ...] = (
-        ("--model.video-chunk", "64"),
         ("--train.batch-size", "16"),
         ("--model.dtype", "float32", "--train.batch-size", "4"),
+        ("--model.video-chunk", "64"),
     )
     clip: tuple[int, int] = (256, 224)
     """Frames and their side."""
     channels: int = 128
     conversations: tuple[int, ...] = (1, 64)
     windows: int = 50
+    attention: tuple[int, int, int, int] = (8, 512, 12, 64)
+    """Clips, speech frames, heads, a head's width."""
     drawn: int = 64
     narrower: int = 1
     measured: tuple[int, int, int] = (96, 80, 750)
@@ -71,21 +74,11 @@ TOY = Sizes(
     channels=16,
     conversations=(1,),
     windows=2,
+    attention=(1, 8, 2, 8),
     drawn=2,
     narrower=8,
     measured=(4, 4, 60),
 )
-
-
-def seconds(run: Callable[[], Any], times: int = 5) -> float:
-    """The median of some runs after one that compiles."""
-    jax.block_until_ready(run())
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        jax.block_until_ready(run())
-        found.append(time.perf_counter() - start)
-    return float(np.median(found))
 
 
 def parity(sizes: Sizes) -> Iterator[Row]:
@@ -100,8 +93,12 @@ def parity(sizes: Sizes) -> Iterator[Row]:
     rng = np.random.default_rng([0, 1])
     video = rng.uniform(-1, 1, (meta["B"], meta["T"], 3, meta["H"], meta["H"])).astype(np.float32)
     sound = rng.standard_normal((meta["B"], 640 * meta["T"])).astype(np.float32)
-    protocols = {"clip": ("eps", "listener_3dmm"), "window": ("online_window_eps", "online_window_3dmm")}
-    for precision, dtype in (("auto", "float32"), ("default", "float32"), ("default", "bfloat16")):
+    names = {"clip": ("eps", "listener_3dmm"), "window": ("online_window_eps", "online_window_3dmm")}
+    for precision, dtype, protocols in (
+        ("auto", "float32", ("clip", "window")),
+        ("default", "float32", ("clip",)),
+        ("default", "bfloat16", ("clip",)),
+    ):
         config = ModelConfig(
             feature_dim=meta["feature_dim"],
             window=meta["window"],
@@ -111,82 +108,91 @@ def parity(sizes: Sizes) -> Iterator[Row]:
             dtype=dtype,
         )
         model, params = rf.build_model(config), convert.reactface(weights, config)
-        for protocol, (noise, name) in protocols.items():
+        for protocol in protocols:
+            noise, name = names[protocol]
+            start = time.perf_counter()
             found = rf.generate(
                 model, params, np.moveaxis(video, 2, -1), sound, protocol=protocol, noise=golden[noise][:, None]
             )
             largest = np.abs(np.asarray(found)[:, 0] - golden[name]).max() / np.abs(golden[name]).max()
-            yield {"precision": precision, "dtype": dtype, "protocol": protocol, "difference": float(largest)}
+            row = {"precision": precision, "dtype": dtype, "protocol": protocol, "difference": float(largest)}
+            yield row | {"compilation": time.perf_counter() - start}
 
 
 def convolutions(sizes: Sizes) -> Iterator[Row]:
     """Milliseconds of conv1 and conv2 over one clip: forward, the kernel's gradient, the input's."""
-    frames, side = sizes.clip
-    pooled = max(((side + 1) // 2 - 3) // 2 + 1, 8)
-    layers = {"conv1": (side, 3, sizes.channels // 4), "conv2": (pooled, sizes.channels // 4, sizes.channels)}
-    forms = {
-        "native": convolution.native,
-        "folded": convolution.folded,
-        "a convolution a tap": lambda x, kernel, stride: convolution.tiled(x, kernel, stride, tile=1),
-    }
-    for layer, (edge, channels, features) in layers.items():
-        for name, dtype, precision in (
-            ("float32", jnp.float32, "highest"),
-            ("backend's default", jnp.float32, None),
-            ("bfloat16", jnp.bfloat16, None),
-        ):
-            rng = np.random.default_rng(0)
-            x = jnp.asarray(rng.standard_normal((1, frames, edge, edge, channels)), dtype)
-            kernel = jnp.asarray(rng.standard_normal((5, 7, 7, channels, features)) / 100, dtype)
-            for form, convolve in forms.items():
-
-                def forward(x: Any, kernel: Any, convolve: Callable[..., Any] = convolve) -> Any:
-                    return convolve(x, kernel, 2)
-
-                def gradient(of: int, forward: Callable[..., Any] = forward) -> Callable[..., Any]:
-                    return jax.jit(jax.grad(lambda *both: forward(*both).astype(jnp.float32).sum(), argnums=of))
-
-                with jax.default_matmul_precision(precision):
-                    runs = {"forward": jax.jit(forward), "kernel": gradient(1), "input": gradient(0)}
-                    times = {what: _milliseconds(run, x, kernel) for what, run in runs.items()}
-                yield {"layer": layer, "numbers": name, "form": form, **times}
-            yield from _of_pytorch(layer, name, np.asarray(x, np.float32), np.asarray(kernel, np.float32))
-
-
-def _milliseconds(run: Callable[..., Any], *operands: Any) -> float:
-    return 1e3 * seconds(lambda: run(*operands), 3)
-
-
-def _of_pytorch(layer: str, name: str, x: np.ndarray, kernel: np.ndarray) -> Iterator[Row]:
-    if importlib.util.find_spec("torch") is None:
-        return
-    torch = importlib.import_module("torch")  # by name: only the conversion needs it
-    if not torch.cuda.is_available():
-        return
-    torch.backends.cudnn.allow_tf32 = name == "backend's default"
-    torch.backends.cudnn.benchmark = True
-    dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
-    clip = torch.tensor(np.moveaxis(x, -1, 1), device="cuda", dtype=dtype, requires_grad=True)
-    weight = torch.tensor(np.transpose(kernel, (4, 3, 0, 1, 2)).copy(), device="cuda", dtype=dtype, requires_grad=True)
-
-    def run(*wanted: Any) -> None:
-        y = torch.nn.functional.conv3d(clip, weight, stride=(1, 2, 2), padding=(2, 3, 3))
-        if wanted:
-            torch.autograd.grad(y.float().sum(), wanted)
-        torch.cuda.synchronize()
-
-    runs = {"forward": lambda: run(), "kernel": lambda: run(weight), "input": lambda: run(clip)}
-    yield {"layer": layer, "numbers": name, "form": "PyTorch", **{k: 1e3 * seconds(f, 3) for k, f in runs.items()}}
+    yield from convolution_forms.measured(*sizes.clip, sizes.channels)
 
 
 def training(sizes: Sizes) -> Iterator[Row]:
-    """The step of a configuration, and of changes to it; gradients of the first run include its forward pass."""
+    """The step of a configuration; its gradients of a whole batch."""
+    yield _training_step(sizes, ())
+
+
+def training_changes(sizes: Sizes) -> Iterator[Row]:
+    """The same with changes, each by itself. The peak of memory is the highest of all that ran before, too."""
+    for change in sizes.changes:
+        yield _training_step(sizes, change)
+
+
+def _training_step(sizes: Sizes, change: tuple[str, ...]) -> Row:
+    config = load_config(sizes.config, [*sizes.flags, *change])
     peak = matrix_product_speed("bfloat16") / 1e12
-    for change in ((), *sizes.changes):
-        config = load_config(sizes.config, [*sizes.flags, *change])
-        found = measure_step(config, steps=5, peak=peak, plan=False, profile=False)
-        names = ("compilation", "step", "frames_a_second", "speed", "utilisation", "peak_memory")
-        yield {"change": " ".join(change) or "none", "clips": config.train.batch_size} | {n: found[n] for n in names}
+    found = measure_step(config, steps=5, peak=peak, plan=False, profile=False)
+    names = (
+        "compilation",
+        "step",
+        "frames_a_second",
+        "speed",
+        "utilisation",
+        "planned_memory_of_a_device",
+        "peak_memory",
+    )
+    return {"change": " ".join(change) or "none", "clips": config.train.batch_size} | {n: found[n] for n in names}
+
+
+def validation(sizes: Sizes) -> Iterator[Row]:
+    """A batch of whole clips answered by the configuration's protocol and compared; memory is XLA's plan."""
+    config = load_config(sizes.config, list(sizes.flags))
+    planned = planned_programs.validation(config, jax.devices()[:1])
+    start = time.perf_counter()
+    compiled = planned.function.lower(*planned.shapes).compile()
+    compilation = time.perf_counter() - start
+    rng = np.random.default_rng(0)
+    values = jax.tree.map(lambda x: jax.device_put(random_values(x, rng), x.sharding), planned.shapes)
+    yield {
+        "protocol": config.eval.protocol,
+        "clips": config.train.batch_size,
+        "frames": config.data.eval_frames,
+        "reactions": config.eval.num_reactions,
+        "compilation": compilation,
+        "seconds": seconds(lambda: compiled(*values), 2),
+        "planned_gib": memory_of(compiled).peak / 2**30,
+    }
+
+
+def attention(sizes: Sizes) -> Iterator[Row]:
+    """wav2vec 2.0's attention of a training batch in bfloat16, milliseconds; difference from XLA's over the largest."""
+    rng = np.random.default_rng(0)
+    operands = [jnp.asarray(rng.standard_normal(sizes.attention), jnp.bfloat16) for _ in range(3)]
+    exact = None
+    for name in ("xla", "cudnn") if jax.default_backend() == "gpu" else ("xla",):
+
+        def attend(query: Any, key: Any, value: Any, name: Any = name) -> Any:
+            return jax.nn.dot_product_attention(query, key, value, implementation=name)
+
+        def loss(*operands: Any, attend: Callable[..., Any] = attend) -> Any:
+            return attend(*operands).astype(jnp.float32).sum()
+
+        forward, gradient = jax.jit(attend), jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
+        row = {
+            "by": name,
+            "forward": milliseconds(forward, *operands),
+            "gradients": milliseconds(gradient, *operands),
+        }
+        found = np.asarray(forward(*operands), np.float32)
+        exact = found if exact is None else exact
+        yield row | {"difference": f"{np.abs(found - exact).max() / np.abs(exact).max():.1e}"}
 
 
 def _streaming(sizes: Sizes, num_reactions: int, conversations: int) -> Row:
@@ -259,12 +265,15 @@ def measures(sizes: Sizes) -> Iterator[Row]:
 
 
 PARTS: tuple[Callable[[Sizes], Iterator[Row]], ...] = (
-    parity,
-    training,
-    convolutions,
     windows,
     ten_reactions,
+    attention,
+    parity,
+    training,
     rendering,
+    convolutions,
+    validation,
+    training_changes,
     measures,
 )
 

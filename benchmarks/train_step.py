@@ -93,8 +93,8 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
         return figures
 
     rng = np.random.default_rng(0)
-    values = jax.device_put(jax.tree.map(lambda x: _random(x, rng), state), program.placement)
-    clips = jax.tree.map(lambda x: _random(x, rng), batch)
+    values = jax.device_put(jax.tree.map(lambda x: random_values(x, rng), state), program.placement)
+    clips = jax.tree.map(lambda x: random_values(x, rng), batch)
     clips = place_batch(clips._replace(neighbour_mask=np.ones(batch.neighbour_mask.shape, bool)), mesh)
     values, metrics = compiled(values, clips)
     loss = float(metrics["loss"])
@@ -150,7 +150,7 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _random(x: Any, rng: np.random.Generator) -> Any:
+def random_values(x: Any, rng: np.random.Generator) -> Any:
     """Numbers of a harmless size without a program that draws them: what a step costs does not depend on them."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.key(0)

@@ -24,7 +24,10 @@ def test_every_part_measures_something(tmp_path):
         assert values
         assert all(math.isfinite(value) and value > 0 for value in values), name
     names = set(figures["parts"])
-    assert names == {"parity", "convolutions", "training", "windows", "ten_reactions", "rendering", "measures"}
+    assert names == {
+        *("parity", "training", "windows", "ten_reactions", "attention", "rendering", "convolutions", "validation"),
+        *("training_changes", "measures"),
+    }
     exact = [row["difference"] for row in figures["parts"]["parity"]["rows"] if row["precision"] == "auto"]
     assert max(exact) < 1e-5
     page = (tmp_path / "out" / "accelerator.md").read_text()
