@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from reactface_jax.config import Config
 from reactface_jax.methods.rows import picture_size
 from reactface_jax.models.precision import described
 from reactface_jax.optimizer import path_mask
+from reactface_jax.step_clock import StepClock
 from reactface_jax.training.curves import Curves
 from reactface_jax.tree_names import named_leaves
 
@@ -67,7 +67,10 @@ def what_runs(
     yield from (f"  {part}: {size:,}" for part, size in parts.items())
     if config.method == "reactface":
         yield f"precision: {described(config.model, device.platform)} (model.precision {config.model.precision})"
-    yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
+    if start >= train.steps:
+        yield f"steps: all {train.steps} were made; a higher --train.steps goes on"
+    else:
+        yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
 
 
 class Progress:
@@ -78,19 +81,12 @@ class Progress:
         self._learning_rate = learning_rate
         self._curves = curves
         self._pending: list[tuple[int, Metrics]] = []
-        # Speed is measured from the end of the first step on, since that one compiles.
-        self._clock: float | None = None
-        self._timed_steps = 0
-        self._seconds = 0.0
+        self._clock = StepClock()
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Takes a step's metrics, which may still be computing."""
         self._pending.append((step, metrics))
-        if self._clock is None:
-            jax.block_until_ready(metrics)
-            self._clock = time.perf_counter()
-        else:
-            self._timed_steps += 1
+        self._clock.count(metrics)
 
     def report(self) -> None:
         """Reports the means since the last report."""
@@ -102,7 +98,7 @@ class Progress:
         means = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]}
         if self._learning_rate is not None:
             means["learning_rate"] = float(self._learning_rate(steps[-1] - 1))
-        speed = self._steps_per_second()
+        speed = self._clock.steps_per_second()
         left = ""
         if speed is not None:
             left = f"  {speed:.3g} steps/s  {timedelta(seconds=round((self._steps - steps[-1]) / speed))} left"
@@ -128,19 +124,9 @@ class Progress:
         """Writes a picture to TensorBoard."""
         self._curves.show(step, name, picture)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> contextlib.AbstractContextManager[None]:
         """What happens inside is not training: it does not count as time."""
-        yield
-        if self._clock is not None:  # not before the first step has been made
-            self._clock = time.perf_counter()
-
-    def _steps_per_second(self) -> float | None:
-        now = time.perf_counter()
-        if self._clock is not None:
-            self._seconds += now - self._clock
-        self._clock = now
-        return self._timed_steps / self._seconds if self._timed_steps else None
+        return self._clock.paused()
 
     def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
         self._curves.add(step, {f"{group}/{name}": value for name, value in values.items()})

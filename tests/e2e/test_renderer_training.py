@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import logging
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,7 +115,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     (newest / "optimizer.msgpack").write_bytes(content)
     assert load_renderer(tmp_path / "run")[1]["step"] == 30
     assert "60/optimizer.msgpack is damaged" in caplog.text
+    caplog.set_level(logging.INFO)
     train_renderer(CONFIG, tmp_path / "run", DATA, resume=True)  # its step comes again, with the same numbers
+    assert re.search(r"step 60/60  loss .* steps/s$", caplog.text, re.MULTILINE)
     chex.assert_trees_all_equal(load_renderer(tmp_path / "run")[0], load_renderer(run[0])[0])
 
 

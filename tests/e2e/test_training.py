@@ -27,6 +27,9 @@ def test_two_steps_and_two_more_are_four(tmp_path, caplog, stand_in):
     parts = train(configure("--train.steps", "4"), tmp_path / "parts", make_data(), resume=True)
     assert_same(whole, parts)
     assert "steps: 2 to 4, resumed" in caplog.text
+    caplog.clear()
+    assert_same(whole, train(configure("--train.steps", "4"), tmp_path / "parts", make_data(), resume=True))
+    assert "steps: all 4 were made; a higher --train.steps goes on" in caplog.text
 
     # The saved run is that state, with what a user of the model needs.
     run = load_run(tmp_path / "parts")

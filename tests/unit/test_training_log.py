@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from reactface_jax import step_clock
 from reactface_jax.config import Config
 from reactface_jax.training import training_log
 from reactface_jax.training.curves import Curves
@@ -33,7 +34,7 @@ def test_the_first_step_which_compiles_is_no_part_of_the_speed(monkeypatch, capl
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(training_log.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(step_clock.time, "perf_counter", lambda: now)
     config = Config()
     with Curves(tmp_path) as curves, caplog.at_level(logging.INFO, logger="reactface_jax"):
         progress = training_log.Progress(config, curves)

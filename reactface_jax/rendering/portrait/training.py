@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from reactface_jax.rendering.portrait.losses import perceptual, psnr, ssim, styl
 from reactface_jax.rendering.portrait.model import WINDOW, PIRender
 from reactface_jax.rendering.portrait.portrait import coefficient_windows
 from reactface_jax.rendering.portrait.run import check_layout, restore_newest, save_checkpoint
+from reactface_jax.step_clock import StepClock
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray, Batch
 from reactface_jax.weights.workdir import check_workdir, old_run_aside, put_back
 
@@ -254,40 +254,44 @@ def _loop(
         "steps: %d to %d, the first %d only warp; the first one compiles", start, options.steps, options.warp_steps
     )
     scores: dict[str, float] = {}
-    clock, clock_step = time.perf_counter(), start
+    clock = StepClock()
     for step in range(start, options.steps):
         batch = next(batches)
         coefficients = np.asarray(batch.speaker) + data.mean_face
         warp_only = step < options.warp_steps
         state, parts = train_step(model, options, warp_only, state, batch.video, coefficients, np.int32(step))
         done = step + 1
+        clock.count(parts)
         if step == start:
-            jax.block_until_ready(parts)
             after_first_step()
-            clock, clock_step = time.perf_counter(), done  # the first step compiles: it is not part of the speed
         if done % options.log_every == 0 or done == options.steps:
             values = {name: float(value) for name, value in jax.device_get(parts).items()}
             if not np.isfinite(values["loss"]):
                 raise UserError(f"training diverged at step {done}; start again with a lower --train.learning-rate")
             listed = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            if done > clock_step:
-                listed += f"  {(done - clock_step) / (time.perf_counter() - clock):.3g} steps/s"
-            clock, clock_step = time.perf_counter(), done
+            if (speed := clock.steps_per_second()) is not None:
+                listed += f"  {speed:.3g} steps/s"
             log.info("step %d/%d  %s", done, options.steps, listed)
         if done % options.eval_every == 0 or done == options.steps:
-            try:
-                scores, picture = validate(
-                    model, state["params"], data.validation(), data.mean_face, config.data.eval_clips
-                )
-            except BaseException:
-                save_checkpoint(workdir, done, jax.device_get(state), _about(config, {}))
-                raise
-            listed = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-            log.info("step %d/%d  validation: %s", done, options.steps, listed)
-            save_checkpoint(workdir, done, jax.device_get(state), _about(config, scores))
-            with replacing(workdir / f"validation_{done}.png") as file:
-                Image.fromarray(picture).save(file, format="png")
-            clock, clock_step = time.perf_counter(), done
+            with clock.paused():
+                scores = _validated(config, workdir, model, data, state, done)
+    return scores
+
+
+def _validated(
+    config: RendererConfig, workdir: Path, model: PIRender, data: RendererBatches, state: dict[str, Any], done: int
+) -> dict[str, float]:
+    """Validates, then saves the run and a picture; the run is saved when validation fails, too."""
+    try:
+        scores, picture = validate(model, state["params"], data.validation(), data.mean_face, config.data.eval_clips)
+    except BaseException:
+        save_checkpoint(workdir, done, jax.device_get(state), _about(config, {}))
+        raise
+    listed = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    log.info("step %d/%d  validation: %s", done, config.train.steps, listed)
+    save_checkpoint(workdir, done, jax.device_get(state), _about(config, scores))
+    with replacing(workdir / f"validation_{done}.png") as file:
+        Image.fromarray(picture).save(file, format="png")
     return scores
 
 
