@@ -39,7 +39,12 @@ def clip(num_frames: int, *, batch_size: int = 1, size: int = 16, seed: int = 0)
 
 
 def random_params(model: rf.ReactFace, seed: int = 0) -> dict:
-    """Parameters of the right shapes: kernels of unit gain, scales near 1, small biases."""
+    """Parameters of the right shapes."""
+    return drawn(_shapes(model), seed)
+
+
+def drawn(shapes: dict, seed: int = 0) -> dict:
+    """Parameters that cost no compilation: kernels of unit gain, scales near 1, small biases."""
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         name = jax.tree_util.keystr(path)
@@ -48,7 +53,7 @@ def random_params(model: rf.ReactFace, seed: int = 0) -> dict:
             return x / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
         return 1 + 0.1 * x if "scale" in name or "weight_g" in name else 0.1 * x
 
-    return jax.tree_util.tree_map_with_path(fill, _shapes(model))
+    return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_model import without_dropout
+from small_model import drawn, without_dropout
 
 from reactface_jax.config import MeshConfig, load_config
 from reactface_jax.models.boundary import at_boundary
@@ -49,19 +49,6 @@ def make_batch(size: int = 8, neighbours: int = 3) -> Batch:
         neighbour_mask=rng.random((size, neighbours)) < [1.0, 0.7, 0.5],
         clip=np.arange(size),
     )
-
-
-def drawn(shapes: dict) -> dict:
-    """Parameters that cost no compilation: kernels of unit gain, scales near 1, small biases."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        x = rng.standard_normal(leaf.shape).astype(np.float32)
-        if leaf.ndim > 1:
-            return x / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
-        return 1 + 0.1 * x if path[-1].key in ("scale", "weight_g") else 0.1 * x
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from reactface_jax.methods.trans_vae.lstm import LSTM
 from reactface_jax.methods.trans_vae.speaker_encoder import SpeakerEncoder
 from reactface_jax.models.attention import DecoderLayer, EncoderLayer
 from reactface_jax.models.positions import MASKED, sinusoidal
+from reactface_jax.models.window_loop import scan_windows
 from reactface_jax.ops.linear import dense
 from reactface_jax.types import NUM_COEFFICIENTS, AnyArray
 
@@ -154,16 +155,10 @@ class TransVAE(nn.Module):
             past = jax.lax.dynamic_update_slice_in_dim(past, found, start, axis=2)
             return past, (mean, std)
 
-        scan = nn.scan(
-            step,
-            variable_broadcast="params",
-            split_rngs={"params": False, "dropout": True},
-            out_axes=2,
-            check_constancy_invariants=self.is_initializing(),  # else the step is traced twice
-        )
         starts = jnp.arange(0, frames, window)
         past = jnp.zeros((batch, reactions, frames, num_past))
-        past, (mean, std) = scan(self, past, (starts, jnp.moveaxis(noise, 2, 0)))
+        past, draws = scan_windows(step, self, past, (starts, jnp.moveaxis(noise, 2, 0)))
+        mean, std = (jnp.moveaxis(x, 0, 2) for x in draws)
         attributes = past[..., NUM_COEFFICIENTS:] if self.attributes else None
         return Reaction(past[..., :NUM_COEFFICIENTS], attributes, mean, std)
 

@@ -15,9 +15,10 @@ from reactface_jax.models.causal.ring import Place, empty_ring, ring_size
 from reactface_jax.models.causal.speaker_encoder import CausalSpeakerEncoder, SpeakerState, start_speaker
 from reactface_jax.models.interaction_encoder import ENCODER_HEADS
 from reactface_jax.models.listener import Reaction, Speaker
-from reactface_jax.models.reactface import ReactFace, scan_windows
+from reactface_jax.models.reactface import ReactFace
 from reactface_jax.models.recomputation import policy
 from reactface_jax.models.speaker_encoder import SpeakerFeatures
+from reactface_jax.models.window_loop import scan_windows
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, SPEECH_RATIO, AnyArray
 
 
