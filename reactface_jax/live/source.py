@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
 
 Picture = UInt8[np.ndarray, "H W 3"]
 Piece = tuple[float, Picture | Float[np.ndarray, " n"]]
@@ -51,7 +55,7 @@ class Source:
     def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
         self._clock = clock
-        self._containers: list[Any] = []
+        self._containers: list[InputContainer] = []
         self._readers: list[threading.Thread] = []
         self._ended = threading.Event()
         self.is_file = False
@@ -114,7 +118,7 @@ class Source:
         if not self.hears:
             del self._containers[1:]
 
-    def _need_pictures(self, container: Any) -> None:
+    def _need_pictures(self, container: "InputContainer") -> None:
         if not container.streams.video:
             self.close()
             raise UserError(f"--source {self._address} has no pictures; give a camera or a video")
@@ -156,7 +160,7 @@ class Source:
                 with contextlib.suppress(queue.Full):
                     return waiting.put(piece, timeout=0.2)
 
-        def read(container: Any) -> None:
+        def read(container: "InputContainer") -> None:
             ahead = np.inf
             try:
                 for moment, content in _pieces(container):
@@ -226,7 +230,7 @@ def devices(chosen: str) -> tuple[Device, Device | None]:
     return Device(camera or "/dev/video0", "v4l2"), Device(microphone or "default", "alsa")
 
 
-def _open(address: str, device: Device) -> Any:
+def _open(address: str, device: Device) -> "InputContainer":
     import av
     from av.error import FFmpegError
 
@@ -241,18 +245,16 @@ def _open(address: str, device: Device) -> Any:
         ) from error
 
 
-def _pieces(container: Any) -> Iterator[Piece]:
+def _pieces(container: "InputContainer") -> Iterator[Piece]:
     """Of what comes by itself, in its order."""
     import av
 
     sound = _Sound()
     for packet in container.demux([*container.streams.video[:1], *container.streams.audio[:1]]):
         for frame in packet.decode():
-            if frame.time is None:
-                continue
-            if isinstance(frame, av.VideoFrame):
+            if isinstance(frame, av.VideoFrame) and frame.time is not None:
                 yield float(frame.time), _small(frame.to_ndarray(format="rgb24"))
-            elif isinstance(frame, av.AudioFrame):
+            elif isinstance(frame, av.AudioFrame) and frame.time is not None:
                 yield from sound.pieces(frame)
 
 
@@ -264,7 +266,7 @@ class _Sound:
 
         self._resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
 
-    def pieces(self, frame: Any) -> Iterator[Piece]:
+    def pieces(self, frame: "AudioFrame") -> Iterator[Piece]:
         start = float(frame.time or 0.0)
         for piece in self._resampler.resample(frame):
             yield start, piece.to_ndarray()[0]

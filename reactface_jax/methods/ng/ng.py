@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from reactface_jax.config.ng import NgConfig
@@ -27,11 +28,12 @@ from reactface_jax.methods.ng.predictor import SPEAKER_FRAMES, Predictor
 from reactface_jax.methods.ng.vqvae import FRAMES, STEPS, VQVAE
 from reactface_jax.methods.stages import staged
 from reactface_jax.methods.windows import cut, draw_starts
-from reactface_jax.types import Batch
+from reactface_jax.types import AnyArray, Batch
 
 WINDOW = 2 * FRAMES
 """Of training: the past 32 frames and the next 32."""
 _POSE = 3
+_Loss = tuple[Float[Array, ""], tuple[Metrics, Mapping[str, Any]]]
 _BETAS = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}
 
 
@@ -103,9 +105,7 @@ class Ng:
         predictor = optax.adam(_rate(config.predictor_rate, config.token_width, config.warmup_steps), **_BETAS)
         return staged(self.stages, {"vqvae": vqvae, "predictor": predictor})
 
-    def loss(
-        self, variables: Variables, batch: Batch, *, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[Float[Array, ""], tuple[Metrics, Mapping[str, Any]]]:
+    def loss(self, variables: Variables, batch: Batch, *, key: Key[Array, ""], step: Int[Array, ""]) -> _Loss:
         self._check(batch.listener)
         frames = batch.listener.shape[1]
         if frames < WINDOW:
@@ -136,7 +136,7 @@ class Ng:
         )
         return moments.unstandardise(reactions, variables.state["moments"]["face"])
 
-    def _vqvae_loss(self, variables: Variables, batch: Batch, listener: Array, start: Array, key: Array) -> Any:
+    def _vqvae_loss(self, variables: Variables, batch: Batch, listener: Array, start: Array, key: Array) -> _Loss:
         blocks = listener.reshape(-1, FRAMES, listener.shape[-1])
         (decoded, quantised), changed = self.vqvae.apply(
             _of(variables, "vqvae"), blocks, train=True, mutable=["batch_stats"]
@@ -147,7 +147,7 @@ class Ng:
         metrics = _metrics(reconstruction=reconstruction, quantisation=quantised.loss)
         return reconstruction + quantised.loss, (metrics, _with_batch_stats(variables.state, "vqvae", changed))
 
-    def _predictor_loss(self, variables: Variables, batch: Batch, listener: Array, start: Array, key: Array) -> Any:
+    def _predictor_loss(self, variables: Variables, batch: Batch, listener: Array, start: Array, key: Array) -> _Loss:
         blocks = listener.reshape(-1, FRAMES, listener.shape[-1])
         found: Any = self.vqvae.apply(_of(variables, "vqvae"), blocks, method="to_codes")
         codes = found.reshape(-1, 2, STEPS)
@@ -164,10 +164,10 @@ class Ng:
         metrics = _metrics(cross_entropy=loss, accuracy=(logits.argmax(-1) == target).mean(dtype=jnp.float32))
         return loss, (metrics, _with_batch_stats(variables.state, "predictor", changed))
 
-    def _face(self, variables: Variables, coefficients: Any) -> Float[Array, "B T C"]:
+    def _face(self, variables: Variables, coefficients: Float[AnyArray, "B T C"]) -> Float[Array, "B T C"]:
         return moments.standardise(smooth(coefficients), variables.state["moments"]["face"])
 
-    def _check(self, coefficients: Any) -> None:
+    def _check(self, coefficients: Float[AnyArray, "B T C"]) -> None:
         found = coefficients.shape[-1]
         if found != self.config.channels:
             raise UserError(
@@ -188,7 +188,7 @@ def _features(batch: Batch) -> dict[str, Float[Array, "*A C"]]:
 def _rate(factor: float, width: int, warmup_steps: int) -> optax.Schedule:
     """Vaswani et al., 2017, equation 3."""
 
-    def rate(count: Any) -> Array:
+    def rate(count: ArrayLike) -> Array:
         n = jnp.asarray(count, jnp.float32) + 1
         return factor * width**-0.5 * jnp.minimum(n**-0.5, n * warmup_steps**-1.5)
 
@@ -203,7 +203,7 @@ def _with_batch_stats(state: Mapping[str, Any], network: str, changed: Any) -> M
     return {**state, "batch_stats": {**state["batch_stats"], network: changed["batch_stats"]}}
 
 
-def _metrics(**values: Any) -> Metrics:
+def _metrics(**values: ArrayLike) -> Metrics:
     """All figures of both stages; those of the other stage are 0."""
     names = ("reconstruction", "quantisation", "cross_entropy", "accuracy")
     return {name: jnp.asarray(values.get(name, 0.0), jnp.float32) for name in names}
