@@ -1,4 +1,4 @@
-"""200 clips with every trap, in both forms: checked, written, killed, read back, and three epochs of them."""
+"""140 clips with every trap, in both forms: checked, written, killed, read back, and three epochs of them."""
 
 import contextlib
 import csv
@@ -55,13 +55,13 @@ def test_check_finds_every_trap(
     assert "train UDIVA 6 0 6 0" in words
     udiva = set(range(2, 32, 5))  # the first six traps
     for site, remainders in (("NoXI", {0, 1, 2, 4, 5, 6}), ("RECOLA", {3})):
-        of_site = {row for row in range(92) if row % 7 in remainders} - udiva
+        of_site = {row for row in range(62) if row % 7 in remainders} - udiva
         missing, damaged = of_site & set(tree.missing["train"]), of_site & set(tree.damaged["train"])
         usable = len(of_site - missing - damaged)
         assert f"train {site} {len(of_site)} {usable} {len(missing)} {len(damaged)}" in words
     assert "train: one row left out, because the listener has no audio; such as row" in printed
     form = "png folders" if (tree.root / "train").is_dir() else "mp4"
-    assert f"train: 163 videos as {form}" in printed  # 80 whole pairs, and the whole halves of three damaged ones
+    assert f"train: 103 videos as {form}" in printed  # 50 whole pairs, and the whole halves of three damaged ones
     assert f"frames of a clip: {LENGTH} (" in printed
     assert "751 (" in printed
     assert "750 (1)" in printed
@@ -112,9 +112,9 @@ def test_verify_and_description(
 ) -> None:
     with command_line(monkeypatch, "verify", "--data", str(folder)):
         main()
-    assert "160 clips of train, 24 clips of val, 16 clips of test" in capsys.readouterr().out
+    assert "100 clips of train, 24 clips of val, 16 clips of test" in capsys.readouterr().out
     shard_set = open_shards(folder)
-    assert len(list(folder.glob("*-train.array_record-*-of-00005"))) == 5
+    assert len(list(folder.glob("*-train.array_record-*-of-00004"))) == 4
     for split, pairs in tree.whole.items():
         ids = [speaker for speaker, _ in pairs] + [listener for _, listener in pairs]
         assert shard_set.clip_ids(split) == ids
@@ -123,7 +123,7 @@ def test_verify_and_description(
         for damaged, expected in ((False, tree.missing), (True, tree.damaged)):
             assert [row["row"] for row in left_out if row["damaged"] is damaged] == expected.get(split, [])
     # The pair of 750 frames, both ways, and the others beside it.
-    assert Counter(shard_set.num_frames("train")) == {LENGTH: 154, 750: 2, 751: 4}
+    assert Counter(shard_set.num_frames("train")) == {LENGTH: 94, 750: 2, 751: 4}
     assert set(shard_set.description["writer"]) > {"reactface-jax", "tensorflow-datasets", "array_record"}
 
 

@@ -1,4 +1,4 @@
-"""A raw tree of 200 whole clips with every trap of the public data in it, in both forms."""
+"""A raw tree of 140 whole clips with every trap of the public data in it, in both forms."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from unit import raw_tree
 
 LENGTH = 8  # frames of most clips
-PAIRS = {"train": 80, "val": 12, "test": 8}  # whole ones: 200 clips
+PAIRS = {"train": 50, "val": 12, "test": 8}  # whole ones: 140 clips
 NUM_DAMAGED = 3
 
 
