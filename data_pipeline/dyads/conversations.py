@@ -218,7 +218,7 @@ def _person(recipe: Recipe, split: int, block: int, take: int, role: int) -> Per
 
 def _session_name(number: int) -> str:
     """As NoXI names its sessions: number, day, place."""
-    day = np.datetime64("2016-03-17") + number
+    day = np.datetime64("2016-03-17") + np.timedelta64(number, "D")
     return f"{number:03d}_{day}_{CITIES[number % len(CITIES)]}"
 
 

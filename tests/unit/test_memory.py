@@ -72,7 +72,8 @@ def test_a_layer_that_is_computed_again_is_the_same_layer(make, kind):
         found = gradient(params, layer)
         assert jax.tree.structure(found) == jax.tree.structure(expected)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(b).max(), 1e-3))
+            # That of the keys' bias is 0 but for rounding: no key's score changes against the others'.
+            np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(b).max(), 1e-2))
 
 
 def test_the_model_recomputes_what_its_field_says():
