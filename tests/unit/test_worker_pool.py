@@ -18,7 +18,7 @@ import os, signal, time
 from reactface_jax.worker_pool import worker_pool
 
 def work(number):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # at once: print may write a line in two parts, between another's
     time.sleep(600)
 
 if __name__ == "__main__":
