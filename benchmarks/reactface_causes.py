@@ -63,6 +63,8 @@ VARIANTS: Mapping[str, str] = {
     "smooth": f"{_PLAIN} {_MEMORY} --loss.smooth 1000",
     "variety": f"{_VARIETY} --train.num-reactions 8 {_MEMORY}",
     "variety-course": f"{_VARIETY} --train.num-reactions 8 {_MEMORY} --loss.diversity-of course",
+    "own-latent": f"{_VARIETY} --train.num-reactions 8 {_MEMORY} --loss.diversity-of course"
+    " --model.latent-alignment point_to_point --model.momentum 0.5",
     "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 {_MEMORY}",
 }
 """What a variant changes of configs/demo.py."""

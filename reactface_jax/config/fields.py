@@ -78,6 +78,7 @@ class ModelConfig(Section, name="model"):
     sync_memory: Literal["window", "previous"] = "window"  # SLBS sees the speaker's window, or the one before it, too
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
     face_alignment: Literal["reference", "point_to_point"] = "reference"  # the same of the speaker's motion, in VIM
+    latent_alignment: Literal["reference", "point_to_point"] = "reference"  # and of the window's latents, in LRD
     memory: Literal["all", "past"] = (
         "all"  # the speaker's frames that attention to his face sees; causal: the past anyway
     )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.interaction_encoder import InteractionEncoder
-from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
+from reactface_jax.models.reaction_decoder import interpolate_latents, make_reaction_decoder
 from reactface_jax.models.synchroniser import make_synchroniser
 from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO, AnyArray
 
@@ -73,7 +73,7 @@ class Listener(nn.Module):
         self.interaction_encoder = InteractionEncoder(
             c.feature_dim, c.period, c.bias_unit, c.num_heads, c.interaction_layers, c.alignment, c.dropout, dtype
         )
-        self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
+        self.reaction_decoder = make_reaction_decoder(c)
         self.synchroniser = make_synchroniser(c)
 
     def start(self, batch_size: int, num_reactions: int, buffer: int) -> Carry:

@@ -1,23 +1,27 @@
 """LRD: latent tokens become a listener's motion features, one a frame of the window."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from reactface_jax.config import ModelConfig
 from reactface_jax.models.attention import DecoderLayer
-from reactface_jax.models.positions import sinusoidal
+from reactface_jax.models.positions import MASKED, sinusoidal
 
 _NUM_LAYERS = 2
 
 
 class ReactionDecoder(nn.Module):
-    """Time queries attend to the latent tokens of the window."""
+    """Time queries attend to the latent tokens of the window, or each frame's to its own token only."""
 
     feature_dim: int
     num_heads: int
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
+    alignment: Literal["reference", "point_to_point"] = "reference"
 
     @nn.compact
     def __call__(
@@ -27,10 +31,20 @@ class ReactionDecoder(nn.Module):
         queries = sinusoidal(position, self.feature_dim).astype(self.dtype)
         queries = jnp.broadcast_to(queries[..., None, :, :], tokens.shape)
         x = nn.Dropout(self.dropout)(queries, deterministic=deterministic)
+        own_only = None
+        if self.alignment == "point_to_point":
+            own_only = jnp.where(jnp.eye(tokens.shape[-2], dtype=bool), 0.0, MASKED)[None]  # 1 w w
         for index in range(_NUM_LAYERS):
             layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=f"layer_{index}")
-            x = layer(x, tokens.astype(self.dtype), deterministic=deterministic)
+            x = layer(x, tokens.astype(self.dtype), None, own_only, deterministic=deterministic)
         return x
+
+
+def make_reaction_decoder(config: ModelConfig) -> ReactionDecoder:
+    """LRD of a configuration."""
+    return ReactionDecoder(
+        config.feature_dim, config.num_heads, config.dropout, jnp.dtype(config.dtype), config.latent_alignment
+    )
 
 
 def interpolate_latents(

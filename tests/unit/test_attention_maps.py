@@ -59,7 +59,7 @@ def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
     config = dataclasses.replace(small_model.CONFIG, bias_period=1, use_audio=False)
     own_frame = np.broadcast_to(np.eye(4), (4, 4, 4))
     for face, vim in (("reference", jax.nn.softmax(temporal_bias(4, 4, 1))), ("point_to_point", own_frame)):
-        model = build_model(dataclasses.replace(config, face_alignment=face))
+        model = build_model(dataclasses.replace(config, face_alignment=face, latent_alignment=face))
         params = without_queries(small_model.random_params(model))
         noise = np.zeros((1, 1, 2, config.feature_dim), np.float32)
         encode, react = (
@@ -74,6 +74,9 @@ def test_biases_fade_by_their_own_period_and_a_frame_may_see_only_its_own():
         np.testing.assert_allclose(weights["weights"][0][1, 0, 0], jax.nn.softmax(temporal_bias(4, 8, 1)), atol=1e-6)
         weights = sown["attention"]["listener"]["synchroniser"]["motion_decoder"]["cross_attention"]["weights"][0]
         np.testing.assert_allclose(weights[1, 0, 0], vim, atol=1e-6)
+        for layer in sown["attention"]["listener"]["reaction_decoder"].values():
+            latents = 1 / 4 if face == "reference" else own_frame
+            np.testing.assert_allclose(layer["cross_attention"]["weights"][0][1, 0, 0], latents, atol=1e-6)
 
 
 def test_the_synchroniser_sees_the_window_before_but_in_the_first():

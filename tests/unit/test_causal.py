@@ -281,7 +281,7 @@ def test_a_causal_convolution_is_the_whole_one_later(channels, stride, size):
         {"use_audio": False},
         {"use_video": False},
         {"past": "window"},
-        {"bias_period": 1, "face_alignment": "point_to_point"},
+        {"bias_period": 1, "face_alignment": "point_to_point", "latent_alignment": "point_to_point"},
         {"sync_memory": "previous"},
     ],
     ids=str,

@@ -203,6 +203,7 @@ def test_a_sound_that_ends_early_cuts_the_video(model, params):
         {"alignment": "strict"},
         {"alignment": "point_to_point"},
         {"face_alignment": "point_to_point"},
+        {"latent_alignment": "point_to_point"},
         {"bias_period": 1},
         {"memory": "past"},
         {"sync_memory": "previous"},

@@ -11,7 +11,7 @@ from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal.interaction_encoder import CausalInteractionEncoder, InteractionRings
 from reactface_jax.models.causal.ring import Place
 from reactface_jax.models.listener import Reaction, Speaker
-from reactface_jax.models.reaction_decoder import ReactionDecoder, interpolate_latents
+from reactface_jax.models.reaction_decoder import interpolate_latents, make_reaction_decoder
 from reactface_jax.models.synchroniser import make_synchroniser
 from reactface_jax.types import AnyArray
 
@@ -36,9 +36,8 @@ class CausalListener(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        dtype = jnp.dtype(c.dtype)
         self.interaction_encoder = CausalInteractionEncoder(c)
-        self.reaction_decoder = ReactionDecoder(c.feature_dim, c.num_heads, c.dropout, dtype)
+        self.reaction_decoder = make_reaction_decoder(c)
         self.synchroniser = make_synchroniser(c)
 
     def step(
