@@ -38,11 +38,12 @@ $(DEMO)/answer.mp4: | $(DEMO)/speaker.mp4
 	$(SAY) "2 of 5: the listener that comes with the package answers (half a minute). Look: it nods at pauses, smiles back"
 	$(REACTFACE) react --speaker $(DEMO)/speaker.mp4 --face right --out $@ --overwrite
 
-$(DEMO)/raw/dyads.json: | $(DEMO)/answer.mp4
+# What is written last: where it is, the conversations are complete.
+$(DEMO)/raw/test.csv: | $(DEMO)/answer.mp4
 	$(SAY) "3 of 5: draws conversations to train on, in which smiles are answered 0.4 s later (3 minutes). Look: raw/Video_files"
 	$(REACTFACE) dyads --out $(DEMO)/raw --clips 60 --seconds 6 --takes 2 --seed 0
 
-$(DEMO)/shards/description.json: | $(DEMO)/raw/dyads.json
+$(DEMO)/shards/description.json: | $(DEMO)/raw/test.csv
 	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json

@@ -97,7 +97,7 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
     run = run or _run_command
     raw, shards = given.out / "raw", given.out / "shards"
     make_folder(given.out)
-    if not (raw / "dyads.json").is_file():
+    if not (raw / "test.csv").is_file():  # written last
         size = ["--clips", str(given.clips), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
         size += [] if given.pictures else ["--no-pictures"]
         run(["dyads", "--out", str(raw), *size])
