@@ -46,7 +46,7 @@ from reactface_jax.types import AnyArray
 _FREE = "--model.bias-period 1 --model.face-alignment point_to_point --model.alignment point_to_point"
 _MEMORY = f"--model.past window {_FREE} --model.memory past"
 _PLAIN = "--loss.pose 1 --loss.diversity 0 --train.num-reactions 1"
-_VARIETY = "--loss.pose 1 --loss.diversity 0 --loss.nearest reaction"
+_VARIETY = f"--loss.pose 1 --loss.diversity 0 --loss.nearest reaction --train.num-reactions 8 {_MEMORY}"
 VARIANTS: Mapping[str, str] = {
     "demo": "",
     "pose": "--loss.pose 1",
@@ -61,10 +61,9 @@ VARIANTS: Mapping[str, str] = {
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
     "memory": f"{_PLAIN} {_MEMORY}",
     "smooth": f"{_PLAIN} {_MEMORY} --loss.smooth 1000",
-    "variety": f"{_VARIETY} --train.num-reactions 8 {_MEMORY}",
-    "variety-course": f"{_VARIETY} --train.num-reactions 8 {_MEMORY} --loss.diversity-of course",
-    "own-latent": f"{_VARIETY} --train.num-reactions 8 {_MEMORY} --loss.diversity-of course"
-    " --model.latent-alignment point_to_point --model.momentum 0.5",
+    "variety": _VARIETY,
+    "variety-course": f"{_VARIETY} --loss.diversity-of course",
+    "own-latent": f"{_VARIETY} --loss.diversity-of course --model.latent-alignment point_to_point --model.momentum 0.5",
     "course": f"--loss.pose 1 --loss.nearest together --loss.diversity-of course --loss.diversity 1 {_MEMORY}",
 }
 """What a variant changes of configs/demo.py."""

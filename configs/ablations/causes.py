@@ -24,7 +24,7 @@ config = Ablation(
         ),
         Variant("features from all frames", ("--model.memory", "all")),
         Variant("the own listener as target", ("--loss.target", "paired")),
-        Variant("each frame's own latent", ("--model.latent-alignment", "point_to_point", "--model.momentum", "0.5")),
+        Variant("each frame's own latent", ("--model.latent-alignment", "point_to_point")),
         Variant("variety", ("--loss.nearest", "reaction", "--train.num-reactions", "4")),
     ),
 )

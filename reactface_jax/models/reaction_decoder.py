@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
 from reactface_jax.models.attention import DecoderLayer
-from reactface_jax.models.positions import MASKED, sinusoidal
+from reactface_jax.models.positions import alignment_bias, sinusoidal
 
 _NUM_LAYERS = 2
 
@@ -31,9 +31,11 @@ class ReactionDecoder(nn.Module):
         queries = sinusoidal(position, self.feature_dim).astype(self.dtype)
         queries = jnp.broadcast_to(queries[..., None, :, :], tokens.shape)
         x = nn.Dropout(self.dropout)(queries, deterministic=deterministic)
-        own_only = None
+        width, own_only = tokens.shape[-2], None
         if self.alignment == "point_to_point":
-            own_only = jnp.where(jnp.eye(tokens.shape[-2], dtype=bool), 0.0, MASKED)[None]  # 1 w w
+            own_only = alignment_bias(
+                self.num_heads, width, width, period=1, ratio=1, offset=0, alignment=self.alignment
+            )
         for index in range(_NUM_LAYERS):
             layer = DecoderLayer(self.num_heads, self.dropout, self.dtype, name=f"layer_{index}")
             x = layer(x, tokens.astype(self.dtype), None, own_only, deterministic=deterministic)
