@@ -194,7 +194,7 @@ class TrainConfig(Section, name="train"):
     ema: Share = 0.0  # decay of the parameters' moving average, which validation and use then take; 0: none
     seed: Seed = 0
     log_every: Count = 20
-    eval_every: Count = 1000
+    eval_every: CountOrNone = 1000  # steps between validations, of which one comes at the end; 0: none
     eval_clips: CountOrNone = 32  # validation clips that are answered, by the protocol of `eval`; 0: all
     patience: CountOrNone = 0  # validations without a better FRCorr after which the run ends; 0: never
     checkpoint_every: Count = 1000
@@ -212,6 +212,10 @@ class TrainConfig(Section, name="train"):
         require(
             self.batch_size % self.accumulate == 0,
             f"train.batch_size {self.batch_size} must be a multiple of train.accumulate {self.accumulate}",
+        )
+        require(
+            self.eval_every > 0 or not self.patience,
+            f"train.patience {self.patience} counts validations, and train.eval_every 0 makes none",
         )
 
 

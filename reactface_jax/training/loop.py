@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from reactface_jax.training.program import make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
 from reactface_jax.training.state import TrainState
 from reactface_jax.training.training_log import Progress, what_runs
-from reactface_jax.training.validation import SCORE, Validated, check_validation, make_validation_step, score, validate
+from reactface_jax.training.validation import SCORE, Validated, lower_validation, make_validation_step, score, validate
 from reactface_jax.training.validation_figure import draw_reactions
 from reactface_jax.types import Batch, Clips
 from reactface_jax.weights.run import About
@@ -96,7 +98,6 @@ def train(
     mesh = make_mesh(config=config.mesh)
     program = make_program(config, mesh)
     objective = program.objective
-    validation_fn = make_validation_step(objective, mesh)
 
     if not program.in_last_stage(config.train.steps):
         log.warning(
@@ -117,8 +118,11 @@ def train(
     # ---- Whatever can be wrong is found here, before an old run is moved and a step computed
     pretrained = pretrained_audio(program.state.params, config.train.pretrained_audio)
     batches = data.train_batches(0)
-    validation_clips = None if data.validation_clips is None else data.validation_clips()
-    check_validation(validation_fn, program.state.best_variables, data.validation_batches(), mesh)
+    validation_clips = validation = None
+    if config.train.eval_every:
+        validation_clips = None if data.validation_clips is None else data.validation_clips()
+        validation_step = make_validation_step(objective, mesh)
+        validation = lower_validation(validation_step, program.state.best_variables, data.validation_batches(), mesh)
 
     with contextlib.ExitStack() as stack:
         forget_old_run: Callable[[], None] = lambda: None  # noqa: E731
@@ -133,24 +137,36 @@ def train(
         curves = stack.enter_context(Curves(workdir / TENSORBOARD if hosts.is_first() else None))
         terminated = stack.enter_context(preemption.listening())
         profiled = stack.enter_context(ProfiledSteps(config.train.profile_steps, workdir / TENSORBOARD))
+        beside = stack.enter_context(ThreadPoolExecutor())
         # Innermost: closing checkpoints would wait for a process that is gone.
         stack.enter_context(hosts.ending_together())
 
-        # ---- Restore, or start
+        # ---- Restore, or start; the step compiles while threads make the state and compile the validation
         saved = checkpoints.restore_newest(program.state, lambda old: check_resumable(old, about))
-        if saved:
-            start, state = saved
-            batches = data.train_batches(start)
-        else:
-            start, state = 0, program.start()
-            if pretrained is not None:
-                params = with_audio_encoder(state.params, pretrained)
-                state = state.with_params(jax.device_put(params, program.placement.params))
-        for line in what_runs(config, mesh, about.versions, data.description, state.params, start, objective.frozen):
+        start = saved[0] if saved else 0
+        shapes = program.state.params
+        for line in what_runs(config, mesh, about.versions, data.description, shapes, start, objective.frozen):
             log.info(line)
+        if saved and start >= config.train.steps:
+            return saved[1]
+        table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
+
+        def placed(batch: Batch) -> Batch:
+            on_devices = place_batch(batch, mesh)
+            return on_devices if table is None else table.filled(on_devices)
+
+        starting = beside.submit(lambda: saved[1] if saved else program.start())
+        answering = beside.submit(validation.compile) if validation else None
+        batches = data.train_batches(start) if start else batches
+        first = next(batches)
+        step_fn = program.step.lower(program.state, placed(first)).compile()
+        batches = itertools.chain([first], batches)
+        state = starting.result()
+        if not saved and pretrained is not None:
+            params = with_audio_encoder(state.params, pretrained)
+            state = state.with_params(jax.device_put(params, program.placement.params))
 
         # ---- Loop
-        table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
         progress = Progress(config, curves, objective.learning_rate)
         launched: list[Launched] = []
         best_step, best_score = checkpoints.best or (start, -math.inf)
@@ -160,8 +176,7 @@ def train(
                     state = program.begin_stage(state, step - 1, lambda: data.train_batches(step - 1))  # noqa: B023
             batch = next(batches)
             profiled.before(step)
-            on_devices = place_batch(batch, mesh)
-            state, metrics = program.step(state, on_devices if table is None else table.filled(on_devices))
+            state, metrics = step_fn(state, placed(batch))
             progress.add(step, metrics)
             profiled.after(step, metrics)
             if step == start + 1:
@@ -171,7 +186,8 @@ def train(
             ending = terminated.reached(step)
             last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
-            validating = not ending and (last or step % config.train.eval_every == 0)
+            due = answering and not ending and (last or step % config.train.eval_every == 0)
+            validating = answering if due else None
             reporting = saving or validating or step % config.train.log_every == 0
             if bad := first_not_finite(launched, 0 if reporting else QUEUED_STEPS):
                 bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
@@ -183,7 +199,7 @@ def train(
                 with progress.paused(), saved_if_it_fails(checkpoints, step, state, about):
                     batches_to_answer = data.validation_batches()
                     variables, most = state.best_variables, config.train.eval_clips
-                    found = validate(validation_fn, variables, batches_to_answer, most, mesh)
+                    found = validate(validating.result(), variables, batches_to_answer, most, mesh)
                     scored = _report_validation(progress, step, found, data, validation_clips, config.model.window)
                     if not program.in_last_stage(step):
                         scored = None  # what has not been trained yet draws by chance

@@ -78,7 +78,7 @@ class Progress:
 
     def __init__(self, config: Config, curves: Curves, learning_rate: optax.Schedule | None = None):
         self._steps = config.train.steps
-        self._learning_rate = learning_rate
+        self._learning_rate = None if learning_rate is None else jax.jit(learning_rate)  # one program, not ten
         self._curves = curves
         self._pending: list[tuple[int, Metrics]] = []
         self._clock = StepClock()

@@ -1,7 +1,7 @@
 """What a training run measures on validation clips: losses and measures of reactions by evaluation's protocol."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +35,8 @@ class Validated(NamedTuple):
     """Relative to mean_face."""
 
 
-def make_validation_step(objective: Objective, mesh: Mesh) -> ValidationStep:
-    """Variables and batch to losses, reactions [B K T C] and rows, which every host gets whole."""
+def make_validation_step(objective: Objective, mesh: Mesh) -> Any:
+    """`jax.jit` of variables and batch to losses, reactions [B K T C] and rows, which every host gets whole."""
 
     def validation_step(variables: Variables, batch: Batch) -> tuple[Metrics, Array, Array]:
         return *objective.answer(variables, batch), jnp.asarray(batch.clip)
@@ -45,21 +45,24 @@ def make_validation_step(objective: Objective, mesh: Mesh) -> ValidationStep:
     return jax.jit(on_mesh(validation_step, mesh), out_shardings=everywhere)
 
 
-def check_validation(step: ValidationStep, shapes: Variables, batches: Iterable[Batch], mesh: Mesh) -> None:
-    """Traces the validation of one batch, without computing it: what is wrong with it is found before the first step.
+def lower_validation(step: Any, shapes: Variables, batches: Iterable[Batch], mesh: Mesh) -> jax.stages.Lowered | None:
+    """Traces the validation of one batch, to be compiled: what is wrong with it is found before the first step.
 
     Args:
-      step: what will validate.
+      step: what `make_validation_step` returned.
       shapes: of the method's variables.
-      batches: of the validation split; one is taken.
+      batches: of the validation split; one is taken, the others have its shapes.
       mesh: the devices.
+
+    Returns:
+      The program; None if there are no clips.
 
     Raises:
       UserError: the split's clips can't be read.
     """
     batch = next(iter(batches), None)
-    if batch is not None:
-        jax.eval_shape(step, shapes, place_batch(batch, mesh))
+    lowered: jax.stages.Lowered | None = None if batch is None else step.lower(shapes, place_batch(batch, mesh))
+    return lowered
 
 
 def validate(
@@ -68,7 +71,7 @@ def validate(
     """Answers validation clips, batch by batch.
 
     Args:
-      step: what `make_validation_step` returned.
+      step: what `lower_validation` returned, compiled.
       variables: the method's.
       batches: of the validation split, in order; clip = -1 marks padding.
       most: ends after the batch with which there are at least so many clips; 0: all.

@@ -12,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from training_run import StandIn, configure, make_batch, make_clips, make_data
 
 from reactface_jax import metrics
+from reactface_jax.errors import UserError
 from reactface_jax.evaluation.rows import clip_noise
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training import loop as training
@@ -99,6 +100,23 @@ def test_a_run_whose_score_rises_no_more_ends_and_resuming_remembers_the_best(tm
     assert "FRCorr has not risen since step 1" in caplog.text
     assert load_run(tmp_path).step == 3
     assert load_run(tmp_path, "best").step == 1
+
+
+def test_a_run_that_is_not_to_be_validated_reads_no_validation_split(tmp_path, caplog, stand_in):
+    caplog.set_level(logging.INFO)
+
+    def unread(*_):
+        raise AssertionError("the validation split was read")
+
+    data = dataclasses.replace(make_data(), validation_batches=unread, validation_clips=unread)
+    words = ["--train.steps", "3", "--train.eval-every"]
+    train(configure(*words, "0"), tmp_path, data)
+    assert "validation on" not in caplog.text
+    assert load_run(tmp_path).step == 3
+    with pytest.raises(UserError, match=r"no validation score yet"):
+        load_run(tmp_path, "best")
+    with pytest.raises(UserError, match=r"train.patience 2 counts validations, and train.eval_every 0 makes none"):
+        configure(*words, "0", "--train.patience", "2")
 
 
 def test_what_a_validation_would_fail_on_is_found_before_the_first_step(tmp_path, stand_in):

@@ -21,12 +21,12 @@ AT_LEAST_1 = (
     "model.audio.num_heads", "model.audio.intermediate_size", "model.audio.conv_dim",
     "model.audio.num_conv_pos_embeddings", "model.audio.num_conv_pos_groups", "model.audio.mask_time_length",
     "data.max_neighbours", "train.steps", "train.batch_size", "train.num_reactions",
-    "train.accumulate", "train.window", "train.log_every", "train.eval_every", "train.checkpoint_every",
+    "train.accumulate", "train.window", "train.log_every", "train.checkpoint_every",
     "train.keep_checkpoints", "eval.num_reactions", "eval.batch_size", "hosts.timeout",
 )
 AT_LEAST_0 = (
     "model.video_chunk", "model.bias_period", "model.max_position", "optimizer.warmup_steps", "train.eval_clips",
-    "train.patience",
+    "train.patience", "train.eval_every",
     "hosts.count", "loss.reconstruction", "loss.pose", "loss.kl", "loss.diversity", "loss.smooth", "loss.speaker",
     "optimizer.weight_decay", "optimizer.clip_norm", "train.seed", "eval.seed", "model.momentum", "model.dropout",
     "optimizer.b1", "optimizer.b2", "train.ema", "model.audio.hidden_dropout", "model.audio.attention_dropout",
