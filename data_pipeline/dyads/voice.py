@@ -75,14 +75,18 @@ def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> 
             rate[span] *= 1 + PITCH[event.kind] * event.strength * _course(event.length)[: len(rate[span])]
     recording = _recording()
     position = rng.uniform(0, len(recording)) + np.cumsum(_per_sample(rate, num_samples))
-    before = np.floor(position).astype(np.int64)
-    fraction = position - before
-    spoken = (1 - fraction) * recording[before % len(recording)] + fraction * recording[(before + 1) % len(recording)]
+    loudness = _per_sample(gain, num_samples)
     laughing = _per_sample(laugh, num_samples)
+    words, bursts = np.zeros(num_samples), np.zeros(num_samples)
+    spoken = np.flatnonzero(loudness)
+    before = np.floor(position[spoken]).astype(np.int64)
+    fraction = position[spoken] - before
+    before %= len(recording)
+    after = np.where(before + 1 == len(recording), 0, before + 1)
+    speech = (1 - fraction) * recording[before] + fraction * recording[after]
+    words[spoken] = loudness[spoken] * (1 - np.minimum(laughing[spoken], 1)) * speech
     heard = np.flatnonzero(laughing)
-    bursts = np.zeros(num_samples)
     bursts[heard] = laughing[heard] * np.sin(np.pi * LAUGH_RATE * heard / RATE) ** 2
-    words = _per_sample(gain, num_samples) * (1 - np.minimum(laughing, 1)) * spoken
     breath = (LAUGH * bursts + NOISE) * rng.standard_normal(num_samples, np.float32)
     return np.clip(words + breath, -1, 1).astype(np.float32)
 

@@ -51,9 +51,9 @@ def draw(window: Any, pixels: Any) -> UInt8[np.ndarray, "H W 3"]:
 
     window.Render()
     width, height = window.GetSize()
-    window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, pixels)
+    window.GetPixelData(0, 0, width - 1, height - 1, 0, pixels, 0)
     # OpenGL's first row is the lowest.
-    return vtk_to_numpy(pixels).reshape(height, width, 4)[::-1, :, :3].copy()
+    return vtk_to_numpy(pixels).reshape(height, width, 3)[::-1].copy()
 
 
 def close_window(plotter: Any) -> None:
