@@ -1,4 +1,4 @@
-"""An evaluation as tables on the console, as JSON, as Markdown and as rows of a LaTeX table."""
+"""An evaluation as JSON, as Markdown and as rows of a LaTeX table."""
 
 import dataclasses
 import json
@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from rich.table import Table
 
 from reactface_jax.config import Config
 from reactface_jax.evaluation import published_table as published
@@ -144,7 +142,7 @@ _TABLES: tuple[tuple[str, Mode, tuple[_Column, ...]], ...] = (
     ("Clean mode: smooth", "clean", _SMOOTH),
     ("Paper mode: what the released code computes, flaws included", "paper", _SCORES),
 )
-_INTERVALS_TITLE = "Clean mode: 95 % intervals over conversations"
+INTERVALS_TITLE = "Clean mode: 95 % intervals over conversations"
 _LEGEND = (
     "listening: FRCorr over the frames in which the speaker has the floor. by chance: FRCorr against as many "
     "inappropriate reactions as there are appropriate ones, what the best of many gives for free. smiles, brows, "
@@ -200,32 +198,7 @@ def figures(report: Report) -> list[Figures]:
     return made
 
 
-def tables(report: Report) -> list[Table]:
-    """For the console; each fits 80 columns."""
-    made = []
-    for title, headings, rows in figures(report):
-        table = Table(title=title, title_justify="left")
-        table.add_column("method", no_wrap=True)
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        for name, cells in rows:
-            table.add_row(name, *(cell.text for cell in cells))
-        made.append(table)
-    if any(row.draws for row in report.rows):
-        table = Table(title=_INTERVALS_TITLE, title_justify="left")
-        table.add_column("figure", no_wrap=True)
-        table.add_column("method", no_wrap=True)
-        table.add_column("value", justify="right")
-        table.add_column("interval", justify="right", no_wrap=True)
-        for heading, measured_rows in _with_intervals(report):
-            for name, cell in measured_rows:
-                table.add_row(heading if name == measured_rows[0][0] else "", name, cell.text, cell.interval)
-            table.add_section()
-        made.append(table)
-    return made
-
-
-def _with_intervals(report: Report) -> list[tuple[str, list[tuple[str, Cell]]]]:
+def with_intervals(report: Report) -> list[tuple[str, list[tuple[str, Cell]]]]:
     """Clean mode's figures that have intervals, each once, with a cell a method."""
     found: dict[str, list[tuple[str, Cell]]] = {}
     for title, headings, rows in figures(report):
@@ -339,8 +312,8 @@ def to_markdown(report: Report) -> str:
             *_markdown(headings, [(name, [cell.text for cell in cells]) for name, cells in rows]),
         ]
     if any(row.draws for row in report.rows):
-        lines += [f"## {_INTERVALS_TITLE}", ""]
-        found = _with_intervals(report)
+        lines += [f"## {INTERVALS_TITLE}", ""]
+        found = with_intervals(report)
         names = [name for name, _ in found[0][1]]
         cells = [[rows[place][1].interval for _, rows in found] for place in range(len(names))]
         lines += _markdown([heading for heading, _ in found], list(zip(names, cells, strict=True)))

@@ -11,6 +11,7 @@ from rich.console import Console
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
 from reactface_jax.evaluation.attention_maps import AttentionMap
+from reactface_jax.evaluation.console_tables import tables
 from reactface_jax.evaluation.page import PAGE_NAME, build_page
 from reactface_jax.files import replacing_folder, require_replaceable
 from reactface_jax.types import Clips
@@ -87,8 +88,8 @@ def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int, 
                 evaluation.attention,
                 faceverse,
             )
-    for table in report.tables(evaluation.report):
-        console.print(table)
+    for table in tables(evaluation.report):
+        console.print(table, end="\n\n")
     also = " and the arrays that were measured" if evaluation.arrays else ""
     console.print(f"wrote {out}: {report.JSON_NAME}, {report.MARKDOWN_NAME}, {report.LATEX_NAME}{also}")
     if page_clips > 0:
