@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 
+from reactface_jax.hidden_package import hidden
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the first import: no banner about CPU instructions
 # No line about different rounding either, which that level does not hold back. Nothing here computes with oneDNN.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -15,7 +17,8 @@ _flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else None
 if _flags is not None:
     sys.setdlopenflags(_flags | getattr(os, "RTLD_DEEPBIND", 0))  # of glibc
 try:
-    import tensorflow as tf
+    with hidden("keras"):  # a second of the import, for what nothing here does
+        import tensorflow as tf
     import tensorflow_datasets as tfds
 finally:
     if _flags is not None:
