@@ -2,8 +2,9 @@
 
 Command:   reactface train --config reacting --workdir runs/demo/run --data.dir runs/demo/shards
 Hardware:  2 CPU cores.
-Time:      6 minutes: 1.5 to compile, then 1.6 steps a second with JAX_NUM_CPU_DEVICES=2, one device a core.
-Expected:  the table in README.md: FRCorr 2.4, smiles answered 10.6 frames after the speaker's (10 are planted).
+Time:      5 minutes: 1.5 to compile, then 2 steps a second with JAX_NUM_CPU_DEVICES=2, one device a core.
+Expected:  docs/does_it_react.md, "On pictures": FRCorr 2.4, smiles answered 10.6 frames after the speaker's (10 are
+           planted). `make demo` stops it after 300 steps on less data: the table in README.md.
 
 docs/does_it_react.md has what each change does. The published design stays configs/demo.py; here its reactions are one,
 as they nearly are there.
