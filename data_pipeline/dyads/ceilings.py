@@ -75,21 +75,20 @@ def ceilings(
     for row, (conversation, role) in enumerate(rows):
         places.setdefault((conversation.script_id, role), []).append(row)
     varied = conversations[0].people[0].variation is not None
-    samples = [(c.script, role, (seed, _SAMPLE, row), num_reactions) for row, (c, role) in enumerate(rows)]
-    means = [
-        (rows[same[0]][0].script, rows[same[0]][1], (seed, _EXPECTATION, same[0]), num_draws)
-        for same in places.values()
+    several, mean = (partial(work, own=own, varied=varied) for work in (_several, _mean))
+    jobs: list[_Job] = [
+        (several, c.script, role, (seed, _SAMPLE, row), num_reactions) for row, (c, role) in enumerate(rows)
     ]
+    for same in places.values():
+        conversation, role = rows[same[0]]
+        jobs.append((mean, conversation.script, role, (seed, _EXPECTATION, same[0]), num_draws))
     frames = conversations[0].script.num_frames
     sampler = np.empty((2 * count, num_reactions, frames, 58), np.float32)
     expectation = np.empty((2 * count, 1, frames, 58), np.float32)
-    for row, drawn in enumerate(_draw_all(partial(_several, own=own, varied=varied), samples, workers)):
-        sampler[row] = drawn
-        advance()
-    for same, mean in zip(
-        places.values(), _draw_all(partial(_mean, own=own, varied=varied), means, workers), strict=True
-    ):
-        expectation[same] = mean
+    wanted: list[tuple[np.ndarray, int | list[int]]] = [(sampler, row) for row in range(2 * count)]
+    wanted += [(expectation, same) for same in places.values()]
+    for (reactions, where), drawn in zip(wanted, _draw_all(jobs, workers), strict=True):
+        reactions[where] = drawn
         advance()
     other_take = None
     if min(map(len, places.values())) > 1:
@@ -169,22 +168,30 @@ def listening(conversations: Sequence[Conversation], delay: int = 6) -> Bool[np.
     return found
 
 
-_Job = tuple[Script, int, tuple[int, ...], int]
-"""Script, listener's role, seed, number of draws."""
+_Draw = Callable[[Script, int, tuple[int, ...], int], np.ndarray]
+_Job = tuple[_Draw, Script, int, tuple[int, ...], int]
+"""What to do with: script, listener's role, seed, number of draws."""
 
 
-def _several(job: _Job, own: Own, varied: bool) -> Float[np.ndarray, "R T 58"]:
-    script, role, key, count = job
+def _several(
+    script: Script, role: int, key: tuple[int, ...], count: int, *, own: Own, varied: bool
+) -> Float[np.ndarray, "R T 58"]:
     return np.stack([draw(script, role, np.random.default_rng((*key, i)), own, varied) for i in range(count)])
 
 
-def _mean(job: _Job, own: Own, varied: bool) -> Float[np.ndarray, "T 58"]:
-    return _several(job, own, varied).mean(axis=0, dtype=np.float64)
+def _mean(
+    script: Script, role: int, key: tuple[int, ...], count: int, *, own: Own, varied: bool
+) -> Float[np.ndarray, "T 58"]:
+    return _several(script, role, key, count, own=own, varied=varied).mean(axis=0, dtype=np.float64)
 
 
-def _draw_all(work: Callable[[_Job], np.ndarray], jobs: Sequence[_Job], workers: int) -> Iterator[np.ndarray]:
+def _done(job: _Job) -> np.ndarray:
+    return job[0](*job[1:])
+
+
+def _draw_all(jobs: Sequence[_Job], workers: int) -> Iterator[np.ndarray]:
     if workers == 1 or len(jobs) < 2:
-        yield from map(work, jobs)
+        yield from map(_done, jobs)
         return
     with single_threads(), worker_pool(workers) as pool:
-        yield from pool.map(work, jobs)
+        yield from pool.map(_done, jobs)
