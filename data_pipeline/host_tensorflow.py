@@ -17,7 +17,7 @@ _flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else None
 if _flags is not None:
     sys.setdlopenflags(_flags | getattr(os, "RTLD_DEEPBIND", 0))  # of glibc
 try:
-    with hidden("keras"):  # a second of the import, for what nothing here does
+    with hidden("keras"):  # two of its import's ten seconds, for what nothing here uses
         import tensorflow as tf
     import tensorflow_datasets as tfds
 finally:

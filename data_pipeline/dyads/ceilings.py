@@ -76,19 +76,19 @@ def ceilings(
         places.setdefault((conversation.script_id, role), []).append(row)
     varied = conversations[0].people[0].variation is not None
     several, mean = (partial(work, own=own, varied=varied) for work in (_several, _mean))
-    jobs: list[_Job] = [
-        (several, c.script, role, (seed, _SAMPLE, row), num_reactions) for row, (c, role) in enumerate(rows)
-    ]
-    for same in places.values():
-        conversation, role = rows[same[0]]
-        jobs.append((mean, conversation.script, role, (seed, _EXPECTATION, same[0]), num_draws))
     frames = conversations[0].script.num_frames
     sampler = np.empty((2 * count, num_reactions, frames, 58), np.float32)
     expectation = np.empty((2 * count, 1, frames, 58), np.float32)
-    wanted: list[tuple[np.ndarray, int | list[int]]] = [(sampler, row) for row in range(2 * count)]
-    wanted += [(expectation, same) for same in places.values()]
-    for (reactions, where), drawn in zip(wanted, _draw_all(jobs, workers), strict=True):
-        reactions[where] = drawn
+    wanted: list[tuple[np.ndarray, int | list[int], _Job]] = []
+    for row, (conversation, role) in enumerate(rows):
+        wanted.append((sampler, row, (several, conversation.script, role, (seed, _SAMPLE, row), num_reactions)))
+    for same in places.values():
+        conversation, role = rows[same[0]]
+        job = (mean, conversation.script, role, (seed, _EXPECTATION, same[0]), num_draws)
+        wanted.append((expectation, same, job))
+    drawn = _draw_all([job for *_, job in wanted], workers)
+    for (reactions, where, _), found in zip(wanted, drawn, strict=True):
+        reactions[where] = found
         advance()
     other_take = None
     if min(map(len, places.values())) > 1:

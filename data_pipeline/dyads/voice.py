@@ -81,9 +81,7 @@ def speak(script: Script, role: int, pitch: float, rng: np.random.Generator) -> 
     spoken = np.flatnonzero(loudness)
     before = np.floor(position[spoken]).astype(np.int64)
     fraction = position[spoken] - before
-    before %= len(recording)
-    after = np.where(before + 1 == len(recording), 0, before + 1)
-    speech = (1 - fraction) * recording[before] + fraction * recording[after]
+    speech = (1 - fraction) * recording[before % len(recording)] + fraction * recording[(before + 1) % len(recording)]
     words[spoken] = loudness[spoken] * (1 - np.minimum(laughing[spoken], 1)) * speech
     heard = np.flatnonzero(laughing)
     bursts[heard] = laughing[heard] * np.sin(np.pi * LAUGH_RATE * heard / RATE) ** 2

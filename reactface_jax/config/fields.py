@@ -215,7 +215,7 @@ class TrainConfig(Section, name="train"):
         )
         require(
             self.eval_every > 0 or not self.patience,
-            f"train.patience {self.patience} counts validations, and train.eval_every 0 makes none",
+            f"train.patience {self.patience} counts validations, and train.eval_every 0 makes none; change one",
         )
 
 

@@ -6,9 +6,10 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ from reactface_jax.training.dry_run import what_would_run
 from reactface_jax.training.init import pretrained_audio, with_audio_encoder
 from reactface_jax.training.neighbour_table import NeighbourTable
 from reactface_jax.training.profiled_steps import ProfiledSteps
-from reactface_jax.training.program import make_program
+from reactface_jax.training.program import Program, make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
 from reactface_jax.training.state import TrainState
 from reactface_jax.training.training_log import Progress, what_runs
@@ -137,32 +138,31 @@ def train(
         curves = stack.enter_context(Curves(workdir / TENSORBOARD if hosts.is_first() else None))
         terminated = stack.enter_context(preemption.listening())
         profiled = stack.enter_context(ProfiledSteps(config.train.profile_steps, workdir / TENSORBOARD))
-        beside = stack.enter_context(ThreadPoolExecutor())
+        beside = stack.enter_context(ThreadPoolExecutor())  # XLA compiles without holding the interpreter
         # Innermost: closing checkpoints would wait for a process that is gone.
         stack.enter_context(hosts.ending_together())
 
-        # ---- Restore, or start; the step compiles while threads make the state and compile the validation
-        saved = checkpoints.restore_newest(program.state, lambda old: check_resumable(old, about))
-        start = saved[0] if saved else 0
+        # ---- Restore, or start
+        def check(old: About) -> None:
+            check_resumable(old, about)
+
+        start, restored = checkpoints.restore_newest(program.state, check) or (0, None)
         shapes = program.state.params
         for line in what_runs(config, mesh, about.versions, data.description, shapes, start, objective.frozen):
             log.info(line)
-        if saved and start >= config.train.steps:
-            return saved[1]
+        if restored is not None and start >= config.train.steps:
+            return restored
         table = None if data.listeners is None else NeighbourTable(data.listeners, mesh)
 
         def placed(batch: Batch) -> Batch:
             on_devices = place_batch(batch, mesh)
             return on_devices if table is None else table.filled(on_devices)
 
-        starting = beside.submit(lambda: saved[1] if saved else program.start())
-        answering = beside.submit(validation.compile) if validation else None
+        answering = None if validation is None else beside.submit(validation.compile)
         batches = data.train_batches(start) if start else batches
-        first = next(batches)
-        step_fn = program.step.lower(program.state, placed(first)).compile()
-        batches = itertools.chain([first], batches)
-        state = starting.result()
-        if not saved and pretrained is not None:
+        step_fn, state, batches = _compiled(program, restored, batches, placed, beside)
+        del restored  # the loop's state takes its memory
+        if start == 0 and pretrained is not None:
             params = with_audio_encoder(state.params, pretrained)
             state = state.with_params(jax.device_put(params, program.placement.params))
 
@@ -186,8 +186,7 @@ def train(
             ending = terminated.reached(step)
             last = step == config.train.steps or ending
             saving = last or step % config.train.checkpoint_every == 0
-            due = answering and not ending and (last or step % config.train.eval_every == 0)
-            validating = answering if due else None
+            validating = not ending and answering is not None and (last or step % config.train.eval_every == 0)
             reporting = saving or validating or step % config.train.log_every == 0
             if bad := first_not_finite(launched, 0 if reporting else QUEUED_STEPS):
                 bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
@@ -195,11 +194,11 @@ def train(
             if reporting:
                 progress.report()
             scored = None
-            if validating:
+            if validating and answering is not None:
                 with progress.paused(), saved_if_it_fails(checkpoints, step, state, about):
                     batches_to_answer = data.validation_batches()
                     variables, most = state.best_variables, config.train.eval_clips
-                    found = validate(validating.result(), variables, batches_to_answer, most, mesh)
+                    found = validate(answering.result(), variables, batches_to_answer, most, mesh)
                     scored = _report_validation(progress, step, found, data, validation_clips, config.model.window)
                     if not program.in_last_stage(step):
                         scored = None  # what has not been trained yet draws by chance
@@ -217,6 +216,34 @@ def train(
             if last:
                 break
     return state
+
+
+def _compiled(
+    program: Program,
+    restored: TrainState | None,
+    batches: Iterator[Batch],
+    placed: Callable[[Batch], Batch],
+    beside: Executor,
+) -> tuple[Any, TrainState, Iterator[Batch]]:
+    """Compiles the step, and makes the state that it begins with in a thread meanwhile.
+
+    Args:
+      program: of the training.
+      restored: the state, where a run goes on.
+      batches: of the training; the first gives the shapes.
+      placed: puts a batch on the devices.
+      beside: the threads.
+
+    Returns:
+      The step, the state, and all batches.
+    """
+    first = next(batches)
+    like = placed(first)  # before the state is made: all hosts launch their programs in one order
+    starting = None if restored is not None else beside.submit(program.start)
+    step = program.step.lower(program.state, like).compile()
+    state = restored if starting is None else starting.result()
+    assert state is not None
+    return step, state, itertools.chain([first], batches)
 
 
 def _report_validation(

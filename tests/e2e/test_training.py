@@ -1,11 +1,13 @@
 """Training on made-up arrays: it learns, resumes to the bit, stops when told, and refuses what does not fit."""
 
 import dataclasses
+import gc
 import logging
 import os
 import re
 import signal
 
+import jax
 import numpy as np
 import pytest
 from training_run import ROOT, assert_same, configure, kernel, make_batch, make_data, without_dropout
@@ -14,6 +16,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.training import loop as training
 from reactface_jax.training.divergence import first_not_finite
 from reactface_jax.training.loop import train
+from reactface_jax.weights.params_file import save_params
 from reactface_jax.weights.run import load_run
 
 pytestmark = pytest.mark.usefixtures("compiled_programs_are_kept", "one_device")
@@ -42,6 +45,24 @@ def test_two_steps_and_two_more_are_four(tmp_path, caplog, stand_in):
         data = make_data(lambda step: make_batch(step + 100)) if name == "batches" else make_data()
         other = train(configure("--train.steps", "4", *others), tmp_path / name, data)
         assert not np.array_equal(kernel(other), kernel(whole))
+
+
+def test_the_audio_encoder_that_a_pretrained_one_replaces_takes_no_memory(tmp_path, stand_in):
+    held: list[int] = []
+
+    def batch(step):
+        if step == 2:  # the first two updates are made, or on their way
+            gc.collect()
+            held.append(sum(array.nbytes for array in jax.live_arrays()))
+        return make_batch(step)
+
+    config = configure("--train.steps", "3", "--train.eval-every", "0")
+    fresh = train(config, tmp_path / "fresh", make_data(batch)).params["speaker_encoder"]["audio_encoder"]
+    save_params(tmp_path / "wav2vec2", jax.tree.map(np.asarray, fresh), {"audio": config.model.audio})
+    words = ["--train.pretrained-audio", str(tmp_path / "wav2vec2")]
+    del fresh
+    train(configure("--train.steps", "3", "--train.eval-every", "0", *words), tmp_path / "other", make_data(batch))
+    assert held[0] == held[1]
 
 
 @pytest.mark.long

@@ -92,10 +92,8 @@ class HeadRenderer:
         if coefficients.shape != (NUM_COEFFICIENTS,):
             raise ValueError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
         weights, angles, translation = np.split(coefficients, (NUM_EXPRESSION, NUM_EXPRESSION + 3))
-        weights = weights[self._order]
-        used = np.flatnonzero(weights)
         # Not by BLAS: its threads wait for more work in a busy loop, on the cores that draw.
-        moved = np.einsum("w,wn->n", weights[used], self._deltas[used])
+        moved = np.einsum("w,wn->n", weights[self._order], self._deltas)
         face = self._rest + moved.reshape(self._rest.shape)
         turned = face @ rotation_matrix(angles + self._yaw)
         posed = self._still + self._follows * (turned - self._still)
