@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -222,6 +223,24 @@ def test_a_checkpoint_of_an_older_version_has_no_checksums(tmp_path):
     assert found is not None
     assert_same(saved, found[1])
     assert load_run(tmp_path).step == 1
+
+
+@pytest.mark.parametrize("lost", ["metrics", "about", "params", "progress", "metrics/metrics", "_CHECKPOINT_METADATA"])
+def test_a_run_killed_while_it_deletes_a_checkpoint_goes_on(tmp_path, lost):
+    state = make_state()
+    with Checkpoints(tmp_path, 3) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state, make_about(), 1 / step)
+    gone = tmp_path / "checkpoints" / "1" / lost
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert load_run(tmp_path).step == 3
+    with Checkpoints(tmp_path, 2) as checkpoints:
+        found = checkpoints.restore_newest(state, lambda about: None)
+        assert found is not None
+        assert found[0] == 3
+        for step in (4, 5):
+            checkpoints.save(step, state, make_about(), 1.0 + step)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [4, 5]
 
 
 @pytest.mark.parametrize("content", [b"", bytes(20), b'{"score": "high"}'])
