@@ -1,4 +1,7 @@
-"""SIGTERM, which machines that can be taken away send first: the run saves and ends, all its processes at one step."""
+"""SIGTERM, which machines that can be taken away send first: the run saves and ends, all its processes at one step.
+
+Ctrl-C too, as long as the first step is being compiled.
+"""
 
 import contextlib
 import logging
@@ -10,6 +13,8 @@ from collections.abc import Iterator
 
 import jax
 from jax.experimental import multihost_utils
+
+from reactface_jax.errors import INTERRUPTED
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +36,20 @@ class Termination:
     def _listen(self, wakeup: socket.socket) -> None:
         """Before the first step is done nothing is lost by leaving at once, and compiling it may take minutes.
 
-        Python's own handler would run after the compilation only.
+        Python itself waits for the compilation. Ctrl-C has to come twice: a notebook's kernel would end, too.
         """
+        interrupted = False
         while signals := wakeup.recv(1):
-            if signals[0] == signal.SIGTERM and not self._computing:
+            if self._computing:
+                continue
+            if signals[0] == signal.SIGTERM:
                 log.info("SIGTERM before the first step: nothing to save; the same command goes on from here")
                 os._exit(0)
+            if signals[0] == signal.SIGINT:
+                if interrupted:
+                    os._exit(INTERRUPTED)
+                log.info("interrupted: ends as soon as the first step is compiled; Ctrl-C again ends it at once")
+                interrupted = True
 
 
 @contextlib.contextmanager

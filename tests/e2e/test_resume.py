@@ -18,7 +18,6 @@ from reactface_jax.weights.run import load_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 16
-KILLS = 2
 
 # Zhou et al.'s row compiles in seconds, and draws dropout; ReactFace is trained by the same loop.
 ZHOU = "--method zhou --data.clip-frames 30"
@@ -94,13 +93,14 @@ def params(workdir) -> list[np.ndarray]:
     return jax.tree.leaves(run.params)
 
 
-def test_a_run_that_is_killed_twice_ends_in_the_same_parameters(start, tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_a_run_that_is_killed_ends_in_the_same_parameters(start, tmp_path, kills):
     end(start(tmp_path / "whole", "--train.steps", str(STEPS)))
 
     seed = int.from_bytes(os.urandom(4))
     rng = np.random.default_rng(seed)
     told = f"seed {seed}"
-    for target in sorted(rng.choice(np.arange(2, STEPS), KILLS, replace=False)):
+    for target in sorted(rng.choice(np.arange(2, STEPS), kills, replace=False)):
         process = start(tmp_path / "killed", "--train.steps", str(STEPS))
         told += wait_for(process, rf"step {target}/{STEPS} ")
         time.sleep(rng.uniform(0, 0.1))
@@ -129,3 +129,14 @@ def test_sigterm_does_not_wait_for_the_first_compilation(start, tmp_path):
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
     assert "SIGTERM before the first step: nothing to save" in end(process)
+
+
+@pytest.mark.long
+def test_a_second_ctrl_c_does_not_wait_for_the_first_compilation(start, tmp_path):
+    process = start(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "empty"))
+    wait_for(process, "the first one compiles")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "interrupted: ends as soon as the first step is compiled; Ctrl-C again ends it at once")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
