@@ -1,5 +1,6 @@
 """Made conversations small enough for a row's training to be seen in a test, and that training."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,13 +113,16 @@ def saved_and_restored(trained: Trained, path: Path) -> Trained:
 
 def expected(method: LearnedMethod, variables: Variables, clips: Batch, step: int, name: str, keys: int = 16) -> float:
     """The mean of a figure over the same `keys` random draws, so that two states differ by nothing else."""
+    return float(_figures(method, name, variables, clips, jnp.int32(step), jax.random.split(jax.random.key(2), keys)))
 
-    @jax.jit
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _figures(method: LearnedMethod, name: str, variables: Variables, clips: Batch, step: Any, keys: Any) -> Any:
     def figure(key: Any) -> Any:
-        value, (metrics, _) = method.loss(variables, clips, key=key, step=jnp.int32(step))
+        value, (metrics, _) = method.loss(variables, clips, key=key, step=step)
         return {"loss": value, **metrics}[name]
 
-    return float(jax.lax.map(figure, jax.random.split(jax.random.key(2), keys)).mean())
+    return jax.lax.map(figure, keys).mean()
 
 
 def mean_of(metrics: list[dict[str, float]], name: str) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from unit import raw_tree, trapped_tree
-from unit.trapped_tree import LENGTH, NUM_DAMAGED, PAIRS, Trapped
+from unit.trapped_tree import LENGTH, LONG, NUM_DAMAGED, PAIRS, Trapped
 
 from data_pipeline.loader import open_shards
 from data_pipeline.prepare import main
@@ -63,8 +63,8 @@ def test_check_finds_every_trap(
     form = "png folders" if (tree.root / "train").is_dir() else "mp4"
     assert f"train: 103 videos as {form}" in printed  # 50 whole pairs, and the whole halves of three damaged ones
     assert f"frames of a clip: {LENGTH} (" in printed
-    assert "751 (" in printed
-    assert "750 (1)" in printed
+    assert f"{LONG} (" in printed
+    assert f"{LONG - 1} (1)" in printed
     assert "2 clips whose files differ by a few frames; they are cut to the shortest" in printed
     assert "1 clips whose sound is a little shorter than the video" in printed
     assert "neighbour_emotion_train.npy, appropriate reactions a clip" in printed
@@ -122,8 +122,8 @@ def test_verify_and_description(
         left_out = shard_set.description["splits"][split]["left_out"]
         for damaged, expected in ((False, tree.missing), (True, tree.damaged)):
             assert [row["row"] for row in left_out if row["damaged"] is damaged] == expected.get(split, [])
-    # The pair of 750 frames, both ways, and the others beside it.
-    assert Counter(shard_set.num_frames("train")) == {LENGTH: 94, 750: 2, 751: 4}
+    # The pair that is a frame shorter, both ways, and the others beside it.
+    assert Counter(shard_set.num_frames("train")) == {LENGTH: 94, LONG - 1: 2, LONG: 4}
     assert set(shard_set.description["writer"]) > {"reactface-jax", "tensorflow-datasets", "array_record"}
 
 

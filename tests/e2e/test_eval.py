@@ -125,7 +125,7 @@ def test_report_of_a_run(run, shards, capsys):
 
 
 def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys):
-    command.main(["--checkpoint", str(offset_run)])
+    command.main(["--checkpoint", str(offset_run), "--page-clips", "0"])
     content = json.loads((offset_run / "evaluation-test" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]][-2:] == ["linear", "Offset"]
     by_itself = np.load(offset_run / "evaluation-test" / "prediction.npy")
@@ -134,7 +134,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
 
     listed = [f"zhou={offset_run}", "random", f"small={run}", "delayed-mirror", "mirror  # at once"]
     (tmp_path / "methods.txt").write_text("\n".join(listed))
-    command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out")])
+    command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out"), "--page-clips", "1"])
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "small", "Offset"]
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
@@ -188,7 +188,8 @@ def test_a_causal_model_streams(config, shards, tmp_path):
     config = dataclasses.replace(config, model=causal, eval=dataclasses.replace(config.eval, protocol="prefix"))
     save_run(tmp_path / "run", config, shards)
     windows = ["--model.window", "2", "--model.block", "2"]
-    command.main(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out"), *windows])
+    words = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--page-clips", "1"]
+    command.main([*words, *windows])
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert content["config"]["eval"]["protocol"] == "stream"
     assert content["config"]["model"]["window"] == 2

@@ -1,5 +1,6 @@
 """Zhou et al.'s network and losses against the released ones."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ def test_losses(case: Case, released: bool):
     expected = json.loads(str(golden["meta"]))["loss_released" if released else "loss_correct"]
     target = jnp.pad(golden["target"], ((0, 0), (0, 1), (0, 0)), constant_values=1e3)  # must not count
     has_target = jnp.arange(20)[None] < golden["lengths"][:, None] - 1
-    found = distances(jnp.asarray(golden["output"]), target, has_target, released=released)
+    found = jax.jit(functools.partial(distances, released=released))(golden["output"], target, has_target)
     names = {"exp": "expression", "rotation": "rotation", "translation": "translation"}
     for theirs, ours in names.items():
         assert float(found[ours]) == pytest.approx(expected[theirs], rel=1e-5)
@@ -97,18 +98,18 @@ def test_losses(case: Case, released: bool):
 def test_a_perfect_clip_has_a_loss_of_zero_and_gradients_that_are_finite():
     x = jnp.ones((1, 4, 58))
     has_target = jnp.array([[True, True, True, False]])
-    loss, gradient = jax.value_and_grad(lambda y: total(distances(y, x, has_target)))(x)
+    loss, gradient = jax.jit(jax.value_and_grad(lambda y: total(distances(y, x, has_target))))(x)
     assert loss == 0
     assert jnp.isfinite(gradient).all()
 
 
 def test_two_parts_equal_the_whole(case: Case):
     golden, network, variables = case.golden, case.network, {"params": case.params}
-    state = network.apply(variables, jnp.asarray(golden["first"]), method="start")
-    _, whole = network.apply(variables, jnp.asarray(golden["audio"]), jnp.asarray(golden["speaker"]), state)
+    run = jax.jit(network.apply)
+    state = jax.jit(functools.partial(network.apply, method="start"))(variables, golden["first"])
+    _, whole = run(variables, golden["audio"], golden["speaker"], state)
     parts = []
     for frames in (slice(0, 7), slice(7, 20)):
-        audio, speaker = (jnp.asarray(golden[name][:, frames]) for name in ("audio", "speaker"))
-        state, part = network.apply(variables, audio, speaker, state)
+        state, part = run(variables, golden["audio"][:, frames], golden["speaker"][:, frames], state)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=1e-6)

@@ -132,8 +132,8 @@ def test_protocols_encode_exactly_the_frames_they_may_see(params, protocol, sync
 
 def test_the_prefix_protocols_buffer_grows_without_a_trace(model, params, monkeypatch):
     """One window at a time here, 128 frames otherwise; clips of a batch end in different segments."""
-    video, audio = (np.repeat(x, 2, axis=0) for x in clip(T))
-    eps, lengths = np.repeat(noise(), 2, axis=0), np.array([T, 3])
+    video, audio = (np.repeat(x, 2, axis=0) for x in clip(2 * CONFIG.window))
+    eps, lengths = np.repeat(noise(2), 2, axis=0), np.array([2 * CONFIG.window, 3])
 
     def react():
         program = jax.jit(functools.partial(model.apply, method="react_to_prefixes"))
@@ -188,7 +188,10 @@ def test_noise_is_drawn_from_the_key(model, params):
 
 def test_a_sound_that_ends_early_cuts_the_video(model, params):
     video, audio = clip(T)
-    cut = apply(model, params, video, audio[:, : 640 * 7 + 100], num_reactions=K, noise=noise(2))
+    cut = jax.eval_shape(
+        lambda audio: model.apply({"params": params}, video, audio, num_reactions=K, noise=noise(2)),
+        audio[:, : 640 * 7 + 100],
+    )
     assert cut.listener.shape == (1, K, 7, 58)
 
 
@@ -216,14 +219,13 @@ def test_a_sound_that_ends_early_cuts_the_video(model, params):
 )
 def test_every_switch_changes_the_model(changes):
     """By what it computes or, where a block is left out, by its parameters: shapes alone, nothing is compiled."""
-    changed = rf.build_model(dataclasses.replace(CONFIG, **changes))
-    plain = rf.build_model(CONFIG)
+    assert traced(rf.build_model(dataclasses.replace(CONFIG, **changes))) != traced(rf.build_model(CONFIG))
 
-    def trace(module: rf.ReactFace) -> str:
-        key = jax.random.key(0)
-        return str(jax.make_jaxpr(lambda: module.init({"params": key, "sample": key}, *clip(T)))())
 
-    assert trace(changed) != trace(plain)
+@functools.cache
+def traced(model: rf.ReactFace) -> str:
+    key = jax.random.key(0)
+    return str(jax.make_jaxpr(lambda: model.init({"params": key, "sample": key}, *clip(T)))())
 
 
 def test_absent_modalities_do_not_reach_the_reaction():

@@ -40,31 +40,33 @@ def test_cepstra_are_scipys():
         coefficients *= 1 + 11 * np.sin(np.pi * np.arange(26) / 22)
         coefficients[0] = np.log(power.sum())
         expected.append(coefficients)
-    found = cepstra(sound.astype(np.float32))
+    found = jax.jit(cepstra)(sound.astype(np.float32))
     np.testing.assert_allclose(found, np.mean(expected, axis=0), rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize(("frequency", "harmonics"), [(90.0, 8), (131.0, 5), (220.0, 1), (410.0, 3)])
 def test_pitch_of_tones(frequency: float, harmonics: int):
     windows = in_windows(tone(frequency, 6400, harmonics), 640, 320)
-    np.testing.assert_allclose(pitch(windows - windows.mean(-1, keepdims=True)), frequency, rtol=0.01)
+    found = jax.jit(pitch)(windows - windows.mean(-1, keepdims=True))
+    np.testing.assert_allclose(found, frequency, rtol=0.01)
 
 
 def test_noise_and_silence_have_no_pitch():
     noise = np.random.default_rng(0).standard_normal((20, 640)).astype(np.float32)
     quiet = 0.01 * tone(200, 640)
-    assert (pitch(jnp.asarray([*noise, np.zeros(640, np.float32), quiet])) == 0).all()
+    assert (jax.jit(pitch)(np.asarray([*noise, np.zeros(640, np.float32), quiet])) == 0).all()
 
 
 def test_prosody_of_a_tone_that_starts_in_the_middle_of_a_frame():
     """Energy and pitch of the last window are the tone's; before it there is nothing."""
     sound = np.concatenate([np.zeros(640), np.zeros(320), tone(200, 320)]).astype(np.float32)
-    silent = prosody(np.zeros(1280, np.float32))
+    heard = jax.jit(prosody)
+    silent = heard(np.zeros(1280, np.float32))
     np.testing.assert_array_equal(silent, 0)
-    steady = prosody(tone(200, 1280))
+    steady = heard(tone(200, 1280))
     decibels = 10 * np.log10(SPEECH_LEVEL**2 / 4e-10)
     np.testing.assert_allclose(steady, [np.log(decibels) - 3, 0, np.log(201) - 4, 0], rtol=0, atol=0.01)
-    energy, change, _, _ = prosody(sound)
+    energy, change, _, _ = heard(sound)
     assert 0 < energy < steady[0]
     np.testing.assert_allclose(change, 2 * energy / 40, rtol=1e-5)  # from 0 over 40 ms; its mean has one value of two
 

@@ -7,6 +7,7 @@ import numpy as np
 from unit import raw_tree
 
 LENGTH = 8  # frames of most clips
+LONG = 151  # of a few; as 751 in the public data, where others have 750 or 752
 PAIRS = {"train": 50, "val": 12, "test": 8}  # whole ones: 140 clips
 NUM_DAMAGED = 3
 
@@ -85,16 +86,16 @@ def _write_split(tree: Trapped, split: str, per_split: bool, first: int) -> None
 
 
 def _plant_lengths(base: Path, pair: list[str], number: int, first: int, png: bool) -> None:
-    """Clips of 750, 751 and 752 frames; sound that ends a little early; a clip without attributes."""
+    """Clips of `LONG` frames, one less and one more; sound that ends a little early; a clip without attributes."""
     if number in (3, 4, 5):
         for side, person in enumerate(pair):
             _remove(base, person)
-            raw_tree.write_person(base, person, first + 2 * number + side, 751, png=png)
-        length = 747 + number  # 750, 751, 752
+            raw_tree.write_person(base, person, first + 2 * number + side, LONG, png=png)
+        length = LONG + number - 4
         track = raw_tree.coefficients(first + 2 * number, length)
         np.save(base / "3D_FV_files" / f"{pair[0]}.npy", track[:, None])
     if number == 4:
-        raw_tree.write_wav(base / "Audio_files" / f"{pair[0]}.wav", 751 / 25 - 0.3, seed=4)
+        raw_tree.write_wav(base / "Audio_files" / f"{pair[0]}.wav", LONG / 25 - 0.3, seed=4)
     if number == 6:
         (base / "Emotion" / f"{pair[1]}.csv").unlink()
 
