@@ -39,7 +39,7 @@ def test_chunks_of_frames_change_nothing(lengths, chunk):
     (_, whole), whole_gradients = run(params, video, 0)
     (_, features), gradients = run(params, video, chunk)
     used = np.asarray(cotangent).any(-1)
-    np.testing.assert_allclose(features[used], whole[used], atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(features[used], whole[used], atol=2e-5, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole_gradients), strict=True):
         # A ReLU whose argument is zero but for rounding may let a gradient pass in one of the two.
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
@@ -108,7 +108,7 @@ def test_a_causal_models_chunks_change_nothing(chunk):
     run = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True), static_argnums=2)
     (_, whole), whole_gradients = run(params, video, 0)
     (_, features), gradients = run(params, video, chunk)
-    np.testing.assert_allclose(features, whole, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(features, whole, atol=2e-5, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole_gradients), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
         assert np.abs(b).max() > 0
