@@ -76,13 +76,17 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder, options=options, handler_registry=_handlers())
 
     def _set_scores_aside(self) -> None:
-        """Orbax reads all scores when it starts, and ends with one that is damaged."""
+        """Orbax reads all scores when it starts, and ends with one that is damaged.
+
+        One may be missing: a run was killed while it deleted the checkpoint.
+        """
         for step in set(steps_of(self._run_dir)) - self._scores.keys():
-            if hosts.is_first():
+            score = checkpoint_folder(self._run_dir, step) / "metrics"
+            if hosts.is_first() and score.exists():
                 make_folder(self._run_dir / DAMAGED_FOLDER)
                 goal = self._run_dir / DAMAGED_FOLDER / f"{step}-metrics"
                 shutil.rmtree(goal, ignore_errors=True)
-                (checkpoint_folder(self._run_dir, step) / "metrics").rename(goal)
+                score.rename(goal)
         hosts.wait_for_all("damaged scores are aside")
 
     def __enter__(self) -> "Checkpoints":

@@ -1,6 +1,6 @@
 """SIGTERM, which machines that can be taken away send first: the run saves and ends, all its processes at one step.
 
-Ctrl-C too, as long as the first step is being compiled.
+While the first step compiles there is nothing to save: SIGTERM, or a second Ctrl-C, ends the process at once.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class Termination:
             if signals[0] == signal.SIGINT:
                 if interrupted:
                     os._exit(INTERRUPTED)
-                log.info("interrupted: ends as soon as the first step is compiled; Ctrl-C again ends it at once")
+                log.info("interrupted: a compilation is waited for; Ctrl-C again ends it at once")
                 interrupted = True
 
 

@@ -158,19 +158,15 @@ def read_arrays(folder: Path, abstract: Any) -> Any:
 
 
 def read_scores(run_dir: Path) -> dict[int, float]:
-    """Steps and validation scores, `NO_SCORE` where there is none; a damaged one is left out, with a warning.
-
-    A checkpoint whose deletion was interrupted may have lost its score before its arrays.
-    """
+    """Steps and validation scores, `NO_SCORE` where there was none; a damaged one is left out, with a warning."""
     scores: dict[int, float] = {}
     for step in steps_of(run_dir):
         folder = checkpoint_folder(run_dir, step) / "metrics"
-        if not folder.is_dir():
-            scores[step] = NO_SCORE
-            continue
         try:
             verify(folder, required=(folder.parent / "about" / CHECKSUMS).exists())
             scores[step] = float(json.loads((folder / "metrics").read_text())["score"])
+        except FileNotFoundError:
+            scores[step] = NO_SCORE
         except (DamagedError, OSError, ValueError, KeyError, TypeError, RecursionError):
             log.warning("the validation score of checkpoint %s is damaged; it counts as none", folder.parent)
     return scores

@@ -18,6 +18,7 @@ from reactface_jax.weights.run import load_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 16
+KILLS = 2
 
 # Zhou et al.'s row compiles in seconds, and draws dropout; ReactFace is trained by the same loop.
 ZHOU = "--method zhou --data.clip-frames 30"
@@ -93,14 +94,13 @@ def params(workdir) -> list[np.ndarray]:
     return jax.tree.leaves(run.params)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_a_run_that_is_killed_ends_in_the_same_parameters(start, tmp_path, kills):
+def test_a_run_that_is_killed_twice_ends_in_the_same_parameters(start, tmp_path):
     end(start(tmp_path / "whole", "--train.steps", str(STEPS)))
 
     seed = int.from_bytes(os.urandom(4))
     rng = np.random.default_rng(seed)
     told = f"seed {seed}"
-    for target in sorted(rng.choice(np.arange(2, STEPS), kills, replace=False)):
+    for target in sorted(rng.choice(np.arange(2, STEPS), KILLS, replace=False)):
         process = start(tmp_path / "killed", "--train.steps", str(STEPS))
         told += wait_for(process, rf"step {target}/{STEPS} ")
         time.sleep(rng.uniform(0, 0.1))
@@ -122,21 +122,23 @@ def test_sigterm_saves_and_exits_with_0(start, tmp_path):
     assert f"SIGTERM: saved at step {step}; the same command with --resume goes on" in said
 
 
-@pytest.mark.long
-def test_sigterm_does_not_wait_for_the_first_compilation(start, tmp_path):
+@pytest.fixture
+def compiling(start, tmp_path) -> subprocess.Popen:
     process = start(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "empty"))
     wait_for(process, "the first one compiles")
     time.sleep(1)
-    process.send_signal(signal.SIGTERM)
-    assert "SIGTERM before the first step: nothing to save" in end(process)
+    return process
 
 
 @pytest.mark.long
-def test_a_second_ctrl_c_does_not_wait_for_the_first_compilation(start, tmp_path):
-    process = start(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "empty"))
-    wait_for(process, "the first one compiles")
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    wait_for(process, "interrupted: ends as soon as the first step is compiled; Ctrl-C again ends it at once")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+def test_sigterm_does_not_wait_for_the_first_compilation(compiling):
+    compiling.send_signal(signal.SIGTERM)
+    assert "SIGTERM before the first step: nothing to save" in end(compiling)
+
+
+@pytest.mark.long
+def test_a_second_ctrl_c_does_not_wait_for_the_first_compilation(compiling):
+    compiling.send_signal(signal.SIGINT)
+    wait_for(compiling, "interrupted: a compilation is waited for; Ctrl-C again ends it at once")
+    compiling.send_signal(signal.SIGINT)
+    assert compiling.wait(timeout=10) == 130

@@ -132,8 +132,8 @@ def test_protocols_encode_exactly_the_frames_they_may_see(params, protocol, sync
 
 def test_the_prefix_protocols_buffer_grows_without_a_trace(model, params, monkeypatch):
     """One window at a time here, 128 frames otherwise; clips of a batch end in different segments."""
-    video, audio = (np.repeat(x, 2, axis=0) for x in clip(2 * CONFIG.window))
-    eps, lengths = np.repeat(noise(2), 2, axis=0), np.array([2 * CONFIG.window, 3])
+    video, audio = (np.repeat(x, 2, axis=0) for x in clip(2 * CONFIG.window - 1))
+    eps, lengths = np.repeat(noise(2), 2, axis=0), np.array([2 * CONFIG.window - 1, 3])
 
     def react():
         program = jax.jit(functools.partial(model.apply, method="react_to_prefixes"))

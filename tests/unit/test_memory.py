@@ -25,7 +25,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 def test_chunks_of_frames_change_nothing(lengths, chunk):
     """Neither features nor gradients; 10 frames are no whole number of chunks, and halos reach over two."""
     video = jnp.asarray(random(2, 10, 32, 32, 3))
-    params = small_model.drawn(jax.eval_shape(VideoEncoder(8, 4).init, jax.random.key(0), video))
+    params = jax.jit(VideoEncoder(8, 4).init)(jax.random.key(0), video)
     cotangent = random(2, 10, 8, seed=1)
     if lengths is not None:
         lengths = np.array(lengths)
@@ -39,7 +39,7 @@ def test_chunks_of_frames_change_nothing(lengths, chunk):
     (_, whole), whole_gradients = run(params, video, 0)
     (_, features), gradients = run(params, video, chunk)
     used = np.asarray(cotangent).any(-1)
-    np.testing.assert_allclose(features[used], whole[used], atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(features[used], whole[used], atol=1e-5, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole_gradients), strict=True):
         # A ReLU whose argument is zero but for rounding may let a gradient pass in one of the two.
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
@@ -61,23 +61,25 @@ def test_a_layer_that_is_computed_again_is_the_same_layer(make, kind):
     arrays = jax.tree.map(jnp.asarray, arrays)
     params = jax.jit(plain.init)(jax.random.key(0), *arrays)
     keys = {"dropout": jax.random.key(1)}
+    cotangent = random(*arrays[0].shape, seed=3)  # the squares of what a norm gives have no gradient before it
 
     def loss(params, layer):
-        return jnp.square(layer.apply(params, *arrays, deterministic=False, rngs=keys)).sum()
+        return (layer.apply(params, *arrays, deterministic=False, rngs=keys) * cotangent).sum()
 
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     expected = gradient(params, plain)
-    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))  # keys' biases have none but rounding
     for remat in ("dots", "layers"):
         layer, _ = make(recomputed(kind, remat))
         found = gradient(params, layer)
         assert jax.tree.structure(found) == jax.tree.structure(expected)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5 * largest)
+            np.testing.assert_allclose(
+                a, b, atol=1e-5 * max(np.abs(b).max(), 0.1)
+            )  # a key's bias has none but rounding
 
 
 def test_the_model_recomputes_what_its_field_says():
-    """Same parameters; the program has parts to compute again, one a layer and one of the window step."""
+    """Same parameters; the gradient's program has parts to compute again, one a layer and one of the window step."""
     video, audio = small_model.clip(8)
     keys = {name: jax.random.key(0) for name in ("params", "sample")}
     found = {}
@@ -88,7 +90,7 @@ def test_the_model_recomputes_what_its_field_says():
         def loss(params, model=model):
             return model.apply({"params": params}, video, audio, rngs=keys).listener.sum()
 
-        found[remat] = (params, str(jax.make_jaxpr(loss)(params)).count("prevent_cse="))
+        found[remat] = (params, str(jax.make_jaxpr(jax.grad(loss))(params)).count("prevent_cse="))
     assert found["none"][0] == found["layers"][0]
     assert found["none"][1] == 0
     assert found["layers"][1] >= 5
@@ -98,7 +100,7 @@ def test_the_model_recomputes_what_its_field_says():
 def test_a_causal_models_chunks_change_nothing(chunk):
     """10 frames are no whole number of chunks; what follows them is not seen."""
     video = jnp.asarray(random(2, 10, 32, 32, 3))
-    params = small_model.drawn(jax.eval_shape(CausalVideoEncoder(8, 4).init, jax.random.key(0), video))
+    params = jax.jit(CausalVideoEncoder(8, 4).init)(jax.random.key(0), video)
     cotangent = random(2, 10, 8, seed=1)
 
     def loss(params, video, chunk):
@@ -108,7 +110,7 @@ def test_a_causal_models_chunks_change_nothing(chunk):
     run = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True), static_argnums=2)
     (_, whole), whole_gradients = run(params, video, 0)
     (_, features), gradients = run(params, video, chunk)
-    np.testing.assert_allclose(features, whole, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(features, whole, atol=1e-5, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole_gradients), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
         assert np.abs(b).max() > 0
@@ -132,7 +134,7 @@ ENCODERS = {
 def test_a_loop_over_layers_is_the_layers(name, monkeypatch):
     """Output and gradients, with what is computed again too; the parameters are those of three layers by name."""
     audio = jnp.asarray(random(2, 4 * 640))
-    params = small_model.drawn(jax.eval_shape(ENCODERS[name]("none").init, jax.random.key(0), audio))
+    params = jax.jit(ENCODERS[name]("none").init)(jax.random.key(0), audio)
     assert {"layer_0", "layer_1", "layer_2"} < params["params"].keys()
 
     def loss(params, remat):
@@ -158,7 +160,7 @@ def test_a_loop_over_layers_is_the_layers(name, monkeypatch):
 
 def test_the_loops_layers_are_skipped_one_by_one_and_drop_out():
     audio = jnp.asarray(random(1, 4 * 640))
-    params = small_model.drawn(jax.eval_shape(ENCODERS["whole"]("none").init, jax.random.key(0), audio))
+    params = jax.jit(ENCODERS["whole"]("none").init)(jax.random.key(0), audio)
 
     def encoded(**rates):
         config = dataclasses.replace(AUDIO, **{"layer_dropout": 0.0, **rates})
@@ -166,8 +168,8 @@ def test_the_loops_layers_are_skipped_one_by_one_and_drop_out():
         run = jax.jit(lambda key: encoder.apply(params, audio, deterministic=False, rngs={"dropout": key}))
         return [np.asarray(run(jax.random.key(seed))) for seed in range(40)]
 
-    exact = np.asarray(jax.jit(wav2vec2.Wav2Vec2Encoder(AUDIO).apply)(params, audio))
-    np.testing.assert_allclose(encoded()[0], exact, atol=1e-5)
+    exact = np.asarray(wav2vec2.Wav2Vec2Encoder(AUDIO).apply(params, audio))
+    np.testing.assert_allclose(encoded()[0], exact, atol=1e-6 * np.abs(exact).max())
     assert np.abs(encoded(hidden_dropout=0.5)[0] - exact).max() > 0.1
     kinds = {some.tobytes() for some in encoded(layer_dropout=0.5)}
     assert len(kinds) == 8, "each of three layers is in or out"
@@ -189,5 +191,5 @@ def test_a_causal_model_recomputes_its_windows_and_layers():
         def loss(params, model=model):
             return model.apply({"params": params}, video, sound, rngs=keys).listener.sum()
 
-        found[remat] = str(jax.make_jaxpr(loss)(params)).count("prevent_cse=")
+        found[remat] = str(jax.make_jaxpr(jax.grad(loss))(params)).count("prevent_cse=")
     assert (found["none"], found["layers"]) == (0, 2)
