@@ -1,23 +1,28 @@
 """One file of JSON lines for each participant: written answer by answer, and read.
 
-The first line says who answers which plan of which study, each other one holds a trial's answers. Lines are only ever
-appended and reach the disk before the page is answered, so that a kill costs no answer: at most half a line, which
-nobody was said to have, and which is left out when the file is read.
+The first line says who answers which plan of which study, each other one holds a trial's answers. A file appears with
+its whole first line; other lines are only ever appended. All reach the disk before the page is answered, so that a kill
+costs no answer: at most half a line, which nobody was said to have, and which is left out when the file is read.
 """
 
+import contextlib
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import aside_name
 from reactface_jax.study.design import Trial
 from reactface_jax.study.study_file import CHOICES, STEPS, Study
 from reactface_jax.text_reading import text_from_bytes
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
 _PARTICIPANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,10 +58,26 @@ def problem_with(study: Study, trial: Trial, answers: object) -> str:
 
 
 def begin_file(folder: Path, study: Study, participant: str, plan: int) -> None:
-    """A new participant's file. Raises `FileExistsError` if there is one."""
+    """A new participant's file, with its first line or not at all. Raises `FileExistsError` if there is one."""
     head = {"study": study.id, "participant": participant, "plan": plan, "began": _now()}
-    descriptor = os.open(folder / (participant + SUFFIX), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-    _append(descriptor, head)
+    path = folder / (participant + SUFFIX)
+    aside = aside_name(path)
+    try:
+        _append(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666), head)
+        _take_free_name(aside, path)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def _take_free_name(aside: Path, path: Path) -> None:
+    try:
+        os.link(aside, path)  # which, unlike a rename, never takes another file's place
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        path.open("xb").close()
+        aside.replace(path)
 
 
 def append_answers(
@@ -93,11 +114,20 @@ def read_answers(path: Path, study: Study) -> Answers:
     Raises:
       UserError: the file can't be read, is of another study, or says something that the study does not ask.
     """
+    return _answers_of(path, _records(path), study)
+
+
+def _records(path: Path) -> list[dict[str, Any] | None]:
+    """What each line says, but for empty ones; None for half a line."""
     try:
         lines = text_from_bytes(path.read_bytes(), name=str(path)).splitlines()
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
-    records = [record for record in map(_record, lines) if record is not None]
+    return [_record(line) for line in lines if line.strip()]
+
+
+def _answers_of(path: Path, lines: Sequence[dict[str, Any] | None], study: Study) -> Answers:
+    records = [record for record in lines if record is not None]
     head = records[0] if records else {}
     if head.get("study") != study.id:
         raise UserError(f"{path} holds no answers to this study ({study.id}); move it out of the folder")
@@ -116,14 +146,18 @@ def read_answers(path: Path, study: Study) -> Answers:
 
 
 def read_all(folder: Path, study: Study) -> list[Answers]:
-    """All participants' answers, by their files' names.
+    """All participants' answers, by their files' names. Warns of a file without a whole first line, and leaves it out.
 
     Raises:
       UserError: as `read_answers`, or two files are of one participant.
     """
     found: dict[str, tuple[Path, Answers]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        answers = read_answers(path, study)
+        lines = _records(path)
+        if not lines or lines[0] is None:
+            log.warning("%s has no whole first line, so it is left out; move it out of the folder", path)
+            continue
+        answers = _answers_of(path, lines, study)
         if answers.participant in found:
             first = found[answers.participant][0]
             raise UserError(f"{first} and {path} are of the same participant; keep the one that counts")
@@ -132,7 +166,7 @@ def read_all(folder: Path, study: Study) -> list[Answers]:
 
 
 def _record(line: str) -> dict[str, Any] | None:
-    """A line's content; None for an empty one, and for half a one."""
+    """A line's content; None for half a one."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

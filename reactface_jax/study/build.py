@@ -1,7 +1,9 @@
 """From videos to a study: a folder with blind videos, a page, plans for its participants, and HEMVIP's files."""
 
+import dataclasses
 import hashlib
 import itertools
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ def build_study(paths: Mapping[str, Path], speakers: Path | None, wanted: Wanted
             stimuli = _compose(methods, clips, filmed, page, folder / VIDEOS, names, wanted, console)
         plans = plan_trials(stimuli, wanted.amounts, wanted.participants, wanted.seed)
         study = Study(
-            id=names.blind("study", *clips, *methods),
+            id="",
             title=wanted.title,
             seed=wanted.seed,
             composed=bool(filmed or pages),
@@ -80,6 +82,7 @@ def build_study(paths: Mapping[str, Path], speakers: Path | None, wanted: Wanted
             questions=wanted.questions,
             plans=tuple(map(tuple, plans)),
         )
+        study = dataclasses.replace(study, id=_identity(study, [*methods.values(), *([filmed] if filmed else [])]))
         write_study(study, folder)
         write_page(study, folder)
         hemvip.write_configurations(study, folder, wanted.video_address)
@@ -127,6 +130,17 @@ class _Names:
 
     def blind(self, *words: str) -> str:
         return hashlib.sha256("\0".join([str(self._seed), *words]).encode()).hexdigest()[:12]
+
+
+def _identity(study: Study, sources: Sequence[Source]) -> str:
+    """A digest of everything that participants are asked and shown, the same for the same input built again.
+
+    Videos count by what they are made from: the bytes that an encoder writes change with the number of cores.
+    """
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(study)).encode())
+    for source, clip in itertools.product(sources, study.clips):
+        digest.update(source.digest(clip))
+    return digest.hexdigest()[:12]
 
 
 def _copy(methods: Mapping[str, Source], clips: Sequence[str], folder: Path, names: _Names) -> Stimuli:

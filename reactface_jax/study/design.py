@@ -109,12 +109,15 @@ def plan_trials(stimuli: Stimuli, amounts: Amounts, participants: int, seed: int
         choices += [_speaker(stimuli, methods[m], clips[c], turned) for m, c, turned in speakers[person]]
         generator.shuffle(ratings)
         generator.shuffle(choices)
-        # Checks stand in the middle of equal parts: neither first nor last, where everybody is attentive.
+        # Checks stand among choices, if there are some, in the middle of equal parts: neither first nor last, where
+        # everybody is attentive. They ask for one side, then for the other, so that nobody passes two by one side.
+        mixed = choices or ratings
+        trials, first = len(mixed), int(generator.integers(2))
         for number, (g, c, turned) in enumerate(checks[person]):
             pair = _pair(stimuli, pairs[g] if pairs else (methods[0], methods[0]), clips[c], turned)
-            place = round((number + 0.5) * (len(choices) - number) / max(amounts.checks, 1)) + number
-            asked = int(generator.integers(2))
-            choices.insert(place, Trial("check", pair.clip, pair.videos, pair.methods, asked))
+            place = min(max(round((number + 0.5) * trials / amounts.checks), 1), trials - 1)
+            asked = (first + number) % 2
+            mixed.insert(place + number, Trial("check", pair.clip, pair.videos, pair.methods, asked))
         plans.append(ratings + choices)
     return plans
 

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import functools
+import hashlib
 import json
 import re
 import tempfile
@@ -37,6 +39,10 @@ class Source(Protocol):
         """Pictures of the listener at 25 fps."""
         ...
 
+    def digest(self, clip: str) -> bytes:
+        """SHA-256 of what the pictures are made from."""
+        ...
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -53,6 +59,14 @@ class Folder:
         from reactface_jax.media.video import iterate_video
 
         return iterate_video(self.files[clip])
+
+    def digest(self, clip: str) -> bytes:
+        """SHA-256 of a clip's file. Raises `UserError` if it can't be read."""
+        try:
+            with self.files[clip].open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise UserError(f"{self.files[clip]} can't be read: {error.strerror or error}") from error
 
 
 def open_folder(path: Path) -> Folder:
@@ -101,6 +115,11 @@ class EvaluationPage:
 
     def clips(self) -> Sequence[str]:
         return sorted(self._about)
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the page."""
+        return hashlib.sha256(self._text.encode()).digest()
 
     def coefficients(self, clip: str, method: str) -> Float[np.ndarray, "T C"]:
         """The first reaction of a method to a clip, or of the real listener."""
@@ -154,6 +173,9 @@ class Drawn:
                 yield picture
         finally:
             drawer.close()
+
+    def digest(self, clip: str) -> bytes:
+        return self.page.digest
 
 
 def open_source(name: str, path: Path, pages: dict[Path, EvaluationPage]) -> Source:

@@ -26,7 +26,7 @@ class Study:
     """A study that was built."""
 
     id: str
-    """In every answer, so that answers of two studies are not mixed."""
+    """In every answer, so that answers of two studies are not mixed: a digest of what is asked and shown."""
     title: str
     seed: int
     composed: bool

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,36 @@ def test_speakers_stand_beside_their_listeners(films: Path, tmp_path: Path) -> N
     assert np.abs(read_audio(out / "videos" / study.plans[0][0].videos[0])).max() > 0.2
 
 
+def test_a_study_is_known_by_what_is_asked_and_shown(films: Path, tmp_path: Path, monkeypatch) -> None:
+    """The same input built again is the same study, whatever an encoder writes; anything else is another one."""
+
+    def compose(speakers, clip, listener, path, most_frames=None):
+        path.write_bytes(os.urandom(9))  # an encoder's bytes change with the number of cores
+        return 6
+
+    monkeypatch.setattr(composing, "compose", compose)
+    questions = tmp_path / "questions.json"
+    questions.write_text('[{"name": "realism", "pair": "Who is real?", "rating": "How real?"}]')
+    changed = tmp_path / "changed"
+    for name in ("mirror", "speakers"):
+        shutil.copytree(films / name, changed / name)
+        (changed / name / "bert.mp4").write_bytes((films / name / "anna.mp4").read_bytes())
+    other = f"ours={films / 'ours'}", f"mirror={changed / 'mirror'}"
+
+    def identity(methods: tuple[str, ...] = methods_of(films), **given: object) -> str:
+        command.build(methods, tmp_path / "study", **{"participants": 2} | given)  # type: ignore[arg-type]
+        found = read_study(tmp_path / "study").id
+        assert json.dumps(found) in (tmp_path / "study" / "index.html").read_text()
+        return found
+
+    films_of, others = {"speakers": films / "speakers"}, {"speakers": changed / "speakers"}
+    variants = [{}, {"participants": 3}, {"pairs": 4}, {"title": "Pilot"}, {"questions": questions}, {"seed": 1}]
+    variants += [{"methods": other}, films_of, others, films_of | {"methods": other}]
+    first = [identity(**variant) for variant in variants]  # type: ignore[arg-type]
+    assert len(set(first)) == len(variants)
+    assert [identity(**variant) for variant in (variants[0], films_of)] == [first[0], first[7]]  # type: ignore[arg-type]
+
+
 def test_a_picture_keeps_its_proportions() -> None:
     square = in_square(np.full((48, 32, 3), 200, np.uint8))
     assert square.shape == (SIDE, SIDE, 3)
@@ -192,6 +224,10 @@ def test_an_evaluations_reactions_are_drawn_beside_its_speakers(tmp_path: Path, 
     assert len(video) == 5
     assert video[:, 16:32, 16:32].mean() == pytest.approx(90, abs=3)
     np.testing.assert_allclose(video[:, 16:32, SIDE + 16 : SIDE + 32].mean((1, 2, 3)), 20 * np.arange(5), atol=4)
+    with (run / "report.html").open("a") as file:  # another evaluation is another study
+        file.write("\n")
+    command.build((f"ours={run}", f"GT={run}"), out, pairs=2, participants=1)
+    assert read_study(out).id != study.id
 
 
 def test_the_pages_coefficients_come_back(tmp_path: Path) -> None:

@@ -57,6 +57,27 @@ def test_trials_name_the_videos_that_they_show() -> None:
         assert {trial.right for trial in trials if trial.kind == kind} == {0, 1}
 
 
+def test_two_checks_ask_for_both_sides() -> None:
+    """Nobody passes them by one side; which one comes first is drawn."""
+    plans = plan_trials(stimuli(), Amounts(pairs=6, checks=3), participants=20, seed=2)
+    sides = {tuple(trial.right for trial in plan if trial.kind == "check") for plan in plans}
+    assert sides == {(0, 1, 0), (1, 0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("amounts", "kinds"),
+    [
+        (Amounts(pairs=0, ratings=6, checks=2), "rrcrrcrr"),  # no choices to stand among
+        (Amounts(pairs=2, ratings=0, checks=2), "pccp"),
+        (Amounts(pairs=1, ratings=2, checks=1), "rrcp"),
+        (Amounts(pairs=8, ratings=1, checks=2), "rppcppppcpp"),
+    ],
+)
+def test_checks_are_neither_first_nor_last(amounts: Amounts, kinds: str) -> None:
+    for plan in plan_trials(stimuli(), amounts, participants=3, seed=0):
+        assert "".join(trial.kind[0] for trial in plan) == kinds
+
+
 def test_the_seed_decides() -> None:
     def made(seed: int) -> list[list[Trial]]:
         return plan_trials(stimuli(), Amounts(6, 2, 2, 1), participants=3, seed=seed)

@@ -1,6 +1,7 @@
 """A study's server in a process of its own, over its socket: what it hands out, stores, refuses and survives."""
 
 import contextlib
+import errno
 import http.client
 import itertools
 import json
@@ -16,9 +17,10 @@ import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.study import command
-from reactface_jax.study.answers import read_answers
+from reactface_jax.study.answers import Answers, begin_file, read_all, read_answers
 from reactface_jax.study.design import Amounts, Stimuli, plan_trials
 from reactface_jax.study.questions import QUESTIONS
+from reactface_jax.study.server import Collector
 from reactface_jax.study.study_file import RESULTS, VIDEOS, Study, read_study, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -141,9 +143,79 @@ def test_what_the_server_refuses(folder: Path) -> None:
             assert status == 400
             assert message in said
         assert says(port, "/answer", b" " * 70_000) == (413, "The answer is too long.")
-        elsewhere = says(port, "/answer", good, {"Origin": "http://elsewhere.example"})
-        assert elsewhere == (403, "Another page may not answer here.")
+        public = {"Origin": "https://study.example.org"}
+        for headers in (
+            {"Origin": "http://elsewhere.example"},
+            {"Origin": "null"},  # a page from disk
+            public,
+            public | {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},  # of another name under example.org
+            {"Host": "study.example.org", "Sec-Fetch-Site": "cross-site"} | public,
+        ):
+            assert says(port, "/answer", good, headers) == (403, "Another page may not answer here.")
         assert len((folder / RESULTS / "anna.jsonl").read_text().splitlines()) == 1
+
+
+def test_people_take_part_through_a_web_server_with_https(folder: Path) -> None:
+    """Browsers name the public address, and the server in front asks for 127.0.0.1, or passes the public name on."""
+    public, browser = {"Origin": "https://study.example.org"}, {"Sec-Fetch-Site": "same-origin"}
+    with server(folder) as (port, _):
+        for name, headers in (
+            ("anna", public | browser),
+            ("bert", public | {"Host": "study.example.org"}),  # a browser that says nothing of sites
+            ("cleo", public | {"Host": "study.example.org"} | browser),
+        ):
+            status, body = ask(port, "/begin", {"participant": name}, headers)
+            assert status == 200
+            trial = json.loads(body)["trials"][0]
+            sent = {"participant": name, "trial": 0, "answers": answers_to(trial), "seconds": 1}
+            assert ask(port, "/answer", sent, headers)[0] == 200
+        assert len(list((folder / RESULTS).glob("*.jsonl"))) == 3
+
+
+def test_whom_a_full_disk_stops_begins_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, results, written = read_study(folder), folder / RESULTS, []
+
+    def write(descriptor: int, content: bytes) -> int:
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(content[:9])
+        return os.pwrite(descriptor, content[:9], 0)
+
+    collector = Collector(study, folder)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(OSError, match="No space left"):
+            collector.begin("anna")
+    assert list(results.iterdir()) == []
+    assert collector.begin("anna") == (0, [])
+    with pytest.raises(FileExistsError):
+        begin_file(results, study, "anna", 1)
+
+
+def test_half_a_first_line_stops_no_server(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study, results = read_study(folder), folder / RESULTS
+    begin_file(results, study, "anna", 1)
+    half = (results / "anna.jsonl").read_bytes()[:30]
+    for name, content in (("bert", half), ("cleo", b""), ("dora", half + b'\n{"trial": 0, "answers": {"check": 1}}\n')):
+        (results / f"{name}.jsonl").write_bytes(content)
+    assert read_all(results, study) == [Answers("anna", 1)]
+    assert Collector(study, folder).begin("emil") == (0, [])
+    for name in ("bert", "cleo", "dora"):
+        assert f"{name}.jsonl has no whole first line, so it is left out" in caplog.text
+
+
+def test_a_file_system_without_links_takes_whole_files_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    study, results = read_study(folder), folder / RESULTS
+    monkeypatch.setattr(os, "link", link)
+    begin_file(results, study, "anna", 1)
+    with pytest.raises(FileExistsError):
+        begin_file(results, study, "anna", 0)
+    assert [path.name for path in results.iterdir()] == ["anna.jsonl"]
+    assert read_answers(results / "anna.jsonl", study).plan == 1
 
 
 def test_mistakes_have_sentences(folder: Path, tmp_path: Path) -> None:
