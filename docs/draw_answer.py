@@ -18,8 +18,8 @@ from reactface_jax.errors import reports_user_errors
 from reactface_jax.extraction.people import find_people, measure
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import choose
-from reactface_jax.methods.listener import Control
 from reactface_jax.methods.measured_speaker import listen
+from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 from reactface_jax.types import FRAME_RATE, NUM_EXPRESSION, SAMPLES_PER_FRAME
@@ -81,7 +81,7 @@ def main() -> None:
     track = choose(tracks, arguments.face, str(arguments.clip))
     (person,) = measure(arguments.clip, [track], num_frames)
     sound = np.resize(np.pad(read_audio(arguments.clip), (0, SAMPLES_PER_FRAME)), num_frames * SAMPLES_PER_FRAME)
-    reactions = listen(person, sound, 3, arguments.seed, Control())
+    reactions = listen(load_pretrained("listener"), person, sound, 3, arguments.seed)
     first, *others = pictures(place(person.coefficients), reactions, loudness(sound, num_frames))
     options = {"duration": 1000 * _EVERY // FRAME_RATE, "loop": 0, "quality": arguments.quality, "method": 4}
     first.save(arguments.out, save_all=True, append_images=others, **options)

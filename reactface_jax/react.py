@@ -3,11 +3,13 @@
     reactface react --speaker clip.mp4 --out answer.mp4
     reactface react --speaker voice.wav --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
+    reactface react --speaker clip.mp4 --checkpoint CONVERTED --data SHARDS --renderer none --out DIR
     reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
         --renderer-weights weights/pirender --portrait me.jpg
 
 Without a checkpoint the listener that comes with the package answers (docs/does_it_react.md): it sees the speaker's
-coefficients, which MediaPipe measures. It also answers a speaker who is only heard: a sound file.
+coefficients, which MediaPipe measures. It also answers a speaker who is only heard: a sound file. So does a listener of
+your own training.
 
 Frames of the video are decoded three times (faces, model input, answer) and never held all at once; but a model that is
 not causal takes the clip as a whole, at the model's picture size.
@@ -18,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -43,24 +45,22 @@ from reactface_jax.media.face import (
     steady_crops,
 )
 from reactface_jax.media.open_media import is_sound_only
-from reactface_jax.media.picture_grid import arrange, layout_size
 from reactface_jax.media.sound_picture import loudness_pictures
-from reactface_jax.media.video import VideoWriter, expected_frames, iterate_video
+from reactface_jax.media.video import expected_frames, iterate_video
 from reactface_jax.methods.answer_video import answer_video, check_can_measure
-from reactface_jax.methods.learned import Variables
-from reactface_jax.methods.listener import Control
+from reactface_jax.methods.listener import Control, Listener, find_weights, load_weights
 from reactface_jax.methods.measured_speaker import listen, read_style
-from reactface_jax.methods.trained import TrainedMethod, make_trained
+from reactface_jax.methods.pretrained import load_pretrained
+from reactface_jax.methods.trained import TrainedMethod, data_of, make_trained, read_stored
 from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.online.generation import Protocol
 from reactface_jax.rendering import listener_drawers
+from reactface_jax.rendering.answer_videos import Layout, write_videos
 from reactface_jax.rendering.listener_drawers import ListenerDrawer, open_drawer
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
-from reactface_jax.weights.run import load_run
 
 T = TypeVar("T")
 Renderer = Literal[listener_drawers.Renderer, "none"]
-Layout = Literal["grid", "listener", "authors"]
 
 _LONG = 60 * FRAME_RATE  # frames from which on the prefix protocol is worth a warning
 _MOST_REACTIONS = 1000
@@ -83,6 +83,7 @@ def react(
     portrait_size: int | None = None,
     faceverse: Path | None = None,
     layouts: tuple[Layout, ...] | None = None,
+    data: Path | None = None,
     step: int | Literal["best"] | None = None,
     average: bool = True,
     amplitude: float = 1.0,
@@ -99,7 +100,8 @@ def react(
         Or a sound file: the packaged listener then answers what it hears, and the pictures show the voice's loudness.
       out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy and their
         names as .coefficient_names.json. Coefficients are raw, [K, T, 58] at 25 fps.
-      checkpoint: the run directory of a training; the listener that comes with the package if not given.
+      checkpoint: the run directory of a training, or the folder of a converted checkpoint; the listener that comes with
+        the package if not given.
       num_reactions: K, how many different reactions.
       face: whose face, if there are several: largest, left, right, or a number counted from the left.
       protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
@@ -114,6 +116,7 @@ def react(
       faceverse: the .npz that `reactface convert faceverse` wrote.
       layouts: grid (speaker and all reactions), listener (a file a reaction, without the speaker), authors (a file a
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
+      data: shards of a converted checkpoint's data, for the face at rest and the coefficients' names.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
       average: take the moving average of the parameters, if the run has one.
       amplitude: of all motion of the listener that comes with the package, 0 to 1.5.
@@ -137,6 +140,7 @@ def react(
         "--renderer-weights": renderer_weights,
         "--faceverse": faceverse,
         "--checkpoint": checkpoint,
+        "--data": data,
         "--style-clip": style_clip,
     }
     check_out(out, inputs, overwrite=overwrite)
@@ -144,22 +148,16 @@ def react(
         renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
     )
     heard_only = is_sound_only(speaker)
-    if heard_only:
-        _check_heard(speaker, face, audio, checkpoint)
     control = Control(amplitude=amplitude, smiles=smiles, nods=nods, temperature=temperature).checked()
-    if checkpoint is not None and (control != Control() or style_clip is not None):
+    answerer = _answerer(checkpoint, data, step, average, protocol, control)
+    method = answerer.method
+    if heard_only:
+        _check_heard(speaker, face, audio, None if isinstance(method, Listener) else checkpoint)
+    if not isinstance(method, Listener) and (control != Control() or style_clip is not None):
         raise UserError(
-            "--amplitude, --smiles, --nods, --temperature and --style-clip are for the listener that comes with the "
-            "package; leave them out, or --checkpoint"
+            "--amplitude, --smiles, --nods, --temperature and --style-clip are for a listener such as the packaged "
+            "one; leave them out, or --checkpoint"
         )
-    if checkpoint is None and (protocol is not None or step is not None):
-        raise UserError("--protocol and --step are for a training's checkpoint; give --checkpoint, or leave them out")
-    run = None if checkpoint is None else load_run(checkpoint, step, average=average)
-    method: TrainedMethod | None = None
-    if run is not None:
-        method = make_trained(run.config, Variables(run.params, run.method_state), run.mean_face, protocol)
-        check_can_measure(method, tuple(run.coefficient_names))
-    names = COEFFICIENT_NAMES if run is None else run.coefficient_names
     style = None if style_clip is None else read_style(style_clip)
     has_sound = heard_only or audio is not None
     sound = read_audio(audio or speaker) if has_sound else read_audio_or_none(speaker)
@@ -169,7 +167,7 @@ def react(
         for name in sorted(_needed(renderer, chosen, faceverse)):
             drawn[name] = open_drawer(
                 name,
-                names,
+                answerer.names,
                 portrait=portrait,
                 renderer_weights=renderer_weights,
                 portrait_size=portrait_size,
@@ -187,25 +185,60 @@ def react(
             _report_sound(speaker if audio is None else audio, sound, num_frames)
         sound = _fit(np.zeros(0, np.float32) if sound is None else sound, len(squares))
         start = time.perf_counter()
-        if not heard_only and (method is None or "speaker" in method.needs):
+        if not heard_only and "speaker" in method.needs:
             with _bar("measuring the face", len(squares)) as advance:
                 (person,) = measure(speaker, [followed], len(squares), advance)
-        if method is None:
+        if isinstance(method, Listener):
             assert person is not None
-            coefficients = listen(person, sound, num_reactions, seed, control, style)
+            coefficients = listen(method, person, sound, num_reactions, seed, style)
         else:
-            assert run is not None
             coefficients = _answer(method, speaker, squares, sound, person, num_reactions, seed)
-            by = method.protocol if isinstance(method, TrainedReactFace) else None
-            what = f"step {run.step}, protocol {by}" if by else f"{method.name}, step {run.step}"
-            seconds = time.perf_counter() - start
-            print(f"{num_reactions} reaction(s) by {what}, in {seconds:.1f} s with compilation")
+        seconds = time.perf_counter() - start
+        print(f"{num_reactions} reaction(s) by {answerer.words}, in {seconds:.1f} s with compilation")
         with staged(out) as folder:
-            save_coefficients(folder, coefficients, names)
+            save_coefficients(folder, coefficients, answerer.names)
             if chosen:
-                shown = loudness_pictures(sound, len(squares)) if heard_only else _crops(speaker, squares)
-                _draw(folder, shown, sound, coefficients, drawn, renderer, chosen, labels)
+                assert renderer != "none"
+                pictures = loudness_pictures(sound, len(squares)) if heard_only else _crops(speaker, squares)
+                shown = _progress(pictures, "drawing", len(squares))
+                write_videos(folder, shown, sound, coefficients, drawn, renderer, chosen, labels)
     return _report_files(out, coefficients)
+
+
+class _Answerer(NamedTuple):
+    """Who answers."""
+
+    method: Listener | TrainedMethod
+    names: tuple[str, ...]
+    """Of the coefficients."""
+    words: str
+    """Who it is."""
+
+
+def _answerer(
+    checkpoint: Path | None,
+    data: Path | None,
+    step: int | Literal["best"] | None,
+    average: bool,
+    protocol: Protocol | None,
+    control: Control,
+) -> _Answerer:
+    """The packaged listener, one of the user's training, or a trained or converted method."""
+    weights = None if checkpoint is None else find_weights(checkpoint)
+    if checkpoint is None or weights is not None:
+        if protocol is not None or step is not None or data is not None:
+            raise UserError("--protocol, --step and --data are not for a listener; give another --checkpoint, or none")
+        if weights is None:
+            return _Answerer(load_pretrained("listener", control), COEFFICIENT_NAMES, "the packaged listener")
+        return _Answerer(Listener(load_weights(weights), control), COEFFICIENT_NAMES, f"the listener {checkpoint}")
+    stored = read_stored(checkpoint, step, average)
+    if stored.mean_face is None and step is not None:
+        raise UserError(f"--step is for a training's checkpoints; {checkpoint} was converted: leave it out")
+    mean_face, names = data_of(stored, data)
+    method = make_trained(stored.config, stored.variables, mean_face, protocol)
+    check_can_measure(method, names)
+    by = f", protocol {method.protocol}" if isinstance(method, TrainedReactFace) else ""
+    return _Answerer(method, names, f"{method.name} of {stored.source}{by}")
 
 
 def _check(
@@ -329,44 +362,6 @@ def _answer(
     crops = _progress(_crops(speaker, squares), what, len(squares))
     frames = (model_frame(picture, method.image_size) for picture in crops)
     return answer_video(method, frames, audio, person, num_reactions, seed)
-
-
-def _draw(
-    folder: Path,
-    shown: Iterator[UInt8[np.ndarray, "256 256 3"]],
-    audio: Float[np.ndarray, " L"],
-    coefficients: Float[np.ndarray, "K T 58"],
-    drawn: dict[str, ListenerDrawer],
-    renderer: Renderer,
-    layouts: tuple[Layout, ...],
-    labels: bool,
-) -> None:
-    """Writes all videos at once, frame by frame, into a folder."""
-    num_reactions, num_frames, _ = coefficients.shape
-    reactions = [f"reaction {k + 1}" for k in range(num_reactions)]
-    pictures = {name: drawer.pictures(coefficients) for name, drawer in drawn.items()}
-    with contextlib.ExitStack() as files:
-
-        def writer(name: str, count: int) -> VideoWriter:
-            return files.enter_context(VideoWriter(folder / name, size=layout_size(count), audio=audio))
-
-        def write(writer: VideoWriter, cells: list[np.ndarray], names: list[str]) -> None:
-            writer.write(arrange(cells, names if labels else ()))
-
-        grid = writer("answer.mp4", num_reactions + 1) if "grid" in layouts else None
-        singles = [writer(f"listener_{k + 1}.mp4", 1) for k in range(num_reactions) if "listener" in layouts]
-        threes = [writer(f"authors_{k + 1}.mp4", 3) for k in range(num_reactions) if "authors" in layouts]
-        solid = next((name for name in drawn if name != "pirender"), None)
-        for picture in _progress(shown, "drawing", num_frames):
-            faces = {name: next(iterator) for name, iterator in pictures.items()}
-            main = faces[renderer]
-            if grid is not None:
-                write(grid, [picture, *main], ["speaker", *reactions])
-            for k, file in enumerate(singles):
-                write(file, [main[k]], [reactions[k]])
-            for k, file in enumerate(threes):
-                assert solid is not None
-                write(file, [picture, faces[solid][k], main[k]], ["speaker", "3-D", reactions[k]])
 
 
 def _report_files(out: Path, coefficients: Float[np.ndarray, "K T 58"]) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from reactface_jax.errors import UserError
-from reactface_jax.methods.listener import load_weights
+from reactface_jax.methods.listener import find_weights, load_weights
 from reactface_jax.methods.listener.control import Control, gains, show
 from reactface_jax.methods.listener.listener import Listener
 from reactface_jax.methods.method import Inputs, StreamingMethod
@@ -20,8 +20,6 @@ from reactface_jax.methods.streamed_row import StreamedRow, streamed_row
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME
 from reactface_jax.weights.run import load_run
-
-_WEIGHTS = "listener.safetensors"
 
 
 def load_listener(checkpoint: Path | None) -> StreamingMethod:
@@ -36,10 +34,8 @@ def load_listener(checkpoint: Path | None) -> StreamingMethod:
     """
     if checkpoint is None:
         return load_pretrained("listener")
-    if checkpoint.is_dir() and (checkpoint / _WEIGHTS).is_file():
-        return Listener(load_weights(checkpoint / _WEIGHTS))
-    if checkpoint.is_file() and checkpoint.suffix == Path(_WEIGHTS).suffix:
-        return Listener(load_weights(checkpoint))
+    if (weights := find_weights(checkpoint)) is not None:
+        return Listener(load_weights(weights))
     if not checkpoint.is_dir():
         raise UserError(
             f"--checkpoint {checkpoint} is no folder; give the --workdir of a training, or leave it out for the "

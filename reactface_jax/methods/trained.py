@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -17,8 +17,9 @@ from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.models.build import build_model
 from reactface_jax.online.generation import Protocol as GenerationProtocol
 from reactface_jax.online.generation import protocol_of
-from reactface_jax.weights.params_file import load_params
-from reactface_jax.weights.run import Run
+from reactface_jax.shard_set import open_shards
+from reactface_jax.weights.params_file import CONFIG_NAME, load_params
+from reactface_jax.weights.run import Run, load_run
 
 
 @runtime_checkable
@@ -66,6 +67,36 @@ def stored_folder(folder: Path) -> Stored:
             f"{folder} holds no method that reacts; convert one, such as with `reactface convert reactface`"
         )
     return Stored(_config({"model": values["model"]}), Variables(arrays, {}), folder, str(folder))
+
+
+def read_stored(folder: Path, step: int | Literal["best"] | None, average: bool) -> Stored:
+    """What a training or `reactface convert` left. Raises `UserError` if it can't be read."""
+    if (folder / CONFIG_NAME).is_file():
+        return stored_folder(folder)
+    return stored_run(load_run(folder, step, average=average), folder)
+
+
+def data_of(stored: Stored, data: Path | None) -> tuple[Float[np.ndarray, " C"], tuple[str, ...]]:
+    """The face at rest and the coefficients' names of the data that a method belongs to.
+
+    Args:
+      stored: a run, which knows them, or a converted checkpoint, which does not.
+      data: shards of the converted checkpoint's data.
+
+    Raises:
+      UserError: data are missing, not wanted, or not there.
+    """
+    if stored.mean_face is not None and stored.coefficient_names is not None:
+        if data is not None:
+            raise UserError(f"--data is for a converted checkpoint; the training {stored.folder} knows its own")
+        return stored.mean_face, stored.coefficient_names
+    if data is None:
+        raise UserError(
+            f"{stored.folder} was converted and does not say of which data; give them with --data, as "
+            "`reactface prepare shards` wrote them"
+        )
+    shards = open_shards(str(data))
+    return shards.mean_face, tuple(shards.description["coefficient_names"])
 
 
 def make_trained(

@@ -2,6 +2,6 @@
 
 from reactface_jax.methods.listener.control import Control
 from reactface_jax.methods.listener.listener import Listener, ListenerState
-from reactface_jax.methods.listener.weights import Weights, load_weights, save_weights
+from reactface_jax.methods.listener.weights import Weights, find_weights, load_weights, save_weights
 
-__all__ = ["Control", "Listener", "ListenerState", "Weights", "load_weights", "save_weights"]
+__all__ = ["Control", "Listener", "ListenerState", "Weights", "find_weights", "load_weights", "save_weights"]

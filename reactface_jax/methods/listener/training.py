@@ -19,7 +19,7 @@ from reactface_jax.methods.listener.augmentation import augment
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
 from reactface_jax.methods.listener.motion_space import MotionSpace, in_chunks
 from reactface_jax.methods.listener.network import ListenerNetwork
-from reactface_jax.methods.listener.weights import Weights, save_weights
+from reactface_jax.methods.listener.weights import NAME, Weights, save_weights
 
 STATE_FILE = "training_state.npz"
 
@@ -144,8 +144,8 @@ def train(
         report(f"step {step}: {values}, {seconds:.0f} s, {(step - first) / seconds:.1f} steps a second")
         if step % (4 * block) == 0 or step == last:
             _save(saved, state)
-            save_weights(out / "listener.safetensors", finish(config, network, state, data, rests, space))
-    return out / "listener.safetensors"
+            save_weights(out / NAME, finish(config, network, state, data, rests, space))
+    return out / NAME
 
 
 def init(config: ListenerConfig, network: Any, optimizer: optax.GradientTransformation) -> State:

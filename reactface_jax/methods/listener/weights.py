@@ -17,6 +17,8 @@ from reactface_jax.methods.listener.config import ListenerSizes
 from reactface_jax.methods.listener.motion_space import MotionSpace
 
 _KIND = "listener"
+NAME = "listener.safetensors"
+"""Of the file in the folder of a training."""
 _FORM = "2"
 """Of the parameters: files of another form hold another network."""
 
@@ -46,6 +48,13 @@ def save_weights(path: str | Path, weights: Weights) -> None:
     metadata = {"kind": _KIND, "form": _FORM, "sizes": json.dumps(dataclasses.asdict(weights.sizes))}
     with replacing(path) as file:
         file.write(save(arrays, metadata))
+
+
+def find_weights(path: Path) -> Path | None:
+    """A listener's weights: the file itself, or that of a training's folder; None if it is neither."""
+    if path.is_dir():
+        return path / NAME if (path / NAME).is_file() else None
+    return path if path.suffix == Path(NAME).suffix else None
 
 
 def load_weights(path: str | Path) -> Weights:
