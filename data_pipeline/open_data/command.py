@@ -114,13 +114,14 @@ def check_form(form: str, raw: Path) -> list[tuple[str, LeftOut]]:
     """
     reader = open_reader(form, raw, Cutting(), (FLAME,) if form == "dualtalk" else (), mean_degree=10.0)
     print_listing(reader)
-    return [(split.name, row) for split in reader.splits() for row in split.left_out]
+    return [(split.name, row) for split in reader.all_splits() for row in split.left_out]
 
 
 def print_listing(reader: OpenReader) -> None:
     """Prints what there is by split, what is left out and why, and what is worth a word."""
+    reader.splits()  # raises where there is nothing to train on
     table = Table("split", "conversations", "pieces", "hours", "left out")
-    for split in reader.splits():
+    for split in reader.all_splits():
         frames = sum(getattr(piece, "num_frames", 0) for piece in split.pieces)
         conversations = sum(one.split == split.name for one in reader.listing.conversations)
         hours = f"{frames / FRAME_RATE / 3600:.2f}"
@@ -128,7 +129,7 @@ def print_listing(reader: OpenReader) -> None:
     Console(markup=False, emoji=False).print(table)
     for why in reader.members.damaged.values():
         print(f"left out: {why}")
-    for split in reader.splits():
+    for split in reader.all_splits():
         reasons = Counter(row.reason for row in split.left_out)
         for reason, count in reasons.most_common(_REASONS):
             print(f"{split.name}: {count} left out, because {reason}")

@@ -27,7 +27,9 @@ class Cutting:
     """By how much (s) the lengths of the files of one conversation may differ."""
 
     def __post_init__(self) -> None:
-        if not 1 / FRAME_RATE <= self.min_seconds <= self.piece_seconds < float("inf"):
+        if not self.piece_seconds * FRAME_RATE < float("inf"):
+            raise UserError(f"--piece-seconds {self.piece_seconds:g} is no length of a piece; give seconds, such as 30")
+        if not 1 / FRAME_RATE <= self.min_seconds <= self.piece_seconds:
             raise UserError(
                 f"--min-seconds {self.min_seconds:g} must be above 0 and at most --piece-seconds {self.piece_seconds:g}"
             )

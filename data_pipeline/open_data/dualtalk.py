@@ -17,6 +17,7 @@ from data_pipeline.open_data.listing import (
     Refused,
     check_lengths,
     kept_features,
+    only_one,
     recorded,
 )
 from data_pipeline.open_data.members import Member, Members
@@ -37,6 +38,9 @@ NAMES = [
 _SPLITS = ("train", "test", "ood")
 _SIDES = ("_speaker1", "_speaker2")
 
+_Files = dict[str, list[Member]]
+"""Of one person, by suffix."""
+
 
 def list_dualtalk(members: Members, root: Path, cutting: Cutting, keep: tuple[str, ...]) -> Listing:
     """Lists all pairs. Raises `UserError` unless FLAME's numbers are asked for."""
@@ -45,14 +49,15 @@ def list_dualtalk(members: Members, root: Path, cutting: Cutting, keep: tuple[st
             "DualTalk has no pictures to measure the 58 coefficients in; give --keep flame to have FLAME's parameters "
             "in their place, under their own names"
         )
-    pairs: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
+    pairs: dict[tuple[str, str], dict[str, _Files]] = {}
     for member in members.ending(".wav", ".npz"):
         *folders, file = member.name.split("/")
         stem, _, suffix = file.rpartition(".")
         split = next((folder for folder in reversed([root.resolve().name, *folders]) if folder in _SPLITS), "")
         for side in _SIDES:
             if split and stem.endswith(side):
-                pairs.setdefault((split, stem.removesuffix(side)), {}).setdefault(side, {})[suffix.lower()] = member
+                files = pairs.setdefault((split, stem.removesuffix(side)), {}).setdefault(side, {})
+                files.setdefault(suffix.lower(), []).append(member)
     listing = Listing()
     for (split, name), sides in sorted(pairs.items()):
         ids = (f"{name}/speaker1", f"{name}/speaker2")
@@ -73,15 +78,16 @@ def list_dualtalk(members: Members, root: Path, cutting: Cutting, keep: tuple[st
     return listing
 
 
-def _person(person: str, files: dict[str, Member], cutting: Cutting, keep: tuple[str, ...]) -> tuple[Side, Activity]:
+def _person(person: str, files: _Files, cutting: Cutting, keep: tuple[str, ...]) -> tuple[Side, Activity]:
     if missing := [kind for kind in ("wav", "npz") if kind not in files]:
         raise Refusal(f"{person} has no {' and no '.join(missing)}")
-    there = {entry: Feature(entry, files["npz"], entry) for entry in entries_of(files["npz"])}
+    wav, npz = only_one(files["wav"]), only_one(files["npz"])
+    there = {entry: Feature(entry, npz, entry) for entry in entries_of(npz)}
     if missing := [entry for entry in ("exp", "pose") if entry not in there]:
-        raise Refusal(f"{files['npz']} has no {' and no '.join(missing)}")
+        raise Refusal(f"{npz} has no {' and no '.join(missing)}")
     exp, pose = there["exp"], there["pose"]
     given = Given((exp, pose, pose), columns=((0, _NUM_EXPRESSIONS), (3, 6), (0, 3)))
     kept = kept_features(keep, there, {})
-    side, level = recorded(person, None, Voice(files["wav"]), cutting, given=given, kept=kept)
+    side, level = recorded(person, None, Voice(wav), cutting, given=given, kept=kept)
     assert level is not None
     return side, activity_of(None, level)

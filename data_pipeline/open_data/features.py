@@ -41,6 +41,13 @@ class Feature:
             raise UserError(f"{self.file} is no .npz file, or damaged; download it again") from error
         return npy_from_bytes(content, name=f"{self.entry} of {self.file}", kinds="biuf")
 
+    def rows(self) -> np.ndarray:
+        """As `read`, of an array whose first axis is time. Raises `UserError` also for a single number."""
+        array = self.read()
+        if not array.ndim:
+            raise UserError(f"{self.name} of {self.file} is one number, not a row a moment; download it again")
+        return array
+
 
 def entries_of(file: Member) -> list[str]:
     """Names of an npz's arrays; empty where it can't be opened."""
@@ -72,7 +79,7 @@ def stretch(
       start: of the stretch (s).
       num_frames: of the stretch.
     """
-    array = feature.read()
+    array = feature.rows()
     if not len(array):
         return None
     rows = rows_at(len(array), seconds, start, num_frames)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from data_pipeline.open_data.pieces import Given, Side, Voice
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
 
-SPLIT_NAMES = {"train": "train", "dev": "val", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {name: name for name in ("train", "val", "test", "ood")} | dict.fromkeys(
+    ("dev", "valid", "validation"), "val"
+)
 """The owners' names of splits, and ours."""
 
 Speaks = tuple[Bool[np.ndarray, "_"], Bool[np.ndarray, "_"]]
@@ -95,23 +97,34 @@ def recorded(
       kept: its other arrays that are wanted.
 
     Raises:
-      Refusal: a file is damaged or too short, or picture and sound are of different length.
+      Refusal: a file is damaged or too short, or picture, sound and given arrays are of different length.
     """
     try:
         film = look_at(video) if video else None
         level = levels(voice.file, voice.channel) if voice else None
-        rows = len(given.coefficients[0].read()) if given and film is None else None
+        rows = {feature: len(feature.rows()) for feature in given.features} if given else {}
     except UserError as error:
         raise Refusal(str(error)) from error
     sound_seconds = len(level) / FRAME_RATE if level is not None else None
-    seconds = film.seconds if film else rows / FRAME_RATE if rows is not None else (sound_seconds or 0.0)
+    seconds = sound_seconds or 0.0
+    if film:
+        seconds = film.seconds
+    elif given:
+        seconds = rows[given.coefficients[0]] / FRAME_RATE
     if min(seconds, seconds if sound_seconds is None else sound_seconds) < cutting.min_seconds:
         raise Refusal(f"{person} is shorter than --min-seconds {cutting.min_seconds:g}")
+    what = "picture" if film else "face"
     if sound_seconds is not None and abs(sound_seconds - seconds) > cutting.max_apart:
-        what = "picture" if film else "face"
         raise Refusal(
             f"the {what} of {person} lasts {seconds:.1f} s, the sound {sound_seconds:.1f} s: their times can't be right"
         )
+    rates = (FRAME_RATE, film.rate) if film else (FRAME_RATE,)
+    for feature, count in rows.items():
+        if min(abs(count / rate - seconds) for rate in rates) > cutting.max_apart:
+            raise Refusal(
+                f"{feature.name} of {feature.file} has {count} rows, but the {what} of {person} lasts {seconds:.1f} s: "
+                "their times can't be right"
+            )
     view = View(video, film, half, boxes) if video and film else None
     return Side(person, seconds, view, voice, given, kept), level
 
@@ -121,6 +134,31 @@ def check_lengths(people: tuple[Side, Side], cutting: Cutting) -> None:
     one, other = (side.seconds for side in people)
     if abs(one - other) > cutting.max_apart:
         raise Refusal(f"{people[0].id} lasts {one:.1f} s, {people[1].id} {other:.1f} s: they can't be lined up")
+
+
+def only_one(files: Sequence[Member]) -> Member:
+    """The file of a name. Raises `Refusal` when several have it, of which nobody knows which is meant."""
+    if len(files) > 1:
+        raise Refusal(f"{files[0]} and {files[1]} have the same name; leave one of them, or name them apart")
+    return files[0]
+
+
+def sound_of(name: str, folders: Collection[str], sounds: Sequence[Member], is_alone: bool) -> Member | None:
+    """A recording's sound: the one beside its videos, or else the only one anywhere; None where there is none.
+
+    Args:
+      name: of the recording.
+      folders: of its videos.
+      sounds: all of this name that could be meant.
+      is_alone: whether no other recording of this name could mean them.
+
+    Raises:
+      Refusal: nobody knows which sound is meant, or which recording.
+    """
+    beside = [sound for sound in sounds if sound.folder in folders]
+    if sounds and not beside and not is_alone:
+        raise Refusal(f"{sounds[0]} could be of several recordings called {name}; put one beside each one's video")
+    return only_one(beside or sounds) if sounds else None
 
 
 def kept_features(

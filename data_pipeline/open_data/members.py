@@ -4,7 +4,9 @@ A member of a tar is a stretch of the tar's bytes: videos, sounds and arrays are
 """
 
 import io
+import os
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,6 +25,16 @@ class Member:
     size: int
     inside: bool
     """Whether it lies in a tar."""
+
+    @property
+    def folder(self) -> str:
+        """Within the data set."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its suffix."""
+        return self.name.rpartition("/")[2].rpartition(".")[0]
 
     def __str__(self) -> str:
         return f"{self.name.rpartition('/')[2]} in {self.path}" if self.inside else self.path
@@ -88,7 +100,7 @@ class Members:
 
     files: dict[str, Member]
     damaged: dict[str, str]
-    """Path of a tar → what is wrong with it, in a sentence."""
+    """Path of a tar, or of a folder → what is wrong with it, in a sentence."""
 
     def ending(self, *suffixes: str) -> list[Member]:
         """Files with one of the endings, by name."""
@@ -96,7 +108,7 @@ class Members:
 
 
 def list_members(root: Path) -> Members:
-    """Lists a folder's files and its tars' members; or those of one tar.
+    """Lists a folder's files and its tars' members, with linked folders as if they lay there; or those of one tar.
 
     Raises:
       UserError: there is nothing, or no file.
@@ -104,9 +116,7 @@ def list_members(root: Path) -> Members:
     if not root.exists():
         raise UserError(f"--raw {root} does not exist; give the data set's folder, or a tar of it")
     members = Members({}, {})
-    for path in [root] if root.is_file() else sorted(root.rglob("*")):
-        if not path.is_file():
-            continue
+    for path in [root] if root.is_file() else sorted(_files_below(root, members)):
         name = path.name if root.is_file() else path.relative_to(root).as_posix()
         if name.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")):
             members.damaged[str(path)] = f"{path} is compressed, so it can't be read where it lies; unpack it once"
@@ -118,6 +128,30 @@ def list_members(root: Path) -> Members:
         why = f": {next(iter(members.damaged.values()))}" if members.damaged else ""
         raise UserError(f"--raw {root} holds no file that can be read{why}; give the data set's folder, or a tar of it")
     return members
+
+
+def _files_below(root: Path, members: Members) -> Iterator[Path]:
+    """All files of a folder and of folders that links in it name. Adds folders that can't be read to the damaged.
+
+    A folder is entered once: under its own name if it has one in the tree, so links are followed last. That ends loops.
+    """
+    waiting, links = [root], list[Path]()
+    visited = set[str]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        if (place := os.path.realpath(folder)) in visited:
+            continue
+        visited.add(place)
+        try:
+            content = sorted(folder.iterdir())
+        except OSError as error:
+            members.damaged[str(folder)] = f"{folder} can't be read ({error.strerror}); copy it again"
+            continue
+        for path in content:
+            if path.is_file():
+                yield path
+            elif path.is_dir():
+                (links if path.is_symlink() else waiting).append(path)
 
 
 def _list_tar(path: Path, folder: str, members: Members) -> None:

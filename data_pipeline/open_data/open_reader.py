@@ -117,20 +117,24 @@ class OpenReader:
             for refused in (one for one in self.listing.refused if one.split == split):
                 left_out.append(LeftOut(row, refused.speaker, refused.listener, refused.reason))
                 row += 1
-            if pieces:
-                found[split] = Pieces(split, pieces, rows, row, left_out), origins
-        if not found:
+            found[split] = Pieces(split, pieces, rows, row, left_out), origins
+        if not any(one.pieces for one, _ in found.values()):
             raise UserError(f"{self.root} has no piece in which one person mostly talks; give a smaller --mostly")
         return found
 
+    def all_splits(self) -> list[Pieces]:
+        """Also those of which nothing can be used. Raises `UserError` when that is so of all."""
+        return [pieces for pieces, _ in self._cut.values()]
+
     def splits(self) -> list[Pieces]:
-        """Raises `UserError` when nothing can be used, or there is no training split to normalise by."""
-        if "train" not in self._cut:
+        """Those with pieces. Raises `UserError` when there are none, or no training split to normalise by."""
+        usable = [split for split in self.all_splits() if split.pieces]
+        if "train" not in [split.name for split in usable]:
             raise UserError(
                 f"{self.root} has no usable piece of the train split, whose statistics the set needs: it has "
-                f"{', '.join(self._cut)}; add some of it"
+                f"{', '.join(split.name for split in usable)}; add some of it"
             )
-        return [pieces for pieces, _ in self._cut.values()]
+        return usable
 
     def tracks(self, piece: Piece) -> Tracks | None:
         return None

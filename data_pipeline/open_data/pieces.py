@@ -40,6 +40,10 @@ class Given:
     """Of each, the first column and the one after the last."""
     attributes: Feature | None = None
 
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        return (*self.coefficients, *([self.attributes] if self.attributes else []))
+
 
 @dataclass(frozen=True)
 class Side:
@@ -61,7 +65,7 @@ class Side:
         """All that a piece is read from."""
         features = [feature for pair in self.kept for feature in pair if feature is not None]
         if self.given:
-            features += [*self.given.coefficients, *([self.given.attributes] if self.given.attributes else [])]
+            features += self.given.features
         if self.view and self.view.boxes:
             features += [self.view.boxes.box, self.view.boxes.is_valid]
         media = [self.view.video] if self.view else []
@@ -198,7 +202,7 @@ def _checked(
     feature: Feature, columns: int | None, seconds: float, start: float, length: int
 ) -> Float[np.ndarray, "T C"]:
     """A feature's rows of a stretch, all of them usable numbers."""
-    array = feature.read()
+    array = feature.rows()
     array = array.reshape(len(array), -1) if len(array) else np.zeros((0, 0))
     if not len(array) or (columns is not None and array.shape[1] != columns):
         raise UserError(f"{feature.name} of {feature.file} has shape {list(array.shape)}; download it again")

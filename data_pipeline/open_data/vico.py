@@ -1,6 +1,7 @@
 """ViCo and its listening heads (RLD): a csv that names, for each clip, two videos and the speaker's sound.
 
-    <any>.csv                columns audio, listener, speaker, and data_split if the owners' splits are wanted
+    <any>.csv                columns audio, listener, speaker, and data_split if the owners' splits are wanted: train,
+                             dev or val, test, ood; where the cell is empty, by the name's checksum
     .../<listener>.mp4       of the listener, and <speaker>.mp4 of the speaker
     .../<audio>.wav          the speaker's
 
@@ -17,6 +18,7 @@ from data_pipeline.open_data.listing import (
     Refusal,
     Refused,
     check_lengths,
+    only_one,
     recorded,
     split_by_name,
 )
@@ -32,7 +34,9 @@ def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, .
     """Lists all clips. Raises `UserError` when no csv lists them, or arrays are to be kept, of which there are none."""
     if keep:
         raise UserError(f"--keep {keep[0]}: ViCo has no arrays; leave it out")
-    by_name = {member.name.rpartition("/")[2].lower(): member for member in members.ending(".mp4", ".wav")}
+    by_name: dict[str, list[Member]] = {}
+    for member in members.ending(".mp4", ".wav"):
+        by_name.setdefault(member.name.rpartition("/")[2].lower(), []).append(member)
     listing = Listing()
     tables = [rows for member in members.ending(".csv") if (rows := _rows(member))]
     if not tables:
@@ -42,18 +46,17 @@ def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, .
             names = {column: row[column].strip() for column in _COLUMNS}
             ids = (f"{names['audio']}/{names['speaker']}", f"{names['audio']}/{names['listener']}")
             owners = row.get("data_split", "").strip().lower()
-            split = SPLIT_NAMES.get(owners) or split_by_name(names["audio"])
-            listing.notes[
-                "splits are the owners'" if owners in SPLIT_NAMES else "splits are by the name's checksum"
-            ] += 1
-            files = {kind: by_name.get(f"{names[kind]}.mp4".lower()) for kind in ("speaker", "listener")}
-            sound = by_name.get(f"{names['audio']}.wav".lower())
+            split = SPLIT_NAMES.get(owners, owners) or split_by_name(names["audio"])
+            listing.notes["splits are the owners'" if owners else "splits are by the name's checksum"] += 1
+            files = {kind: by_name.get(f"{names[kind]}.mp4".lower(), []) for kind in ("speaker", "listener")}
+            files["sound"] = by_name.get(f"{names['audio']}.wav".lower(), [])
             try:
-                if missing := [kind for kind, file in {**files, "sound": sound}.items() if file is None]:
+                if split not in SPLIT_NAMES.values():
+                    raise Refusal(f"its data_split is {split}; give {', '.join(SPLIT_NAMES)}, or nothing")
+                if missing := [kind for kind, found in files.items() if not found]:
                     raise Refusal(f"there is no file of the {' and of the '.join(missing)}")
-                assert sound is not None
-                speaker, _ = recorded(ids[0], files["speaker"], Voice(sound), cutting)
-                listener, _ = recorded(ids[1], files["listener"], None, cutting)
+                speaker, _ = recorded(ids[0], only_one(files["speaker"]), Voice(only_one(files["sound"])), cutting)
+                listener, _ = recorded(ids[1], only_one(files["listener"]), None, cutting)
                 check_lengths((speaker, listener), cutting)
             except Refusal as refusal:
                 listing.refused.append(Refused(split, *ids, str(refusal)))

@@ -1,84 +1,45 @@
-"""Recordings of one's own as a tree of REACT2023's form: `prepare import`, and single people: `prepare extract`.
-
-    OUT/recordings/<name>.json                    what a conversation was made from and how it went; written last
-    OUT/Video_files/Own/<name>/<role>/<clip>.mp4  256x256, 25 fps; roles are speaker and listener
-    OUT/Audio_files/ ... .wav                     16 kHz mono
-    OUT/3D_FV_files/ ... .npy                     [T, 1, 58]
-    OUT/previews/<name>/<clip>.mp4 .png           to look at
-    OUT/train.csv val.csv test.csv                of all that is recorded
-    OUT/coefficient_names.json
-
-A conversation is written aside and moved to its place; without its json it does not count, and is made again.
-"""
+"""Recordings of one's own as a tree of REACT2023's form: `prepare import`, and single people: `prepare extract`."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from data_pipeline.conversation_video import Facts, OnFrame, read_conversation
+from data_pipeline.conversation_video import OnFrame, read_conversation
 from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, Places, Recorded, write_clips
 from data_pipeline.own_recordings.pairs import SILENT, Pair, read_pairs
 from data_pipeline.own_recordings.preview import check_previews
-from data_pipeline.raw_tree.react2023 import SPLITS
+from data_pipeline.own_recordings.recorded_tree import (
+    FOLDERS,
+    PARTIAL,
+    PREVIEWS,
+    RECORDS,
+    SITE,
+    Cut,
+    Record,
+    Settings,
+    claimed,
+    is_there,
+    recipe_of,
+    records,
+    write_tables,
+)
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.people import find_people, measure, segments
-from reactface_jax.files import make_folder, replacing
+from reactface_jax.files import make_folder, replacing, replacing_folder, require_replaceable
 from reactface_jax.media.audio import read_audio_or_none
 from reactface_jax.media.face import check_choice, choose
 from reactface_jax.media.video import expected_frames
-from reactface_jax.text_reading import read_text
 from reactface_jax.types import FRAME_RATE
 from reactface_jax.worker_pool import check_workers, worker_pool
 
-SITE = "Own"
-_RECORDS = "recordings"
-_PARTIAL = ".partial-"
-_FOLDERS = {"video": "Video_files", "audio": "Audio_files", "coefficients": "3D_FV_files"}
 _SHORT_SOUND = 0.5  # s
 _UNSURE = 0.2  # a speaker's mouth that follows the sound less than this is worth a word
-
-
-Recipe = dict[str, object]
-"""What a recording's clips depend on: each side's video and sound, and the settings. JSON-able."""
-
-
-class Cut(TypedDict):
-    """A clip: from which second of the recording on, and how many frames."""
-
-    start: float
-    frames: int
-
-
-class Record(Facts):
-    """What stands in recordings/<name>.json."""
-
-    recipe: Recipe
-    name: str
-    clips: list[Cut]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the clips depend on beside the recording."""
-
-    clip_seconds: float = 30.0
-    min_seconds: float = 5.0
-    previews: bool = True
-
-    def __post_init__(self) -> None:
-        if not 1 / FRAME_RATE <= self.min_seconds <= self.clip_seconds:
-            raise UserError(
-                f"--min-seconds {self.min_seconds:g} must be above 0 and at most --clip-seconds {self.clip_seconds:g}"
-            )
 
 
 def import_pairs(
@@ -110,29 +71,29 @@ def import_pairs(
     number = len(listed) + len(failed)
     if number == 1 and failed:
         raise next(iter(failed.values()))
-    _claim(out)
     todo: list[Pair] = []
     there = 0
-    for pair in listed:
+    with claimed(out):
+        for pair in listed:
+            try:
+                if is_there(out, pair, settings, overwrite):
+                    there += 1
+                else:
+                    todo.append(pair)
+            except UserError as error:
+                failed[pair.line] = error
+        if todo and previews:
+            check_previews()
+        if there:
+            print(f"{out}: {there} of {number} recordings are there already")
         try:
-            if _is_there(out, pair, settings, overwrite):
-                there += 1
-            else:
-                todo.append(pair)
-        except UserError as error:
-            failed[pair.line] = error
-    if todo and previews:
-        check_previews()
-    if there:
-        print(f"{out}: {there} of {number} recordings are there already")
-    try:
-        for pair, result in _run(out, todo, settings, workers):
-            if isinstance(result, UserError):
-                failed[pair.line] = result
-            else:
-                print(_report(pair, result))
-    finally:
-        _write_tables(out)
+            for pair, result in _run(out, todo, settings, workers):
+                if isinstance(result, UserError):
+                    failed[pair.line] = result
+                else:
+                    print(_report(pair, result))
+        finally:
+            write_tables(out)
     if failed:
         for line in sorted(failed):
             print(f"not imported: line {line} of {pairs}: {_without_place(failed[line], pairs, line)}")
@@ -143,75 +104,13 @@ def import_pairs(
             f"{len(failed)} of {number} recordings could not be imported, such as line {line} of {pairs}: "
             f"{_without_place(failed[line], pairs, line)}"
         )
-    clips = sum(len(record["clips"]) for record in _records(out))
-    print(f"{out}: {len(_records(out))} recordings, {clips} clips; next: prepare check --raw {out}")
+    clips = sum(len(record["clips"]) for record in records(out))
+    print(f"{out}: {len(records(out))} recordings, {clips} clips; next: prepare check --raw {out}")
 
 
 def _without_place(error: UserError, pairs: Path, line: int) -> str:
     """The sentence without the line of the csv, where it begins with that."""
     return str(error).removeprefix(f"--pairs {pairs}, line {line}").lstrip(":, ")
-
-
-def _claim(out: Path) -> None:
-    """Makes the folder ours, or checks that it is; removes what a killed run left."""
-    if out.is_dir() and any(out.iterdir()) and not (out / _RECORDS).is_dir():
-        raise UserError(f"--out {out} is not empty and holds no recordings; give a new folder")
-    make_folder(out / _RECORDS)
-    for left in out.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with replacing(out / "coefficient_names.json") as file:
-        file.write(json.dumps(COEFFICIENT_NAMES, indent=1).encode())
-
-
-def _recipe(pair: Pair, settings: Settings) -> Recipe:
-    """All that a recording's clips depend on."""
-    sides = {
-        role: {
-            "video": str(side.video.resolve()),
-            "bytes": side.video.stat().st_size,
-            "face": side.face,
-            "audio": side.audio,
-        }
-        for role, side in pair.sides.items()
-    }
-    return {
-        **sides,
-        "split": pair.split,
-        "clip_seconds": settings.clip_seconds,
-        "min_seconds": settings.min_seconds,
-        "previews": settings.previews,
-    }
-
-
-def _is_there(out: Path, pair: Pair, settings: Settings, overwrite: bool) -> bool:
-    path = out / _RECORDS / f"{pair.name}.json"
-    if not path.is_file():
-        return False
-    there, wanted = _read_record(path)["recipe"], _recipe(pair, settings)
-    different = [key for key, value in wanted.items() if there.get(key) != value]
-    if different and not overwrite:
-        key = different[0]
-        raise UserError(
-            f"{out} holds another recording called {pair.name}: its {key} is {_brief(there.get(key))}, "
-            f"not {_brief(wanted[key])}; give --overwrite to make it again, or another name"
-        )
-    return not different
-
-
-def _brief(value: object) -> str:
-    return f"{value['video']} ({value['bytes']} bytes)" if isinstance(value, dict) else str(value)
-
-
-def _read_record(path: Path) -> Record:
-    """What was written of a recording. Raises `UserError` if that is damaged."""
-    advice = "remove it, and the recording will be made again"
-    try:
-        record = json.loads(read_text(path, advice=advice))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON; {advice}") from error
-    if not isinstance(record, dict) or not Record.__required_keys__ <= record.keys():
-        raise UserError(f"{path} is no record of a recording; {advice}")
-    return cast(Record, record)
 
 
 def _run(
@@ -245,21 +144,21 @@ def _import_or_error(out: Path, pair: Pair, settings: Settings, on_frame: OnFram
 
 
 def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> Record:
-    recipe = _recipe(pair, settings)
+    recipe = recipe_of(pair, settings)
     conversation = read_conversation(pair, settings.clip_seconds, settings.min_seconds, on_frame)
-    stage = out / f"{_PARTIAL}{pair.name}"
+    stage = out / f"{PARTIAL}{pair.name}"
     own = Path(SITE) / pair.name
 
     def place(role: str, number: int) -> Places:
-        return Places(**{kind: stage / folder / own / role / str(number) for kind, folder in _FOLDERS.items()})
+        return Places(**{kind: stage / folder / own / role / str(number) for kind, folder in FOLDERS.items()})
 
     def preview(number: int) -> Path:
-        return stage / "previews" / pair.name / str(number)
+        return stage / PREVIEWS / pair.name / str(number)
 
     try:
         write_clips(conversation.people, conversation.clips, place, preview if settings.previews else None, on_frame)
-        (out / _RECORDS / f"{pair.name}.json").unlink(missing_ok=True)  # what it stood for goes now
-        for part in [Path(folder) / own for folder in _FOLDERS.values()] + [Path("previews") / pair.name]:
+        (out / RECORDS / f"{pair.name}.json").unlink(missing_ok=True)  # what it stood for goes now
+        for part in [Path(folder) / own for folder in FOLDERS.values()] + [Path(PREVIEWS) / pair.name]:
             shutil.rmtree(out / part, ignore_errors=True)
             if (stage / part).is_dir():
                 make_folder((out / part).parent)
@@ -268,30 +167,9 @@ def _import(out: Path, pair: Pair, settings: Settings, on_frame: OnFrame) -> Rec
         shutil.rmtree(stage, ignore_errors=True)
     clips: list[Cut] = [{"start": start / FRAME_RATE, "frames": stop - start} for start, stop in conversation.clips]
     record: Record = {"recipe": recipe, "name": pair.name, "clips": clips, **conversation.facts}
-    with replacing(out / _RECORDS / f"{pair.name}.json") as file:
+    with replacing(out / RECORDS / f"{pair.name}.json") as file:
         file.write(json.dumps(record, indent=1).encode() + b"\n")
     return record
-
-
-def _records(out: Path) -> list[Record]:
-    return [_read_record(path) for path in sorted((out / _RECORDS).glob("*.json"))]
-
-
-def _write_tables(out: Path) -> None:
-    """Writes the csvs, which follow from the records."""
-    rows: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for record in _records(out):
-        for number in range(1, len(record["clips"]) + 1):
-            lines = rows[str(record["recipe"]["split"])]
-            people = (f"{SITE}/{record['name']}/{role}/{number}" for role in ("speaker", "listener"))
-            lines.append(",".join([str(len(lines)), *people]))
-    for split, lines in rows.items():
-        path = out / f"{split}.csv"
-        if lines:
-            with replacing(path) as file:
-                file.write("\n".join([",speaker_path,listener_path", *lines, ""]).encode())
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _report(pair: Pair, record: Record) -> str:
@@ -343,11 +221,11 @@ def extract(
         check_previews()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} already exists; remove it or give another folder")
+    require_replaceable(out, lambda _: False, "an empty one")
     sound = read_audio_or_none(video)
     if sound is None:
         print(f"{video} has no sound track: no wav is written")
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    stage = out.with_name(f".{out.name}.{os.getpid()}.partial")
     with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(video.name, total=3 * (expected_frames(video) or 0))
 
@@ -362,7 +240,7 @@ def extract(
                 f"the face is not seen for {min_seconds:g} s on end in {video}; give a smaller --min-seconds, or "
                 "another video"
             )
-        try:
+        with replacing_folder(out, lambda _: False, "an empty one") as stage:
             write_clips(
                 {"face": Recorded(video, person, sound)},
                 clips,
@@ -371,10 +249,6 @@ def extract(
                 on_frame,
             )
             (stage / "coefficient_names.json").write_text(json.dumps(COEFFICIENT_NAMES, indent=1))
-            make_folder(out.parent)
-            stage.rename(out)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
     for number, (start, stop) in enumerate(clips, 1):
         print(f"{out}/{number}.npy: {stop - start} frames from {start / FRAME_RATE:.2f} s on")
     lost = int((~person.measured).sum())

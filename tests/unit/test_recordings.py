@@ -12,6 +12,7 @@ from drawn_people import JAW, LONG, SHORT, make_films
 from data_pipeline import prepare
 from data_pipeline.conversation_video import Conversation, read_conversation
 from data_pipeline.own_recordings import command as recordings
+from data_pipeline.own_recordings import recorded_tree
 from data_pipeline.own_recordings.clip_files import COEFFICIENT_NAMES, landmarks
 from data_pipeline.own_recordings.command import extract, import_pairs
 from data_pipeline.own_recordings.pairs import read_pairs
@@ -160,7 +161,7 @@ def test_splits_and_a_folder_that_is_taken(films: Path, tmp_path: Path) -> None:
         ["1", "Own/c/speaker/1", "Own/c/listener/1"],
     ]
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="is not empty and holds no recordings; give a new folder"):
+    with pytest.raises(UserError, match="is not empty and no tree that import made; give a new folder"):
         import_pairs(listed, tmp_path, min_seconds=1)
     with pytest.raises(UserError, match=r"--min-seconds 9 must be above 0 and at most --clip-seconds 4"):
         import_pairs(listed, tree, clip_seconds=4, min_seconds=9)
@@ -242,7 +243,8 @@ def test_command_line_ends_with_one_sentence(
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_worth_a_word(films: Path, tmp_path: Path) -> None:
-    recordings._claim(tmp_path)
+    with recorded_tree.claimed(tmp_path):
+        pass
     ((pair,), _) = read_pairs(pairs_csv(films, "both.mp4,"))
     settings = recordings.Settings(min_seconds=1, previews=False)
     record = recordings._import(tmp_path, pair, settings, lambda: None)
@@ -355,7 +357,9 @@ def test_a_damaged_record_is_named(films: Path, tmp_path: Path) -> None:
     record = tree / "recordings" / "both.json"
     for content in ("{", "[]", '{"recipe": {}}', "\xff"):
         record.write_bytes(content.encode("latin-1"))
-        with pytest.raises(UserError, match=r"both\.json is no.*; remove it, and the recording will be made again"):
+        with pytest.raises(
+            UserError, match=r"both\.json is no.*if import wrote it remove it, and the recording will be made"
+        ):
             import_pairs(listed, tree, min_seconds=1, previews=False)
 
 
