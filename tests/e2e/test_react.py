@@ -1,118 +1,27 @@
 """`python -m reactface_jax.react` on videos of drawn heads, which MediaPipe takes for faces, and on bad input."""
 
-import dataclasses
-import json
-import shutil
 from fractions import Fraction
-from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from learned_row import Offset
+from answered_video import SECONDS, call, clicks, conversation, params, phone, run, save_run, talking_head
 from PIL import Image
 
-from reactface_jax import convert, load_config
+from reactface_jax import convert
 from reactface_jax.export.__main__ import main as export
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import find_faces
 from reactface_jax.media.video import VideoWriter, read_video, resize
-from reactface_jax.methods import rows, trained
-from reactface_jax.models import build_model
-from reactface_jax.react import main
 from reactface_jax.rendering import listener_drawers
-from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
-from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
-from reactface_jax.training.checkpoints import Checkpoints
-from reactface_jax.training.state import TrainState
+from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.types import SAMPLES_PER_FRAME
 from reactface_jax.weights.params_file import save_params
-from reactface_jax.weights.run import About
 
-CONFIG = load_config(Path(__file__).parents[2] / "configs" / "tiny.py", ["--eval.protocol", "window"])
-POSE_NAMES = tuple(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz")
-SECONDS = 1.6
-
-
-@pytest.fixture(scope="module")
-def params() -> Any:
-    """Small random parameters of the tiny configuration (initialising a model would compile for long)."""
-    size = CONFIG.data.image_size
-    video, audio = jnp.zeros((1, 8, size, size, 3)), jnp.zeros((1, 8 * SAMPLES_PER_FRAME))
-    keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
-    shapes = jax.eval_shape(lambda: build_model(CONFIG.model).init(keys, video, audio, num_reactions=1))["params"]
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), leaf.dtype), shapes)
-
-
-def save_run(folder: Path, params: Any, names: tuple[str, ...] = (*ARKIT_NAMES, *POSE_NAMES)) -> Path:
-    with Checkpoints(folder, keep=1) as checkpoints:
-        state = TrainState.create(params, optax.identity(), jax.random.key(2))
-        checkpoints.save(7, state, About(CONFIG, NEUTRAL, names))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, params: Any) -> Path:
-    return save_run(tmp_path_factory.mktemp("run"), params)
-
-
-def talking_head(frame_rate: float) -> list[np.ndarray]:
-    renderer = HeadRenderer()
-    jaw, frames = ARKIT_NAMES.index("jawOpen"), []
-    for i in range(round(SECONDS * frame_rate)):
-        coefficients = NEUTRAL.copy()
-        coefficients[jaw] = 0.3 + 0.3 * np.sin(2 * np.pi * 3 * i / frame_rate)
-        frames.append(renderer.render(coefficients))
-    renderer.close()
-    return frames
-
-
-def clicks(rate: int) -> np.ndarray:
-    """Two short bursts at moments that tell a shift from none."""
-    sound = np.zeros(round(SECONDS * rate), np.float32)
-    for moment in (0.3, 1.1):
-        start = round(moment * rate)
-        sound[start : start + rate // 100] = 0.8
-    return sound
-
-
-@pytest.fixture(scope="module")
-def conversation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people at 12 fps, the larger one on the right, sound at 44.1 kHz."""
-    path = tmp_path_factory.mktemp("clips") / "conversation.mp4"
-    with VideoWriter(path, size=(240, 320), frame_rate=12, audio=clicks(44_100), audio_rate=44_100) as writer:
-        for head in talking_head(12):
-            frame = np.full((240, 320, 3), 90, np.uint8)
-            frame[90:186, 20:116] = resize(head, (96, 96))
-            frame[40:184, 150:294] = resize(head, (144, 144))
-            writer.write(frame)
-    return path
-
-
-@pytest.fixture(scope="module")
-def phone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One person lying on the side unless rotation metadata is applied, 29.97 fps, without sound."""
-    path = tmp_path_factory.mktemp("clips") / "phone.mp4"
-    with VideoWriter(path, size=(256, 256), frame_rate=30_000 / 1001) as writer:
-        for head in talking_head(30_000 / 1001):
-            writer.write(np.rot90(head))
-    one, content = 1 << 16, path.read_bytes()
-    matrix = content.index(b"tkhd") + 4 + 40
-    clockwise = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, one, 0, -one, 0, 0, 256 * one, 0, 1 << 30))
-    path.write_bytes(content[:matrix] + clockwise + content[matrix + 36 :])
-    return path
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
-    monkeypatch.setattr("sys.argv", ["react", *map(str, words)])
-    main()
+__all__ = ["conversation", "params", "phone", "run"]  # fixtures
 
 
 def test_a_conversation_is_answered(
@@ -164,108 +73,6 @@ def test_a_conversation_is_answered(
     assert read_video(again).shape == video.shape
     call(monkeypatch, *words, "--out", tmp_path / "left", "--face", "left", "--seed", 1, "--renderer", "none")
     assert abs(np.load(tmp_path / "left" / "reactions.npy") - coefficients).max() > 1e-3
-
-
-def test_the_packaged_listener_answers_without_a_checkpoint(
-    conversation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    np.save(tmp_path / "style.npy", np.tile(NEUTRAL, (50, 1)))
-    np.save(tmp_path / "other.npy", np.zeros((50, 25), np.float32))
-    words = ["--speaker", conversation, "--renderer", "none", "--out", tmp_path / "answers"]
-    call(monkeypatch, *words, "--style-clip", tmp_path / "style.npy", "--amplitude", 0.5)
-    reactions = np.load(tmp_path / "answers" / "reactions.npy")
-    assert reactions.shape == (3, 40, 58)
-    assert np.isfinite(reactions).all()
-    assert abs(reactions[0] - reactions[1]).max() > 1e-3
-    (tmp_path / "own").mkdir()
-    shutil.copy(files("reactface_jax") / "assets" / "listener.safetensors", tmp_path / "own")  # as its training leaves
-    words[-1] = tmp_path / "again"
-    call(
-        monkeypatch,
-        *words,
-        "--checkpoint",
-        tmp_path / "own",
-        "--style-clip",
-        tmp_path / "style.npy",
-        "--amplitude",
-        0.5,
-    )
-    assert f"3 reaction(s) by the listener {tmp_path / 'own'}, in " in capsys.readouterr().out
-    np.testing.assert_array_equal(np.load(tmp_path / "again" / "reactions.npy"), reactions)
-    for change, message in (
-        (["--protocol", "clip"], "are not for a listener"),
-        (["--style-clip", tmp_path / "other.npy"], "has shape (50, 25)"),
-        (["--style-clip", tmp_path / "none.npy"], "does not exist"),
-    ):
-        with pytest.raises(SystemExit) as ended:
-            call(monkeypatch, "--speaker", conversation, "--out", tmp_path / "no", *change)
-        assert ended.value.code == 2
-        assert message in capsys.readouterr().err
-
-
-def test_a_row_that_learns_by_steps_answers_whom_mediapipe_measures(
-    conversation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
-    offset, state = Offset().init(jax.random.key(0))
-    offset = {**offset, "gain": jnp.ones(58)}
-    for folder, names in (("run", (*ARKIT_NAMES, *POSE_NAMES)), ("other", tuple(f"c{i}" for i in range(58)))):
-        trained = TrainState.create(offset, optax.identity(), jax.random.key(2), method_state=state)
-        with Checkpoints(tmp_path / folder, keep=1) as checkpoints:
-            checkpoints.save(7, trained, About(dataclasses.replace(CONFIG, method="zhou"), NEUTRAL, names))
-    words = ["--speaker", conversation, "--renderer", "none", "--num-reactions", 2]
-    call(monkeypatch, *words, "--checkpoint", tmp_path / "run", "--out", tmp_path / "answers")
-    assert "2 reaction(s) by Offset of " in capsys.readouterr().out
-    reactions = np.load(tmp_path / "answers" / "reactions.npy")
-    assert reactions.shape == (2, 40, 58)
-    moved = reactions.mean(0) - np.asarray(offset["offset"])  # the speaker, whose jaw is open wide in turns
-    assert np.ptp(moved[:, ARKIT_NAMES.index("jawOpen")]) > 0.2
-    for change, message in (
-        (["--checkpoint", tmp_path / "other"], "Offset was trained on coefficients with other names"),
-        (["--checkpoint", tmp_path / "run", "--protocol", "clip"], "--protocol clip is for ReactFace"),
-    ):
-        with pytest.raises(SystemExit) as ended:
-            call(monkeypatch, *words, "--out", tmp_path / "no", *change)
-        assert ended.value.code == 2
-        assert message in capsys.readouterr().err
-
-
-def test_a_converted_checkpoint_answers_with_its_datas_face(
-    params: Any,
-    run: Path,
-    conversation: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    save_params(tmp_path / "converted", params, {"model": dataclasses.asdict(CONFIG.model)})
-    names = [*(f"expression_{i:02}" for i in range(52)), *POSE_NAMES]  # FaceVerse's, as in REACT2023
-    shards = {
-        str(tmp_path / name): SimpleNamespace(
-            mean_face=np.float32(rest) + np.arange(58, dtype=np.float32), description={"coefficient_names": names}
-        )
-        for name, rest in (("one", 0), ("two", 100))
-    }
-    monkeypatch.setattr(trained, "open_shards", shards.__getitem__)
-    words = ["--speaker", conversation, "--checkpoint", tmp_path / "converted", "--protocol", "window"]
-    words += ["--renderer", "none", "--num-reactions", 2]
-    answers = []
-    for name in ("one", "two"):
-        call(monkeypatch, *words, "--data", tmp_path / name, "--out", tmp_path / f"answers_{name}")
-        answers.append(np.load(tmp_path / f"answers_{name}" / "reactions.npy"))
-        assert json.loads((tmp_path / f"answers_{name}" / "coefficient_names.json").read_text()) == names
-    assert "2 reaction(s) by ReactFace of" in capsys.readouterr().out
-    np.testing.assert_allclose(answers[1] - answers[0], 100, rtol=0, atol=1e-4)
-    for change, message in (
-        ([], "was converted and does not say of which data; give them with --data"),
-        (["--data", tmp_path / "one", "--step", 7], "was converted: leave it out"),
-        (["--data", tmp_path / "one", "--checkpoint", run], "knows its own"),
-        (["--data", tmp_path / "one", "--renderer", "head"], "the 3-D head needs the 52 ARKit names"),
-    ):
-        with pytest.raises(SystemExit) as ended:
-            call(monkeypatch, *words, "--out", tmp_path / "no", *change)
-        assert ended.value.code == 2
-        assert message in capsys.readouterr().err
 
 
 def test_a_phone_video_without_sound_is_answered(
