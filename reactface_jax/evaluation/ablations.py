@@ -19,6 +19,8 @@ from reactface_jax.config import Config, load_config
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
+from reactface_jax.evaluation.legend import RESAMPLED
+from reactface_jax.evaluation.prediction_files import CLIP_IDS
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.processes import command_ending_with_us
 from reactface_jax.weights.run import FOLDER
@@ -46,6 +48,8 @@ class Arguments:
     """Folder of the runs and of the tables."""
     i3d: str | None = None
     """A converted I3D, for FRRea of drawn reactions."""
+    truth: Path | None = None
+    """Of made conversations, their dyads.json: intervals are over scripts, and planted events are counted."""
 
 
 @reports_user_errors
@@ -60,10 +64,13 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
     )
     if not arguments.set:
         raise UserError("--set is empty; give a table such as table3")
+    if arguments.truth is not None and not arguments.truth.is_file():
+        raise UserError(f"--truth {arguments.truth} does not exist; give the dyads.json of made conversations")
     sets = {name: load_ablation(name) for name in arguments.set}
     for ablation in sets.values():  # mistakes are found before hours of training
         for variant in (Variant(FULL, ()), *ablation.variants):
             load_config(arguments.config, [*overrides, *variant.overrides])
+    window = load_config(arguments.config, overrides).model.window
     run = run or _run_command
     for name, ablation in sets.items():
         folders = {}
@@ -77,7 +84,7 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
                 *variant.overrides,
             ]
             folders[variant.name] = train_and_evaluate(variant.name, words_of_variant, arguments.out, run)
-        compared = compare(folders, arguments.out / Path(name).stem, arguments.i3d, arguments.data, run)
+        compared = compare(folders, arguments.out / Path(name).stem, arguments, window, run)
         text = form(ablation, compared, arguments.config, overrides)
         with replacing(arguments.out / Path(name).stem / "ablation.md") as file:
             file.write(text.encode())
@@ -104,30 +111,40 @@ def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> 
     return folder
 
 
-def compare(folders: Mapping[str, Path], out: Path, i3d: str | None, data: str, run: Run) -> dict[str, Any]:
+def compare(folders: Mapping[str, Path], out: Path, given: Arguments, window: int, run: Run) -> dict[str, Any]:
     """One table of all variants, compared with the full model clip by clip.
 
     Args:
       folders: of the runs, by the variants' names.
       out: folder of the report.
-      i3d: a converted I3D; None leaves FRRea out.
-      data: the shards.
+      given: the data, and what is measured besides.
+      window: of the full model (frames).
       run: starts the evaluation.
 
     Returns:
       The report's JSON.
+
+    Raises:
+      UserError: the truth was given, but an evaluation of an earlier version does not say which clips are its.
     """
     people = folders[FULL] / "evaluation"
     words = ["eval", "--predictions"]
     words += [f"{name}={folder / 'evaluation' / 'prediction.npy'}" for name, folder in folders.items()]
     for name in ("speaker", "listener", "neighbours"):
         words += [f"--{name}", str(people / f"{name}.npy")]
+    words += ["--window", str(window)]
+    if (people / CLIP_IDS).is_file():
+        words += ["--clip-ids", str(people / CLIP_IDS)]
+    elif given.truth is not None:
+        raise UserError(f"{people} has no {CLIP_IDS} yet, which --truth needs; remove that folder to make it again")
     make_folder(out)
     names = folders[FULL] / "coefficient_names.json"
+    channels = json.loads((Path(given.data) / "description.json").read_text())["coefficient_names"]
     with replacing(names) as file:
-        file.write(json.dumps(json.loads((Path(data) / "description.json").read_text())["coefficient_names"]).encode())
+        file.write(json.dumps(channels).encode())
     words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
-    run(words + (["--i3d", i3d] if i3d else []))
+    words += ["--i3d", given.i3d] if given.i3d else []
+    run(words + (["--truth", str(given.truth)] if given.truth else []))
     compared: dict[str, Any] = json.loads((out / "report.json").read_text())
     return compared
 
@@ -139,7 +156,8 @@ def form(ablation: Ablation, compared: Mapping[str, Any], config: str, overrides
     lines = [
         f"## {ablation.title}",
         "",
-        f"{size}; {' '.join([config, *overrides])}. Clean mode; ≈: no significant difference from the full model.",
+        f"{size}; {' '.join([config, *overrides])}. Clean mode; ≈: no significant difference from the full model. "
+        f"Resampled: {compared['data'][RESAMPLED]}.",
         "",
     ]
     lines += [*_row("", COLUMNS), "|---|" + "---:|" * len(COLUMNS)]
@@ -175,20 +193,26 @@ def _figure(row: Mapping[str, Any], column: str) -> str:
 
 
 def _signs(ablation: Ablation, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence a variant: which figures change as in the paper, which the other way, which not significantly."""
+    """A sentence a variant: which figures change as in the paper, which the other way, which not significantly.
+
+    FRRea has an interval but no paired difference, and of a single conversation nothing is tested.
+    """
     sentences = []
     for variant in ablation.variants:
         if variant.published is None:
             continue
-        found: dict[str, list[str]] = {"as in the paper": [], "the other way": [], "not significantly": []}
+        row = rows[variant.name]
+        found: dict[str, list[str]] = {
+            how: [] for how in ("as in the paper", "the other way", "not significantly", "not tested")
+        }
         for column, theirs, full in zip(COLUMNS, variant.published, PUBLISHED_FULL, strict=True):
-            ours, before = _value(rows[variant.name], column), _value(rows[FULL], column)
+            ours, before = _value(row, column), _value(rows[FULL], column)
             if ours is None or before is None:
                 continue
-            if column in rows[variant.name]["not_different"]["clean"]:
-                found["not significantly"].append(column)
-            else:
+            if column in row["different"]["clean"]:
                 found["as in the paper" if (ours > before) == (theirs > full) else "the other way"].append(column)
+            else:
+                found["not significantly" if column in row["not_different"]["clean"] else "not tested"].append(column)
         parts = [f"{how}: {', '.join(columns)}" for how, columns in found.items() if columns]
         sentences.append(f"- {variant.name}: " + ("; ".join(parts) or "nothing to compare"))
     return ["Against the full model, figures change", "", *sentences] if sentences else []

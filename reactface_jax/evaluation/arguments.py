@@ -11,7 +11,7 @@ from reactface_jax.rendering.listener_drawers import Renderer
 
 PACKAGED = ("listener", "mirror", "random", "mean-seq", "mean-fr", "delayed-mirror", "linear")
 """The methods where none are given: the listener in the package, and what it is compared with."""
-_OF_ARRAYS = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners")
+_OF_ARRAYS = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "window")
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -42,13 +42,17 @@ class Arguments:
     """With --predictions: .npy of the appropriateness matrix [N, N]; without it only a clip's own listener is
     appropriate."""
     clip_ids: Path | None = None
-    """With --predictions: text file with a clip's name a line."""
+    """With --predictions: text file with a clip's name a line; intervals are over the conversations that it names."""
     coefficient_names: Path | None = None
     """With --predictions: JSON list of the channels' names, for smiles and the page's heads."""
     train_listeners: Path | None = None
     """With --predictions: .npy of the training split's listeners [M, T, C], for Random, MeanSeq and MeanFr."""
+    window: int | None = None
+    """With --predictions: frames of a model's windows, in whose insides and borders movement is looked at; 16 by
+    default."""
     truth: Path | None = None
-    """Of made conversations, their dyads.json: planted events are counted instead of those that are found."""
+    """Of made conversations, their dyads.json: planted events are counted instead of those that are found, and
+    intervals are over scripts; with --predictions it needs --clip-ids."""
     ceilings: bool = False
     """With --truth: rows of what the planted rule reaches; minutes."""
     step: int | Literal["best"] | None = None
@@ -111,8 +115,12 @@ class Arguments:
     def _check_predictions(self) -> None:
         if self.step is not None or not self.average:
             raise UserError("--step and --no-average go with runs; with --predictions leave them out")
-        if self.truth is not None:
-            raise UserError("--truth goes with --checkpoint or --converted; with --predictions leave it out")
+        if self.ceilings:
+            raise UserError("--ceilings goes with --checkpoint or --converted; with --predictions leave it out")
+        if self.truth is not None and self.clip_ids is None:
+            raise UserError("--truth needs --clip-ids; give the paths of the made conversations' speakers")
+        if self.window is not None and self.window < 1:
+            raise UserError(f"--window {self.window} is below 1; give a model's frames, such as 16")
         if self.data is not None or self.split is not None:
             raise UserError("--data and --split go with --checkpoint or --converted; with --predictions leave them out")
         for name in ("speaker", "listener", "out"):

@@ -18,13 +18,13 @@ def tables(report: Report) -> list[Table]:
         for name, cells in rows:
             table.add_row(name, *(cell.text for cell in cells))
         made.append(table)
-    if any(row.draws for row in report.rows):
+    if found := with_intervals(report):
         table = _table(INTERVALS_TITLE)
         table.add_column("figure", no_wrap=True)
         table.add_column("method", no_wrap=True)
         table.add_column("value", justify="right")
         table.add_column("interval", justify="right", no_wrap=True)
-        for heading, measured_rows in with_intervals(report):
+        for heading, measured_rows in found:
             for name, cell in measured_rows:
                 table.add_row(heading if name == measured_rows[0][0] else "", name, cell.text, cell.interval)
             table.add_section()

@@ -1,6 +1,7 @@
 """Anyone's reactions, evaluated without a model: arrays of reactions, of real people and of appropriateness."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,9 @@ from rich.console import Console
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.arguments import Arguments
+from reactface_jax.evaluation.legend import RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
+from reactface_jax.evaluation.planted_truth import read_truth
 from reactface_jax.evaluation.prediction_files import (
     checksum,
     prediction_paths,
@@ -21,6 +24,8 @@ from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.split import OWN_ONLY
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs
+from reactface_jax.metrics.reacting import Known
+from reactface_jax.types import Clips
 from reactface_jax.weights.run import versions
 
 
@@ -38,11 +43,12 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     assert speaker is not None
     assert listener is not None
     assert out is not None
-    flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d")
+    flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d", "truth")
     inputs = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
     paths = prediction_paths(arguments.predictions)
     check_out(out, inputs | {f"--predictions {name}": path for name, path in paths.items()})
     clips = read_clips(speaker, listener, neighbours, arguments.clip_ids, arguments.coefficient_names)
+    known = _known(clips, arguments.truth, arguments.window)
     training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)
     given = read_predictions(paths, clips)
     ready = evaluation.baseline_methods(clips, training)
@@ -75,6 +81,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
         len(names),
         clips,
         console,
+        known,
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
     )
@@ -87,6 +94,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
             "frames": num_frames,
             "channels": num_channels,
             "reactions": {name: array.shape[1] for name, array in given.items()},
+            RESAMPLED: resampled(known.groups, clips.clip_ids, scripts=arguments.truth is not None),
             "sha256": checksums,
             **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
         },
@@ -97,3 +105,20 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
         for sentence in mode_differences(row):
             console.print(f"{row.name}: {sentence}", highlight=False)
     return Evaluation(report, clips, given, arrays={}), out
+
+
+def _known(clips: Clips, truth: Path | None, window: int | None) -> Known:
+    """What is known of the clips; a truth knows more of made ones than their channels show."""
+    known = evaluation.known_of(clips)
+    if window is not None:
+        known = replace(known, window=window)
+    if truth is None:
+        return known
+    planted = read_truth(truth, None, clips.clip_ids, clips.speaker.shape[1])
+    return replace(
+        known,
+        groups=planted.groups,
+        listening=planted.listening,
+        events=planted.events,
+        own_events=planted.own_events,
+    )

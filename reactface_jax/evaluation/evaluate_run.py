@@ -21,6 +21,7 @@ from reactface_jax.evaluation.arguments import Arguments
 from reactface_jax.evaluation.asked_methods import Asked, place, read_methods, row_of
 from reactface_jax.evaluation.attention_maps import MAX_FRAMES, AttentionMap, attention_maps
 from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_split
+from reactface_jax.evaluation.legend import RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.reference_rows import Search, Training, fitted
@@ -102,7 +103,13 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         arguments.faceverse,
     )
     planned = _planned(asked, configs, people)
-    split = know_split(people.shards, people.split, clips, config.model.window, arguments.truth)
+    windows = {
+        one.name: one.config.model.window
+        for one in planned
+        if one.config is not None and one.config.method == "reactface"
+    }
+    window = next(iter(windows.values()), config.model.window)  # of rows that have none
+    split = know_split(people.shards, people.split, clips, window, arguments.truth)
 
     ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
     planned = [*(_Planned(each.name, each.name) for each in ready), *planned]
@@ -136,6 +143,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         own_only=("other-take",),
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
+        windows=windows,
     )
     rows = [
         replace(row, frames_per_second=generated[row.name].frames_per_second) if row.name in generated else row
@@ -161,6 +169,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
             "clips": people.num_clips,
             "frames": people.num_frames,
             "reactions": config.eval.num_reactions,
+            RESAMPLED: resampled(split.known.groups, clips.clip_ids, scripts=arguments.truth is not None),
             "sha256": sums,
             **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
             **({"frames put before each clip": warm_ups} if warm_ups else {}),

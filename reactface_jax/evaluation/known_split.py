@@ -36,7 +36,7 @@ def know_split(shards: Voices, split: str, clips: Clips, window: int, truth: Pat
         shards: the data.
         split: that is evaluated.
         clips: its coefficients.
-        window: of the model (frames).
+        window: of the model, in which rows that have none are looked at (frames).
         truth: dyads.json; None where nothing is planted.
 
     Raises:

@@ -29,6 +29,7 @@ def measure_methods(
     own_only: Collection[str] = (),
     realism: Realism | None = None,
     num_videos: int = 0,
+    windows: Mapping[str, int] | None = None,
 ) -> list[Row]:
     """Measures methods, a row each.
 
@@ -41,14 +42,17 @@ def measure_methods(
       own_only: methods that are compared with the clips' own listeners, since their answers are among the neighbours.
       realism: measures FRRea; None leaves it out.
       num_videos: videos that `realism` compares for each method.
+      windows: of the methods that have their own (frames); the others are looked at in those of `known`.
     """
+    known, windows = known or evaluation.known_of(clips), windows or {}
     rows = []
     with progress_bar("measuring", count * (len(clips.speaker) + num_videos), console) as advance:
         for name, prediction in methods:
             compared = clips
             if name in own_only:
                 compared = replace(clips, neighbours=np.eye(len(clips.neighbours), dtype=bool))
-            row = evaluation.evaluate(name, prediction, compared, known, advance=advance)
+            looked_at = replace(known, window=windows.get(name, known.window))
+            row = evaluation.evaluate(name, prediction, compared, looked_at, advance=advance)
             rows.append(row if realism is None else replace(row, realism=realism(prediction, advance)))
     return rows
 

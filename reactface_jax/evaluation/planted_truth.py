@@ -30,12 +30,12 @@ class PlantedTruth:
     """Clips of one script have one number."""
 
 
-def read_truth(path: str | Path, split: str, clip_ids: Sequence[str], num_frames: int) -> PlantedTruth:
+def read_truth(path: str | Path, split: str | None, clip_ids: Sequence[str], num_frames: int) -> PlantedTruth:
     """Reads the truth of a split.
 
     Args:
         path: dyads.json, in the raw tree's folder.
-        split: "train", "val" or "test".
+        split: "train", "val" or "test"; None: whichever has the clips.
         clip_ids: the speaker's path of each clip.
         num_frames: to which clips are cut.
 
@@ -46,16 +46,17 @@ def read_truth(path: str | Path, split: str, clip_ids: Sequence[str], num_frames
     if not path.is_file():
         raise UserError(f"--truth {path} does not exist; give the dyads.json of made conversations")
     try:
+        conversations = json.loads(path.read_text(encoding="utf-8"))["conversations"]
         people = {
             person["path"]: (conversation, role)
-            for conversation in json.loads(path.read_text(encoding="utf-8"))["conversations"][split]
+            for of_split in (conversations.values() if split is None else [conversations[split]])
+            for conversation in of_split
             for role, person in enumerate(conversation["people"])
         }
         missing = next((clip for clip in clip_ids if clip not in people), None)
         if missing is not None:
-            raise UserError(
-                f"--truth {path} does not know {missing} of split {split}; give that of the shards' own tree"
-            )
+            where = "" if split is None else f" of split {split}"
+            raise UserError(f"--truth {path} does not know {missing}{where}; give that of the data's own tree")
         found = [people[clip] for clip in clip_ids]
         return PlantedTruth(
             events=[_events(conversation["people"][role]) for conversation, role in found],

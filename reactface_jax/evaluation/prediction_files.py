@@ -12,6 +12,8 @@ from reactface_jax.errors import UserError
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import Clips
 
+CLIP_IDS = "clip_ids.txt"
+"""Beside the arrays of an evaluation: a clip's name a line, as --clip-ids takes them."""
 _SAVE_AGAIN = "save it with np.save"
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from reactface_jax.config import Config
 from reactface_jax.evaluation import published_table as published
 from reactface_jax.evaluation.escaping import latex, markdown
+from reactface_jax.evaluation.legend import RESAMPLED, legend_of
 from reactface_jax.evaluation.rows import Row
 from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.files import make_folder, replacing
@@ -78,12 +79,19 @@ def _realism_interval(row: Row, mode: Mode) -> Interval | None:
     return None if row.realism is None else row.realism[mode].interval
 
 
-def same(row: Row, reference: Row, mode: Mode, name: str) -> bool:
-    """Whether a row's figure is not significantly another than the reference's: 95 %, paired over resampled clips."""
-    if row is reference:
-        return False
+def another(row: Row, reference: Row, mode: Mode, name: str) -> bool | None:
+    """Whether a row's figure is significantly another than the reference's: 95 %, paired over resampled clips.
+
+    None where that can't be tested: for the reference itself, for figures without draws, undefined ones, and too few
+    groups of clips.
+    """
     one, other = (r.draws.get(mode, {}).get(name) for r in (row, reference))
-    return one is not None and other is not None and not differ(one, other)
+    return None if row is reference or one is None or other is None else differ(one, other)
+
+
+def same(row: Row, reference: Row, mode: Mode, name: str) -> bool:
+    """Whether a row's figure was tested against the reference's, and is not significantly another."""
+    return another(row, reference, mode, name) is False
 
 
 _REALISM = _Column("FRRea", lambda row, mode: None if row.realism is None else row.realism[mode].distance, ".2f")
@@ -142,23 +150,7 @@ _TABLES: tuple[tuple[str, Mode, tuple[_Column, ...]], ...] = (
     ("Clean mode: smooth", "clean", _SMOOTH),
     ("Paper mode: what the released code computes, flaws included", "paper", _SCORES),
 )
-INTERVALS_TITLE = "Clean mode: 95 % intervals over conversations"
-_LEGEND = (
-    "listening: FRCorr over the frames in which the speaker has the floor. by chance: FRCorr against as many "
-    "inappropriate reactions as there are appropriate ones, what the best of many gives for free. smiles, brows, "
-    "frowns, turns: share of the speaker's that are answered, with the delay of the peaks and its standard "
-    "deviation (frames, 25 a second). offset: share of FRDiv that is constant over the clip. speaker share: 1 - "
-    "FRDiv / FRDvs, how much of the diversity depends on the speaker. uncalled: smiles, raised brows and frowns a "
-    "second that no event explains. gain: how much better the next frame is foretold from the right speaker's "
-    "past than from another's, and p, by permutation. smile lag: frames by which smiles follow the speaker's, and "
-    "their correlation r there. NaN: share of reactions in which a constant channel makes paper mode's offset 49. "
-    "inside: share of the movement within the model's windows. border: change at window borders by change "
-    "elsewhere. stillness: movement where all appropriate listeners are still. motion: Fréchet distance of pieces "
-    "of motion, and its floor, that of real people. FPS: reaction frames a second, those of all reactions "
-    "counted, without rendering. Intervals: 95 %, by resampling conversations (in made ones scripts) 1000 times; "
-    f"{SAME} marks figures that do not differ significantly from {{reference}}'s, by the paired difference on the same "
-    "resampled clips."
-)
+INTERVALS_TITLE = "Clean mode: 95 % intervals"
 
 
 class Cell(NamedTuple):
@@ -219,8 +211,9 @@ def mode_differences(row: Row) -> list[str]:
             "real listener is constant as 0"
         )
     if clean["FRSyn_NaN_share"] > 0:
+        offset = "undefined" if math.isnan(clean["FRSyn"]) else f"{clean['FRSyn']:.2f}"
         sentences.append(
-            f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode, which answers 49 for the "
+            f"FRSyn is {offset}, {paper['FRSyn']:.2f} in paper mode, which answers 49 for the "
             f"{clean['FRSyn_NaN_share']:.0%} of reactions that have a constant channel"
         )
     elif abs(clean["FRSyn"] - paper["FRSyn"]) > 5e-3:
@@ -274,14 +267,19 @@ def to_json(report: Report) -> str:
             "scores": {mode: dict(scores) for mode, scores in row.scores.items()},
             "smile": row.smile and row.smile._asdict(),
             "frames_per_second": row.frames_per_second,
+            "window": row.window,
             "realism": row.realism and {mode: found._asdict() for mode, found in row.realism.items()},
             "intervals": {
                 mode: {name: list(interval(drawn)) for name, drawn in drawn_of_mode.items()}
                 for mode, drawn_of_mode in row.draws.items()
             },
-            "not_different": {
-                mode: [name for name in drawn_of_mode if same(row, report.reference, mode, name)]
-                for mode, drawn_of_mode in row.draws.items()
+            # A figure that is in neither list was not tested.
+            **{
+                key: {
+                    mode: [name for name in drawn if another(row, report.reference, mode, name) is answer]
+                    for mode, drawn in row.draws.items()
+                }
+                for key, answer in (("different", True), ("not_different", False))
             },
             "between_modes": mode_differences(row),
         }
@@ -295,7 +293,7 @@ def to_json(report: Report) -> str:
         "config": None if report.config is None else dataclasses.asdict(report.config),
         "versions": dict(report.versions),
     }
-    return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(without_nan(content), indent=2, allow_nan=False) + "\n"
 
 
 def to_markdown(report: Report) -> str:
@@ -311,9 +309,8 @@ def to_markdown(report: Report) -> str:
             "",
             *_markdown(headings, [(name, [cell.text for cell in cells]) for name, cells in rows]),
         ]
-    if any(row.draws for row in report.rows):
+    if found := with_intervals(report):
         lines += [f"## {INTERVALS_TITLE}", ""]
-        found = with_intervals(report)
         names = [name for name, _ in found[0][1]]
         cells = [[rows[place][1].interval for _, rows in found] for place in range(len(names))]
         lines += _markdown([heading for heading, _ in found], list(zip(names, cells, strict=True)))
@@ -327,7 +324,7 @@ def to_markdown(report: Report) -> str:
     if sentences:
         lines += ["## What depends on the mode", "", *sentences, ""]
     lines += [
-        _LEGEND.format(reference=markdown(report.reference.name)),
+        markdown(legend(report)),
         "",
         *(f"- {name}: {markdown(value)}" for name, value in facts.items()),
         "",
@@ -343,7 +340,8 @@ def _markdown(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]
 
 def legend(report: Report) -> str:
     """What headings and marks mean."""
-    return _LEGEND.format(reference=report.reference.name)
+    windows = {row.name: row.window for row in report.rows}
+    return legend_of(report.reference.name, SAME, windows, report.data.get(RESAMPLED))
 
 
 def write(report: Report, folder: str | Path) -> None:
@@ -363,10 +361,10 @@ def write(report: Report, folder: str | Path) -> None:
             file.write(text.encode())
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN."""
+def without_nan(value: Any) -> Any:
+    """The same with null for what JSON knows no number of."""
     if isinstance(value, Mapping):
-        return {name: _without_nan(item) for name, item in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

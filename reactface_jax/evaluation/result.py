@@ -13,6 +13,7 @@ from reactface_jax.evaluation import report
 from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.console_tables import tables
 from reactface_jax.evaluation.page import PAGE_NAME, build_page
+from reactface_jax.evaluation.prediction_files import CLIP_IDS
 from reactface_jax.files import replacing_folder, require_replaceable
 from reactface_jax.types import Clips
 
@@ -23,6 +24,7 @@ _NAMES = {
     report.LATEX_NAME,
     PAGE_NAME,
     *(f"{name}.npy" for name in ARRAYS),
+    CLIP_IDS,
     "ablation.md",  # which `reactface ablations` makes of the report, and makes again
 }
 _WHAT = "an evaluation"
@@ -75,6 +77,9 @@ def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int, 
     with replacing_folder(out, _is_evaluation, _WHAT) as folder:
         for name, array in evaluation.arrays.items():
             np.save(folder / f"{name}.npy", array)
+        if evaluation.arrays:
+            lines = (" ".join(name.splitlines()) + "\n" for name in evaluation.clips.clip_ids)
+            (folder / CLIP_IDS).write_text("".join(lines), encoding="utf-8")
         report.write(evaluation.report, folder)
         if page_clips > 0:
             page = build_page(

@@ -60,6 +60,8 @@ class Row:
     """Clip by clip."""
     reacting: Reacting | None = None
     """Likewise, of whether it reacts; its figures are among those of clean mode."""
+    window: int | None = None
+    """Frames of the windows in whose insides and borders its movement was looked at."""
 
 
 def generate_split(
@@ -114,7 +116,7 @@ def generate_split(
         start = time.perf_counter()
         reactions, clip = answer(batch)  # B K T C
         seconds += time.perf_counter() - start
-        frames += int(np.prod(reactions.shape[:3]))
+        frames += int((clip >= 0).sum() * np.prod(reactions.shape[1:3]))
         if prediction is None:
             shape = (num_clips, *reactions.shape[1:])
             prediction = np.empty(shape, np.float32) if in_memory else _empty_in_a_file(shape)
@@ -137,6 +139,11 @@ def in_a_file(array: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, "N K T C
     return held
 
 
+def known_of(clips: Clips) -> Known:
+    """What clips say by themselves: the channels' names, and who met whom."""
+    return Known(groups=sessions(clips.clip_ids), names=clips.coefficient_names)
+
+
 def evaluate(
     name: str,
     prediction: Float[np.ndarray, "N K T C"],
@@ -151,14 +158,14 @@ def evaluate(
       name: in the table.
       prediction: raw.
       clips: the split.
-      known: what else is known of it; by default the channels' names, and who met whom.
+      known: what else is known of it; by default what `known_of` says.
       frames_per_second: of its generation.
       advance: called after every clip.
 
     Raises:
       UserError: as `metrics.compute` does.
     """
-    known = known or Known(groups=sessions(clips.clip_ids), names=clips.coefficient_names)
+    known = known or known_of(clips)
     people = (clips.speaker, clips.listener, clips.neighbours)
     measured = metrics.measure(prediction, *people, clips.clip_ids, known.groups, advance)
     reacting = measure_reacting(prediction, *people, known)
@@ -178,6 +185,7 @@ def evaluate(
         },
         measured=measured,
         reacting=reacting,
+        window=known.window,
     )
 
 

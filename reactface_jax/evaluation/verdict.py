@@ -43,7 +43,10 @@ def _corr(row: Row) -> float:
 
 def _relation(one: Row, other: Row) -> str:
     drawn, others = (row.draws.get("clean", {}).get("FRCorr") for row in (one, other))
-    if drawn is not None and others is not None and not differ(drawn, others):
+    differs = None if drawn is None or others is None else differ(drawn, others)
+    if differs is None:
+        return "not tested against"
+    if not differs:
         return "not significantly different from"
     return "above" if _corr(one) > _corr(other) else "below"
 

@@ -29,10 +29,13 @@ class Interval(NamedTuple):
 def resamplings(groups: Int[np.ndarray, " N"], seed: int = 0, num_draws: int = NUM_DRAWS) -> Int[np.ndarray, "R N"]:
     """How often each clip is in each of R draws of as many groups as there are, with replacement.
 
-    The same seed gives methods on the same clips the same draws.
+    The same seed gives methods on the same clips the same draws. Of fewer than two groups nothing is drawn: a group's
+    draws would all be itself, and say that its figures are certain. All figures of such draws are NaN.
     """
     names, group = np.unique(groups, return_inverse=True)
     count = len(names)
+    if count < 2:
+        return np.zeros((num_draws, len(groups)), np.int64)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), num_draws)
     return drawn[:, group]
 
@@ -95,10 +98,10 @@ def interval(drawn: Float[np.ndarray, " R"]) -> Interval:
     return Interval(float(low), float(high))
 
 
-def differ(first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"]) -> bool:
+def differ(first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"]) -> bool | None:
     """Whether two methods' figures differ on these clips: 0 lies outside the interval of the paired difference.
 
-    False where either is undefined.
+    None where that interval is undefined, since either figure is or there are too few groups: nothing is known then.
     """
     low, high = interval(first - second)
-    return low > 0 or high < 0
+    return None if math.isnan(low) else low > 0 or high < 0

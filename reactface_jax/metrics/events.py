@@ -72,7 +72,7 @@ class Answered(NamedTuple):
     """Frames from the speaker's peak to the reaction's, of answered facial events and turns."""
     squared_delay: Ratio
     uncalled: Ratio
-    """Rises of facial channels a second that no event of either person explains."""
+    """Rises of facial channels a second that no event of either person explains; undefined without such a channel."""
 
     def delay_deviation(self) -> float:
         """Standard deviation of the delay (frames)."""
@@ -85,7 +85,7 @@ def answered(
     speaker: Float[np.ndarray, "N T C"],
     names: Sequence[str],
     events: Events,
-    own: Events,
+    others: Events,
 ) -> Answered:
     """Looks for the answers to each of the speaker's events.
 
@@ -96,13 +96,15 @@ def answered(
         speaker: the speakers.
         names: of the channels; kinds of which a channel is missing are left out.
         events: of the speakers.
-        own: of the real listeners, besides their answers: what explains a rise, but need not be answered.
+        others: what explains a rise too, but need not be answered: what the real listeners do of their own accord, and
+            speakers outside their floor.
     """
     count, reactions, frames = prediction.shape[:3]
     signs = {kind: columns for kind, sign in SIGNS.items() if (columns := columns_of(sign, names))}
     shares = {kind: Ratio(np.zeros(count), np.zeros(count)) for kind in signs}
     delay, squared = (Ratio(np.zeros(count), np.zeros(count)) for _ in range(2))
-    uncalled = Ratio(np.zeros(count), np.full(count, reactions * frames / FRAME_RATE))
+    seconds = reactions * frames / FRAME_RATE if signs.keys() & set(FACIAL) else 0.0
+    uncalled = Ratio(np.zeros(count), np.full(count, seconds))
     for i in range(count):
         reaction = {kind: prediction[i][..., columns].mean(-1, dtype=np.float64) for kind, columns in signs.items()}
         shown = {kind: speaker[i][:, columns].mean(-1, dtype=np.float64) for kind, columns in signs.items()}
@@ -123,7 +125,7 @@ def answered(
                     kept.total[i] += values.sum()
                     kept.weight[i] += len(values)
         for kind in FACIAL:
-            causes = [e for e in (*events[i], *own[i]) if e.kind in (kind, *SIGNS[kind].also)]
+            causes = [e for e in (*events[i], *others[i]) if e.kind in (kind, *SIGNS[kind].also)]
             first, last = (np.array([e.start + plus * (e.length + LAST) for e in causes]) for plus in (0, 1))
             for course in reaction[kind] if kind in signs else ():
                 peaks = rises_of(course, SIGNS[kind].rise)[:, 1, None]

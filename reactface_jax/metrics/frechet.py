@@ -1,5 +1,7 @@
 """The Fréchet distance of two sets of vectors as normal distributions, and how sure it is."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -37,9 +39,12 @@ def standard_error(real: Float[np.ndarray, "N D"], generated: Float[np.ndarray, 
     """Of the distance at this number of pairs, by a jackknife that leaves out one of 20 parts after the other.
 
     Resampling with replacement fails here: repeated vectors shrink the covariances, and move the distance by more than
-    it scatters, so that such an interval misses its own estimate. Leaving out repeats nothing.
+    it scatters, so that such an interval misses its own estimate. Leaving out repeats nothing. NaN for fewer than 3
+    pairs, since a distance needs 2.
     """
     count = len(real)
+    if count < 3:
+        return math.nan
     parts = min(_PARTS, count)
     part = np.random.default_rng(seed).permutation(count) % parts
     left: Int[np.ndarray, " P"] = np.arange(parts)

@@ -17,8 +17,18 @@ def sessions(clip_ids: Sequence[str]) -> Int[np.ndarray, " N"]:
     Where ids have another form, a clip and the same with its roles swapped belong together, which lie half the clips
     apart; in an odd number of clips each is by itself.
     """
-    parts = [clip.split("/") for clip in clip_ids]
-    if all(len(part) >= 3 for part in parts):
-        return by_name(["/".join(part[:2]) for part in parts])
+    if _are_paths(clip_ids):
+        return by_name(["/".join(clip.split("/")[:2]) for clip in clip_ids])
     count = len(clip_ids)
     return np.arange(count) % (count // 2 if count % 2 == 0 else count)
+
+
+def unit_of(clip_ids: Sequence[str]) -> str:
+    """What one group of `sessions` is, in the plural."""
+    if _are_paths(clip_ids):
+        return "conversations"
+    return "clips" if len(clip_ids) % 2 else "pairs of a clip and the one half the clips later"
+
+
+def _are_paths(clip_ids: Sequence[str]) -> bool:
+    return all(clip.count("/") >= 2 for clip in clip_ids)

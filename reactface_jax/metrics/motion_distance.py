@@ -19,7 +19,10 @@ NUM_HALVINGS = 10
 
 
 class MotionDistance(NamedTuple):
-    """Means over several halvings of the clips, at equal numbers of pieces. NaN where there are too few."""
+    """Means over several halvings of the clips, at equal numbers of pieces.
+
+    NaN where there are too few, or nobody moves.
+    """
 
     distance: float
     """Generated pieces of one half against real pieces of the other."""
@@ -50,7 +53,7 @@ def motion_distance(
     chosen = prediction[np.arange(len(prediction)), np.arange(len(prediction)) % prediction.shape[1]]
     made = _pieces(chosen[..., moving] / std[moving])
     names = np.unique(groups)
-    if len(names) < 2 or real.shape[1] == 0:
+    if len(names) < 2 or 0 in real.shape:
         return MotionDistance(np.nan, np.nan)
     flat = real.reshape(-1, real.shape[-1])
     centre = flat.mean(0)

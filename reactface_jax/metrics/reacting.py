@@ -95,8 +95,9 @@ def _answers(
     if known.events is not None and known.own_events is not None:
         found = answered(reactions, speaker, known.names, known.events, known.own_events)
     else:
-        events = found_events(speaker, known.names, known.listening)
-        found = answered(reactions, speaker, known.names, events, found_events(listener, known.names))
+        to_answer = found_events(speaker, known.names, known.listening)
+        everything = zip(found_events(speaker, known.names), found_events(listener, known.names), strict=True)
+        found = answered(reactions, speaker, known.names, to_answer, [spoken + own for spoken, own in everything])
     return found if found.shares else None
 
 

@@ -33,7 +33,7 @@ class Foresight(NamedTuple):
     sound_mean: Float[np.ndarray, " F"]
     sound_std: Float[np.ndarray, " F"]
     own: Float[np.ndarray, "P C"]
-    """From the own past only."""
+    """From the own past only; P is 0 where no training clip was long enough to have one."""
     with_speaker: Float[np.ndarray, "Q C"]
     """From the own past, then the speaker's."""
 
@@ -79,7 +79,7 @@ def gain(
     groups: Int[np.ndarray, " N"],
     seed: int = 0,
 ) -> Gain:
-    """The gain of reactions.
+    """The gain of reactions; NaN where these, or the clips of the fit, are too short to have a past.
 
     Args:
         model: from `fit`.
@@ -91,7 +91,7 @@ def gain(
     """
     count, frames = len(prediction), prediction.shape[2] - SPEAKERS_PAST
     width = prediction.shape[-1]
-    if frames < 1:
+    if frames < 1 or len(model.own) == 0:
         return Gain(Ratio(np.zeros(count), np.zeros(count)), np.nan)
     heard = np.empty((count, frames * width), np.float32)
     left = np.empty((count, frames * width), np.float32)

@@ -93,8 +93,8 @@ def measure(
       speaker: as in `compute`.
       listener: as in `compute`.
       neighbours: as in `compute`.
-      seed: of the random-neighbour control.
       clip_ids: names for error messages.
+      groups: as in `compute`.
       advance: called after every clip, for a progress bar.
 
     Raises:
@@ -102,11 +102,13 @@ def measure(
     """
     prediction, speaker, listener = np.asarray(prediction), np.asarray(speaker), np.asarray(listener)
     mask = _checked(prediction, speaker, listener, np.asarray(neighbours), clip_ids)
+    groups = np.arange(len(prediction)) if groups is None else np.asarray(groups)
+    if groups.shape != (len(prediction),):
+        raise UserError(f"groups has shape {groups.shape}; {len(prediction)} clips need {(len(prediction),)}")
     num_reactions, num_channels = prediction.shape[1], prediction.shape[-1]
     if prediction.strides[1] == 0:
         prediction = prediction[:, :1]
     moments, pool = correlation.moments(listener), dtw.Pool(listener)
-    groups = np.arange(len(prediction)) if groups is None else np.asarray(groups)
     allowed = inappropriate(speaker, listener, mask, groups)
 
     def measure_clip(i: int) -> _Clip:

@@ -32,7 +32,7 @@ class VideoDistance(NamedTuple):
 
     distance: float
     interval: Interval
-    """95 %, of the distance at this number of pairs: 1.96 standard errors to either side."""
+    """95 %, of the distance at this number of pairs: 1.96 standard errors to either side. NaN for 2 pairs."""
     without_bias: float | None
     """The distance at infinitely many pairs, extrapolated; may be below 0. None for fewer than 8 pairs."""
     pairs: int
@@ -119,7 +119,7 @@ def distance_between(
     """The distance of two sets of activations of a mode, pair by pair."""
     layer, bgr = layer_of(mode)
     distance, error = frechet(real, generated), _DEVIATIONS * standard_error(real, generated, seed)
-    interval = Interval(max(distance - error, 0.0), distance + error)
+    interval = Interval(max(distance - error, 0.0), distance + error)  # the maximum of NaN and 0 is NaN in this order
     unbiased = without_bias(real, generated, seed)
     return VideoDistance(distance, interval, unbiased, len(real), layer, "BGR" if bgr else "RGB")
 

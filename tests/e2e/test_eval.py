@@ -15,13 +15,14 @@ import small_model
 from learned_row import Offset
 
 from reactface_jax.config import Config, DataConfig, EvalConfig
-from reactface_jax.evaluation import evaluate_run
+from reactface_jax.evaluation import asked_methods, evaluate_run
 from reactface_jax.evaluation.known_split import know_split
 from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.methods import rows
 from reactface_jax.methods.listener import Control
 from reactface_jax.methods.pretrained import load_pretrained
+from reactface_jax.metrics.movement import inside_windows
 from reactface_jax.models import build_model
 from reactface_jax.training.checkpoints import Checkpoints
 from reactface_jax.training.state import TrainState
@@ -77,12 +78,12 @@ def save_run(folder: Path, config: Config, shards: Path) -> Path:
 
 @pytest.fixture
 def offset_run(shards, config, tmp_path, monkeypatch) -> Path:
-    """A row that learns by steps, under the name of one of them."""
+    """A row that learns by steps, under the name of one of them and before ReactFace; it knows nothing of windows."""
     monkeypatch.setitem(rows.ROWS, "zhou", lambda config: Offset())
+    monkeypatch.setattr(asked_methods, "ORDER", ("GT", "Mirror", "delayed-mirror", "Random", "Offset", "ReactFace"))
     data = open_shards(shards)
-    about = About(
-        dataclasses.replace(config, method="zhou"), data.mean_face, tuple(data.description["coefficient_names"])
-    )
+    other = dataclasses.replace(config, method="zhou", model=dataclasses.replace(config.model, window=8))
+    about = About(other, data.mean_face, tuple(data.description["coefficient_names"]))
     params, state = Offset().init(jax.random.key(0))
     trained = TrainState.create(params, optax.sgd(0), jax.random.key(0), method_state=state)
     with Checkpoints(tmp_path / "offset", keep=1) as checkpoints:
@@ -100,7 +101,7 @@ def message(capsys, *words: str) -> str:
 def test_report_of_a_run(run, shards, capsys):
     command.main(["--checkpoint", str(run)])
     out = run / "evaluation-test"
-    expected = ["listener.npy", "neighbours.npy", "prediction.npy"]
+    expected = ["clip_ids.txt", "listener.npy", "neighbours.npy", "prediction.npy"]
     expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
     content = json.loads((out / "report.json").read_text())
@@ -110,12 +111,14 @@ def test_report_of_a_run(run, shards, capsys):
     checksums = content["data"].pop("sha256")
     assert sorted(checksums) == ["listener", "neighbours", "prediction", "speaker"]
     assert content["data"].pop("appropriate").startswith("each clip's own listener only")
+    assert content["data"].pop("resampled") == "2 conversations"
     assert content["data"] == {"data": str(shards), "split": "test", "clips": 4, "frames": FRAMES, "reactions": 2}
     assert content["rows"][-1]["frames_per_second"] > 0
     prediction = np.load(out / "prediction.npy")
     assert prediction.shape == (4, 2, FRAMES, 58)
     data = open_shards(shards)
     np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
+    assert (out / "clip_ids.txt").read_text().splitlines() == data.clip_ids("test")
     assert "Clean mode" in capsys.readouterr().out
     text = (out / "report.html").read_text()
     shown = json.loads(re.search(r'id="page">(.*?)</script>', text)[1])
@@ -124,7 +127,7 @@ def test_report_of_a_run(run, shards, capsys):
     assert [each["shape"] for each in shown["maps"]] == [[8, 8], [8, 16], [50, 50], [50, 100]]
 
 
-def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys):
+def test_several_methods_in_one_table(run, offset_run, shards, config, tmp_path, capsys):
     command.main(["--checkpoint", str(offset_run), "--page-clips", "0"])
     content = json.loads((offset_run / "evaluation-test" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]][-2:] == ["linear", "Offset"]
@@ -136,16 +139,19 @@ def test_several_methods_in_one_table(run, offset_run, shards, tmp_path, capsys)
     (tmp_path / "methods.txt").write_text("\n".join(listed))
     command.main(["--methods", str(tmp_path / "methods.txt"), "--out", str(tmp_path / "out"), "--page-clips", "1"])
     content = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "small", "Offset"]
+    assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "delayed-mirror", "Random", "Offset", "small"]
+    assert [row["window"] for row in content["rows"]] == 6 * [config.model.window]
+    real = SplitPeople(open_shards(shards), "test", FRAMES).clips.listener[:, None]
+    assert content["rows"][0]["scores"]["clean"]["inside_windows"] == inside_windows(real, config.model.window).value()
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
-    assert content["source"] == f"{run}, step 7; {offset_run}, step 5"
+    assert content["source"] == f"{offset_run}, step 5; {run}, step 7"
     assert "own listener only" in content["data"]["appropriate"]
     command.main(["--checkpoint", str(run), "--out", str(tmp_path / "single"), "--page-clips", "0"])
     prediction = np.load(tmp_path / "single" / "prediction.npy")
     assert content["data"]["sha256"]["small"] == checksum(prediction)
     assert content["data"]["sha256"]["Offset"] == checksum(by_itself)
     latex = (tmp_path / "out" / "report.tex").read_text()
-    assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("small") < latex.index("Offset")
+    assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("Offset") < latex.index("small")
     page = json.loads(re.search(r'id="page">(.*?)</script>', (tmp_path / "out" / "report.html").read_text())[1])
     methods = {track["method"] for clip in page["clips"] for track in clip["tracks"] if track["kind"] == "reaction"}
     assert methods == {"Mirror", "delayed-mirror", "Random", "small", "Offset"}

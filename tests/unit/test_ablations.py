@@ -17,9 +17,13 @@ from reactface_jax.config import load_config
 from reactface_jax.evaluation import ablations
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
 from reactface_jax.evaluation.ablations import COLUMNS, FULL
+from reactface_jax.evaluation.prediction_files import CLIP_IDS, read_clips
+from reactface_jax.evaluation.rows import evaluate
+from reactface_jax.metrics.bootstrap import interval
 
 ROOT = Path(__file__).parents[2]
 CLIPS, FRAMES = 4, 60
+IDS = [f"NoXI/{session}/{role}/1" for session in (1, 2) for role in ("Expert", "Novice")]
 NAMES = ["mouthSmileLeft", "jawOpen", "browInnerUp"]
 
 
@@ -53,6 +57,7 @@ def programs(started: list[list[str]]):
             prediction = generator.standard_normal((CLIPS, 2, FRAMES, len(NAMES))).cumsum(2) * (0.1 if still else 1)
             for name, array in {**people, "neighbours": np.eye(CLIPS), "prediction": prediction}.items():
                 np.save(out / f"{name}.npy", array)
+            (out / CLIP_IDS).write_text("".join(f"{name}\n" for name in IDS))
             (out / "report.json").write_text("{}")
         else:
             evaluation_command.main(list(words[1:]))
@@ -91,6 +96,50 @@ def test_a_set_is_trained_evaluated_and_printed(data, tmp_path, capsys):
     assert "holds a run of another command" in capsys.readouterr().err
 
 
+def test_the_comparison_resamples_what_the_clips_are_of(data, tmp_path, capsys):
+    """Conversations by the clips' names, scripts by the truth, and pairs where an older evaluation has no names."""
+    out, truth = tmp_path / "out", tmp_path / "dyads.json"
+    event = {"kind": "smile", "start": 9, "length": 9, "side": 1}
+    people = [{"path": name, "events": [event]} for name in IDS]
+    turns = [{"role": 0, "start": 0, "end": 50}]
+    conversations = [{"script": "s", "turns": turns, "people": people[i : i + 2]} for i in (0, 2)]
+    truth.write_text(json.dumps({"conversations": {"test": conversations}}))
+    run = programs([])
+    words = ["--set", str(ROOT / "configs/ablations/table6.py"), "--config", str(ROOT / "configs/tiny.py")]
+    words += ["--data", str(data), "--out", str(out), "--model.window", "24"]
+
+    def compared(*more: str) -> dict:
+        ablations.main([*words, *more], run)
+        return json.loads((out / "table6" / "report.json").read_text())
+
+    found = compared()
+    full = next(row for row in found["rows"] if row["method"] == FULL)
+    assert found["data"]["resampled"] == "2 conversations"
+    assert "full model. Resampled: 2 conversations." in (out / "table6" / "ablation.md").read_text()
+    assert full["window"] == 24
+    folder = out / "full-model" / "evaluation"
+    clips = read_clips(*(folder / f"{name}.npy" for name in ("speaker", "listener", "neighbours")), folder / CLIP_IDS)
+    assert clips.clip_ids == IDS
+    row = evaluate(FULL, np.load(folder / "prediction.npy"), clips)
+    np.testing.assert_allclose(full["intervals"]["clean"]["FRVar"], interval(row.draws["clean"]["FRVar"]))
+    assert full["scores"]["clean"]["FRCorr_random_neighbours"] == row.scores["clean"]["FRCorr_random_neighbours"]
+    assert "FRCorr_listening" not in full["scores"]["clean"]
+
+    found = compared("--truth", str(truth))
+    assert found["data"]["resampled"] == "nothing, since all clips are one group"  # both conversations have one script
+    assert "not tested: FRVar, FRDiv, FRCorr, FRSyn" in (out / "table6" / "ablation.md").read_text()
+    assert (
+        next(row for row in found["rows"] if row["method"] == "GT")["scores"]["clean"]["FRCorr_listening"] is not None
+    )
+
+    (folder / CLIP_IDS).unlink()
+    assert compared()["data"]["resampled"] == "2 pairs of a clip and the one half the clips later"
+    for given, message in ((truth, "has no clip_ids.txt yet, which --truth needs"), (out / "none", "does not exist")):
+        with pytest.raises(SystemExit):
+            compared("--truth", str(given))
+        assert message in capsys.readouterr().err
+
+
 def test_a_killed_training_is_resumed(tmp_path):
     started: list[list[str]] = []
     (tmp_path / "full-model" / "checkpoints").mkdir(parents=True)
@@ -101,15 +150,24 @@ def test_a_killed_training_is_resumed(tmp_path):
 def test_signs_are_compared_with_the_papers():
     ablation = Ablation("T", (Variant("less", (), (0.02, 0.01, 500.0, 0.1, 50.0)),))
 
-    def row(name: str, figures: tuple[float, ...], same: list[str]) -> dict:
-        scores = dict(zip(COLUMNS, figures, strict=True))
-        return {"method": name, "scores": {"clean": scores}, "realism": None, "not_different": {"clean": same}}
+    def row(name: str, figures: tuple[float, ...], another: list[str], same: list[str], distance: float) -> dict:
+        scores, realism = dict(zip(COLUMNS, figures, strict=True)), {"clean": {"distance": distance}}
+        tested = {"different": {"clean": another}, "not_different": {"clean": same}}
+        return {"method": name, "scores": {"clean": scores}, "realism": realism, **tested}
 
-    rows = [row(FULL, (0.01, 0.02, 0, 1.0, 40), []), row("less", (0.02, 0.03, 0, 0.5, 41), ["FRSyn"])]
-    text = ablations.form(ablation, {"rows": rows, "data": {"clips": 3, "frames": 4}}, "configs/x.py", ["--a", "1"])
-    assert "- less: as in the paper: FRVar, FRCorr; the other way: FRDiv; not significantly: FRSyn" in text
-    assert "| less | 0.0200 | 0.0300 | - | 0.500 | 41.00≈ |" in text
+    def form(another: list[str], same: list[str]) -> str:
+        rows = [row(FULL, (0.01, 0.02, 0, 1.0, 40), [], [], 9), row("less", (0.02, 0.03, 0, 0.5, 41), another, same, 8)]
+        data = {"clips": 3, "frames": 4, "resampled": "2 conversations"}
+        return ablations.form(ablation, {"rows": rows, "data": data}, "configs/x.py", ["--a", "1"])
+
+    text = form(["FRVar", "FRDiv", "FRCorr"], ["FRSyn"])
+    assert (
+        "- less: as in the paper: FRVar, FRCorr; the other way: FRDiv; not significantly: FRSyn; not tested: FRRea"
+        in text
+    )
+    assert "| less | 0.0200 | 0.0300 | 8.00 | 0.500 | 41.00≈ |" in text
     assert "3 clips of 4 frames; configs/x.py --a 1." in text
+    assert "- less: not tested: FRVar, FRDiv, FRRea, FRCorr, FRSyn" in form([], [])
 
 
 SETS = {"causes": "reacting", **dict.fromkeys(("online", "table3", "table4", "table5", "table6", "table7"), "demo")}

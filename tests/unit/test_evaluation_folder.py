@@ -38,12 +38,15 @@ def test_a_new_evaluation_takes_the_whole_folder(evaluation, tmp_path):
     shown = write(evaluation, out, page_clips=1)
     assert "a|b_[/x] :smile:" in shown
     assert sorted(path.name for path in out.iterdir()) == [
+        "clip_ids.txt",
         "prediction.npy",
         "report.html",
         "report.json",
         "report.md",
         "report.tex",
     ]
+    assert len((out / "clip_ids.txt").read_text().splitlines()) == 3
+    assert (out / "clip_ids.txt").read_text().endswith("\nb\nc\n")
     write(evaluation, out)
     assert not (out / "report.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -95,7 +98,10 @@ def test_names_in_reports(evaluation):
         ({}, "give --checkpoint, --converted, --methods or --predictions"),
         ({"checkpoint": Path("a"), "converted": Path("b")}, "--checkpoint and --converted exclude each other"),
         ({"checkpoint": Path("a"), "ceilings": True}, "--ceilings needs --truth"),
-        ({"predictions": ("a.npy",), "truth": Path("b")}, "--truth goes with --checkpoint or --converted"),
+        ({"predictions": ("a.npy",), "truth": Path("b")}, "--truth needs --clip-ids"),
+        ({"predictions": ("a.npy",), "truth": Path("b"), "ceilings": True}, "--ceilings goes with --checkpoint"),
+        ({"predictions": ("a.npy",), "window": 0}, "--window 0 is below 1"),
+        ({"checkpoint": Path("a"), "window": 8}, "--window goes with --predictions"),
         ({"checkpoint": Path("a"), "speaker": Path("b")}, "--speaker goes with --predictions"),
         ({"checkpoint": Path("a"), "page_clips": -1}, "--page-clips -1 is negative"),
         ({"checkpoint": Path("a"), "faceverse": Path("nowhere.npz")}, "--faceverse nowhere.npz does not exist"),

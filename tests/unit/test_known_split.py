@@ -62,6 +62,8 @@ def test_truth_is_that_of_the_plan(truth_file, shards):
         found.groups[:, None] == found.groups,
         np.tile(neighbours(conversations), 1) + np.roll(neighbours(conversations), len(conversations), axis=0),
     )
+    whichever = read_truth(truth_file, None, shards.clip_ids("train"), 125)
+    assert (whichever.events, whichever.groups.tolist()) == (found.events, found.groups.tolist())
     first = conversations[0].script
     assert [tuple(event)[:3] for event in found.events[0]] == [(e.kind, e.start, e.length) for e in first.events[0]]
     assert [tuple(event)[:3] for event in found.own_events[0]] == [(e.kind, e.start, e.length) for e in first.events[1]]
@@ -72,6 +74,8 @@ def test_truths_that_do_not_fit(truth_file, tmp_path):
         read_truth(tmp_path / "none.json", "train", [], 125)
     with pytest.raises(UserError, match="does not know someone of split train"):
         read_truth(truth_file, "train", ["someone"], 125)
+    with pytest.raises(UserError, match="does not know someone; give"):
+        read_truth(truth_file, None, ["someone"], 125)
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(UserError, match="is no truth"):
         read_truth(tmp_path / "other.json", "train", [], 125)

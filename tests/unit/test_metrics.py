@@ -329,6 +329,13 @@ def test_intervals_have_the_width_that_theory_says():
     assert (high - low) / 2 == pytest.approx(1.96 * 2 * math.sqrt(2 / 200), rel=0.25)
 
 
+def test_of_one_conversation_no_figure_has_an_interval(data):
+    measured, counts = metrics.measure(**data), bootstrap.resamplings(np.zeros(5, int))
+    for mode in metrics.MODES:
+        for name, values in bootstrap.draws(measured, mode, counts).items():
+            assert np.isnan(values).all(), name
+
+
 def test_methods_are_compared_on_the_same_clips(data):
     generator = np.random.default_rng(15)
     worse = data["prediction"] + 0.02 * generator.standard_normal(data["prediction"].shape).astype(np.float32)
@@ -339,8 +346,8 @@ def test_methods_are_compared_on_the_same_clips(data):
     overlap = bootstrap.interval(one["FRVar"]).high > bootstrap.interval(other["FRVar"]).low
     assert overlap, "the intervals alone don't tell"
     assert bootstrap.differ(one["FRVar"], other["FRVar"])
-    assert not bootstrap.differ(one["FRVar"], one["FRVar"])
-    assert not bootstrap.differ(one["FRVar"], np.full(1000, np.nan))
+    assert bootstrap.differ(one["FRVar"], one["FRVar"]) is False
+    assert bootstrap.differ(one["FRVar"], np.full(1000, np.nan)) is None
 
 
 # ---- Bad input
@@ -365,6 +372,7 @@ def change(name: str, index: object, value: float):
         (lambda d: d.update(prediction=d["prediction"][:, 0]), r"prediction has shape \(5, 120, 6\)"),
         (lambda d: d.update(neighbours=np.eye(4)), r"neighbours has shape \(4, 4\)"),
         (lambda d: d.update(neighbours=2 * np.eye(5)), "besides 0 and 1"),
+        (lambda d: d.update(groups=np.arange(4)), r"groups has shape \(4,\); 5 clips need \(5,\)"),
     ],
 )
 def test_bad_input_is_one_sentence(data, damage, message):

@@ -41,6 +41,9 @@ def test_sessions_of_paths_and_of_anything_else():
     assert groups.sessions(paths).tolist() == [0, 0, 1, 0]
     assert groups.sessions(["a", "b", "c", "d"]).tolist() == [0, 1, 0, 1]
     assert groups.sessions(["a", "b", "c"]).tolist() == [0, 1, 2]
+    assert groups.unit_of(paths) == "conversations"
+    assert groups.unit_of(["a", "b", "c", "d"]) == "pairs of a clip and the one half the clips later"
+    assert groups.unit_of(["a", "b", "c"]) == "clips"
 
 
 def test_groups_are_drawn_whole_and_widen_the_interval():
@@ -53,6 +56,14 @@ def test_groups_are_drawn_whole_and_widen_the_interval():
     ratio = Ratio(values, np.ones(80))
     low, high = bootstrap.interval(ratio.drawn(counts))
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / math.sqrt(8), rel=0.1)
+
+
+def test_one_group_says_nothing_of_its_certainty():
+    """All draws of one group are the group itself, which would be an interval of width zero."""
+    drawn = Ratio(np.array([1.0, 2.0, 4.0]), np.ones(3)).drawn(bootstrap.resamplings(np.zeros(3, int)))
+    assert drawn.shape == (bootstrap.NUM_DRAWS,)
+    assert np.isnan(bootstrap.interval(drawn)).all()
+    assert bootstrap.differ(drawn, drawn + 1) is None
 
 
 # ---- Chance
@@ -134,6 +145,33 @@ def test_answers_are_counted_and_timed():
     assert found.uncalled.value() == pytest.approx(1 / (3 * 6))
     own = answered(reactions, speaker, NAMES, events, [[Event("smile", 58, 20)]])
     assert own.uncalled.value() == 0, "the real listener smiled there of its own accord"
+
+
+def test_nothing_is_uncalled_where_no_facial_channel_is_named():
+    """REACT2023's expressions are numbered, its rotations are named: turns can be answered, smiles can't be seen."""
+    moving = smooth(np.random.default_rng(12), 2, 60, 2)
+    names = ("expression_00", "rotation_y")
+    figures = reacting_figures(
+        measure_reacting(moving[:, None], moving, moving, np.eye(2, dtype=bool), Known(np.arange(2), names))
+    )
+    assert math.isnan(figures["uncalled_per_second"])
+    assert "turn_answered" in figures
+
+
+def test_what_the_speaker_shows_outside_his_floor_explains_a_smile_but_need_not_be_answered():
+    speaker = np.zeros((1, 150, 4))
+    speaker[0, :, :2] = (bump(150, 20, 0.8) + bump(150, 90, 0.8))[:, None]
+    reactions = np.zeros((1, 1, 150, 4))
+    reactions[0, 0, 9:] = 0.5 * speaker[0, :-9]
+    floor = np.arange(150)[None] < 60
+    known = Known(np.arange(1), NAMES, listening=floor)
+    still = np.zeros_like(speaker)
+    measured = measure_reacting(reactions, speaker, still, np.eye(1, dtype=bool), known)
+    assert measured.answers.shares["smile"].weight[0] == 1
+    assert measured.ratios["uncalled_per_second"].value() == 0
+    reactions[0, 0, :, :2] += bump(150, 55, 0.5)[:, None]
+    measured = measure_reacting(reactions, speaker, still, np.eye(1, dtype=bool), known)
+    assert measured.ratios["uncalled_per_second"].value() == pytest.approx(1 / 6), "nobody's event explains this one"
 
 
 def test_events_are_found_where_none_are_planted():
@@ -227,6 +265,8 @@ def test_gain_hears_the_voice_and_ignores_still_channels(people):
     assert gain(model, listener[20:, None], still[20:], sound[20:], np.arange(20)).ratio.value() > 0.1
     short = gain(model, listener[20:, None, :25], still[20:, :25], sound[20:, :25], np.arange(20))
     assert math.isnan(short.ratio.value())
+    too_short = fit(still[:20, :25], listener[:20, :25], sound[:20, :25])
+    assert math.isnan(gain(too_short, listener[20:, None], still[20:], sound[20:], np.arange(20)).ratio.value())
 
 
 # ---- Fréchet distances
@@ -246,6 +286,8 @@ def test_standard_error_is_the_scatter_of_repetitions():
     sets = [(generator.standard_normal((120, 2)), generator.standard_normal((120, 2)) + 1) for _ in range(60)]
     scatter = np.std([frechet(*pair) for pair in sets])
     assert np.mean([standard_error(*pair) for pair in sets[:20]]) == pytest.approx(scatter, rel=0.35)
+    assert math.isnan(standard_error(*(x[:2] for x in sets[0]))), "one pair is left of two, and has no covariance"
+    assert standard_error(*(x[:3] for x in sets[0])) > 0
 
 
 def test_extrapolation_takes_the_bias_off():
@@ -265,6 +307,7 @@ def test_motion_distance_sees_movement_and_has_its_floor():
     assert alike.distance == pytest.approx(alike.floor, rel=0.5)
     assert shaky.distance > 3 * shaky.floor
     assert np.isnan(motion_distance(same, real, np.zeros(60, int))).all()
+    assert np.isnan(motion_distance(same, np.ones_like(real), np.arange(60) // 2)).all()
 
 
 # ---- Together

@@ -2,8 +2,10 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +20,13 @@ from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
 from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.console_tables import tables
+from reactface_jax.evaluation.legend import RESAMPLED, resampled
+from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.methods import Inputs
 from reactface_jax.methods.trained_reactface import TrainedReactFace
+from reactface_jax.metrics.groups import sessions
+from reactface_jax.metrics.movement import inside_windows
 from reactface_jax.models import build_model
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 
@@ -135,6 +141,13 @@ def test_eight_devices_react_as_one_does(trained, generated):
     np.testing.assert_allclose(found.prediction, generated.prediction, atol=1e-4)
 
 
+def test_padding_does_not_count_as_speed(batches, monkeypatch):
+    """Three batches of two, a second each by this clock; the last one holds a clip and padding."""
+    monkeypatch.setattr(evaluation, "time", types.SimpleNamespace(perf_counter=itertools.count().__next__))
+    found = evaluation.generate_split(Echo(), batches, NUM_CLIPS, CONFIG.eval, MEAN_FACE)
+    assert found.frames_per_second == NUM_CLIPS * 2 * NUM_FRAMES / 3
+
+
 def test_no_more_devices_than_clips():
     assert AllDevices(3).mesh.size == 3
     assert AllDevices(100).mesh.size == len(jax.devices())
@@ -162,6 +175,21 @@ def test_rows_and_their_identities(made):
     assert rows["MeanFr"].scores["clean"]["FRCorr"] == 0
     assert rows["Mirror"].smile.lag == 0
     assert rows["ReactFace"].smile.lag == 10
+
+
+def test_each_row_is_looked_at_in_its_own_windows(clips):
+    steps = np.repeat(clips.speaker[:, None, ::10], 10, axis=2)  # moves at each tenth frame only
+    methods = [("Mirror", clips.speaker[:, None]), ("tens", steps), ("eights", steps)]
+    console = Console(file=io.StringIO())
+    rows = measure_methods(methods, 3, clips, console, windows={"tens": 10, "eights": 8})
+    assert [row.window for row in rows] == [16, 10, 8]
+    inside = [row.scores["clean"]["inside_windows"] for row in rows]
+    assert inside[0] == inside_windows(clips.speaker[:, None], 16).value()
+    assert inside[1] == pytest.approx(0, abs=1e-9)
+    assert inside[2] == inside_windows(steps, 8).value() > 0.01
+    made = report.Report(rows, None, "", {}, {})
+    assert "within windows of 16 frames (tens 10, eights 8)." in report.legend(made)
+    assert [row["window"] for row in json.loads(report.to_json(made))["rows"]] == [16, 10, 8]
 
 
 def test_smiles_are_not_sought_among_unnamed_channels(clips):
@@ -218,6 +246,46 @@ def test_intervals_and_marks(made):
     assert report.SAME in markdown
 
 
+def test_what_is_undefined_was_not_tested(made):
+    """MeanFr stands still and has no FRSyn: nothing can be said of the others' against it."""
+    still = dataclasses.replace(made, compared_with="MeanFr")
+    rows = {row["method"]: row for row in json.loads(report.to_json(still))["rows"]}
+    for tested in ("not_different", "different"):
+        assert "FRSyn" not in rows["Random"][tested]["clean"]
+    assert "FRVar" in rows["Random"]["different"]["clean"]
+    (scores, *_) = report.figures(still)
+    random = dict(scores.rows)["Random"][scores.headings.index("FRSyn")]
+    assert random.text == f"{rows['Random']['scores']['clean']['FRSyn']:.2f}"
+
+
+def test_of_one_conversation_there_are_figures_without_intervals_and_tests(clips):
+    people = dataclasses.replace(clips, clip_ids=[f"NoXI/1/{role}/1" for role in range(NUM_CLIPS)])
+    reactions = {"delayed-mirror": np.roll(clips.speaker, 10, axis=1)[:, None], "Ours": clips.speaker[:, None]}
+    rows = [evaluation.evaluate(name, found, people) for name, found in reactions.items()]
+    known = evaluation.known_of(people)
+    data = {RESAMPLED: resampled(known.groups, people.clip_ids, scripts=False)}
+    one = report.Report(rows, None, "", data, {})
+    markdown = report.to_markdown(one)
+    assert report.SAME not in markdown
+    assert report.INTERVALS_TITLE not in markdown
+    assert "Intervals and tests need several conversations; here all clips are one group." in markdown
+    assert "FRCorr" in markdown
+    assert "not tested against the delayed mirror's" in verdict(rows, rows[1])
+    row = json.loads(report.to_json(one))["rows"][0]
+    assert row["intervals"]["clean"]["FRCorr"] == [None, None]
+    assert not row["different"]["clean"] + row["not_different"]["clean"]
+    assert [table.title for table in tables(one)] == [each.title for each in report.figures(one)]
+
+
+def test_intervals_say_what_they_are_over(made):
+    ids = ["NoXI/1/a/1", "NoXI/1/a/2", "NoXI/2/a/1"]
+    assert resampled(sessions(ids), ids, scripts=False) == "2 conversations"
+    assert resampled(sessions(ids), ids, scripts=True) == "2 scripts"
+    assert resampled(sessions("abcd"), "abcd", scripts=False) == "2 pairs of a clip and the one half the clips later"
+    over = dataclasses.replace(made, data={RESAMPLED: "2 scripts"})
+    assert "Intervals: 95 %, by resampling 2 scripts 1000 times" in report.to_markdown(over)
+
+
 def test_latex_rows_have_table_iis_columns_and_the_published_rows_of_its_data(made):
     lines = report.to_latex(made).splitlines()
     assert lines[0].startswith("% method & FRDvs & FRVar & FRDiv & FRRea & FRCorr & FRSyn & FPS")
@@ -235,7 +303,7 @@ def test_latex_rows_have_table_iis_columns_and_the_published_rows_of_its_data(ma
 def test_what_depends_on_the_mode_is_told(made):
     still = next(row for row in made.rows if row.name == "MeanFr")
     told = " ".join(report.mode_differences(still))
-    assert "answers 49 for the 100% of reactions" in told
+    assert "FRSyn is undefined, 49.00 in paper mode, which answers 49 for the 100% of reactions" in told
     assert "prints FRCorr" not in told  # 0 times K is 0
 
 

@@ -1,14 +1,18 @@
 """The Fréchet distance, and folders of videos with a stand-in for I3D (its own parity is in tests/parity)."""
 
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
+from reactface_jax.evaluation import video_realism_command as realism
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.metrics import video_distance
 from reactface_jax.metrics.video_distance import compare_folders, distance_between, frechet
 from reactface_jax.models.i3d import I3DOutput
+from reactface_jax.weights.params_file import save_params
 
 
 def test_frechet_by_hand():
@@ -38,6 +42,9 @@ def test_the_interval_holds_the_distance():
         assert found.interval.low < found.distance < found.interval.high
         assert found.without_bias < found.distance
     assert found == distance_between(real, made, "clean")
+    few = distance_between(real[:2], other[:2], "clean")
+    assert few.distance > 0
+    assert np.isnan(few.interval).all()
 
 
 @pytest.fixture
@@ -69,6 +76,19 @@ def test_folders(folders):
     clean = compare_folders(real, made, {}, pairs=3, num_frames=16)
     assert (clean.pairs, clean.layer, clean.colours) == (3, "pooled", "RGB")
     assert clean == compare_folders(real, made, {}, pairs=3, num_frames=16)
+
+
+def test_the_command_reads_its_numbers_first_and_prints_json(folders, capsys):
+    save_params(folders / "i3d", {"kernel": np.zeros(1)}, {"i3d": {}})
+    words = ["--real", str(folders / "real"), "--generated", str(folders / "made"), "--weights", str(folders / "i3d")]
+    realism.main([*words, "--pairs", "2"])
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["interval"] == [None, None]
+    nowhere = [*words[:-1], str(folders / "none")]  # comes later
+    for flag, value, message in (("--seed", "-1", "--seed -1 is negative"), ("--frames", "9", "--frames 9 is too few")):
+        with pytest.raises(SystemExit) as stop:
+            realism.main([*nowhere, flag, value])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_unusable_folders(folders):
