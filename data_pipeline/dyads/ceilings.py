@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipeline.dyads.conversations import PITCH, Conversation, plan, recipe_of
+from data_pipeline.dyads.conversations import PITCH, VERSION, Conversation, plan, recipe_of, version_of
 from data_pipeline.dyads.listening import STYLES, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, fill
@@ -116,9 +116,15 @@ def ceiling_rows(
         UserError: the file is no truth, was written by another version of the generator, or lacks a clip.
     """
     try:
-        recipe = recipe_of(json.loads(truth.read_text(encoding="utf-8"))["recipe"])
+        content = json.loads(truth.read_text(encoding="utf-8"))
+        recipe, version = recipe_of(content["recipe"]), version_of(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"--truth {truth} is no truth of made conversations; give their dyads.json") from error
+    if version != VERSION:
+        raise UserError(
+            f"--truth {truth} is of version {version} of made conversations, but only what version {VERSION} makes can "
+            "be played again; make them and their shards anew, or leave out --ceilings"
+        )
     conversations = plan(recipe)[split]
     order = [conversation.path(role) for role in ROLES for conversation in conversations]
     if missing := set(clip_ids) - set(order):

@@ -55,8 +55,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.num_clips < len(SPLITS):
             raise UserError(f"--clips {self.num_clips} is too few: each of {', '.join(SPLITS)} needs one")
-        if self.seconds < 2:
-            raise UserError(f"--seconds {self.seconds:g} is too short for an event and its answer: give 2 or more")
+        if not 2 <= self.seconds < float("inf"):  # NaN is not either
+            reason = "too short for an event and its answer" if self.seconds < 2 else "no length"
+            raise UserError(f"--seconds {self.seconds:g} is {reason}: give 2 or more")
         if self.takes < 1 or self.seed < 0:
             raise UserError(f"--takes must be 1 or more and --seed 0 or more, got {self.takes} and {self.seed}")
         if self.test_scripts is not None and not 1 <= self.test_scripts <= self.num_scripts - 2:
@@ -82,6 +83,11 @@ class Recipe:
     @property
     def num_frames(self) -> int:
         return round(self.seconds * FRAME_RATE)
+
+
+def version_of(content: Mapping[str, Any]) -> object:
+    """The version of a dyads.json."""
+    return content.get("version", 1)
 
 
 def recipe_of(content: Mapping[str, Any]) -> Recipe:

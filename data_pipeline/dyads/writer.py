@@ -18,13 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_pipeline.dyads.arrays import to_16_khz
 from data_pipeline.dyads.attributes import HEADER, attributes
-from data_pipeline.dyads.conversations import Conversation, Recipe, neighbours, plan, truth
+from data_pipeline.dyads.conversations import VERSION, Conversation, Recipe, neighbours, plan, truth, version_of
 from data_pipeline.dyads.scripts import ROLES
 from data_pipeline.dyads.voice import RATE
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.files import make_folder
+from reactface_jax.files import make_folder, replacing
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
 from reactface_jax.text_reading import json_from_text, read_text
@@ -69,16 +69,22 @@ def make(
     With several workers, a script that calls this needs Python's usual `if __name__ == "__main__":`.
 
     Raises:
-        UserError: too few or too short clips, no workers, or the folder holds something else.
+        UserError: too few or too short clips, no workers, or the folder holds something else, or a part of what another
+            version makes, or can't be written.
     """
     workers = (os.cpu_count() or 1) if workers is None else workers
     check_workers(workers)
     root = Path(root)
     recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures, people)
     conversations = plan(recipe)
-    _claim(root, json.loads(json.dumps(truth(recipe, conversations))))
+    version = _claim(root, json.loads(json.dumps(truth(recipe, conversations))))
     everyone = [(c, role) for of_split in conversations.values() for c in of_split for role in ROLES]
     todo = [(root, *who, size if pictures else None) for who in everyone if not _is_complete(root, *who, pictures)]
+    if todo and version != VERSION:
+        raise UserError(
+            f"{root} holds a part of what version {version} of made conversations makes, which version {VERSION} can't "
+            "complete: make all of them elsewhere"
+        )
     with _progress(len(everyone), show_progress) as advance:
         advance(len(everyone) - len(todo))
         for _ in _write_clips(todo, workers):
@@ -87,30 +93,31 @@ def make(
     return conversations
 
 
-def _claim(root: Path, plan_of_root: dict[str, Any]) -> None:
-    """Makes the folder ours, or checks that it is ours and of the same recipe."""
+def _claim(root: Path, plan_of_root: dict[str, Any]) -> object:
+    """Makes the folder ours, or checks that it is ours and of the same recipe. Returns the version of what it holds."""
     path = root / TRUTH_FILE
     if path.is_file():
-        there = _recipe(path)
-        there = json.loads(json.dumps(asdict(Recipe()))) | there  # trees of before a field was there have its default
+        truth_of_root = _truth(path)
+        # Trees of before a field was there have its default.
+        there = json.loads(json.dumps(asdict(Recipe()))) | truth_of_root["recipe"]
         if different := [key for key, value in plan_of_root["recipe"].items() if there[key] != value]:
             values = ", ".join(f"{key} {there[key]}" for key in different)
             raise UserError(f"{root} holds conversations made with {values}: make these elsewhere, or with the same")
-        return
+        return version_of(truth_of_root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root} is not empty and holds no made conversations: choose an empty folder")
     make_folder(root)
     _write_text(path, json.dumps(plan_of_root, indent=1))
+    return VERSION
 
 
-def _recipe(path: Path) -> dict[str, Any]:
-    """The recipe of conversations that are there. Raises `UserError` when their file can't be read."""
+def _truth(path: Path) -> dict[str, Any]:
+    """The plan of conversations that are there. Raises `UserError` when their file can't be read."""
     advice = "choose an empty folder, or remove these conversations"
     truth_of_root = json_from_text(read_text(path, advice=advice), name=str(path), advice=advice)
-    recipe = truth_of_root.get("recipe") if isinstance(truth_of_root, dict) else None
-    if not isinstance(recipe, dict):
+    if not isinstance(truth_of_root, dict) or not isinstance(truth_of_root.get("recipe"), dict):
         raise UserError(f"{path} is not of made conversations; {advice}")
-    return recipe
+    return truth_of_root
 
 
 def _files(root: Path, path: str) -> tuple[Path, Path, Path, Path]:
@@ -131,7 +138,7 @@ def _write_clip(root: Path, conversation: Conversation, role: int, size: tuple[i
     """Everything of one person in one conversation, each file whole or absent; `size` None leaves out the video."""
     video, audio, coefficient_file, attribute_file = _files(root, conversation.path(role))
     for file in (audio, coefficient_file, attribute_file, *([] if size is None else [video])):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
     coefficients, sound = conversation.play(role)
     _write_array(coefficient_file, coefficients[:, None])  # REACT2023 has an axis of length 1 there
     if size is None:
@@ -184,34 +191,23 @@ def _table(header: tuple[str, ...], rows: list[tuple]) -> str:
     return text.getvalue()
 
 
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when all went well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _write_text(path: Path, text: str) -> None:
-    with _aside(path) as partial:
-        partial.write_text(text)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    with _aside(path) as partial, partial.open("wb") as file:
+    with replacing(path) as file:
         np.save(file, array, allow_pickle=False)
 
 
 def _write_wave(path: Path, samples: Shaped[np.ndarray, " L"], rate: int) -> None:
     """Whole numbers of 16 bits as a wav."""
-    with _aside(path) as partial, open_wave(str(partial), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+    with replacing(path) as file, open_wave(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(samples.astype("<i2").tobytes())
 
 
 def _write_clips(jobs: list[Job], workers: int) -> Iterator[None]:

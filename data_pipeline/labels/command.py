@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data_pipeline.labels.appropriateness import Labels, build, cut
-from data_pipeline.raw_tree.react2023 import SPLITS, Split, list_splits
+from data_pipeline.raw_tree.react2023 import SPLITS, Split, digest_of_rows, find_matrices, list_splits
 from data_pipeline.shards.remote import any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
@@ -61,11 +61,12 @@ def labels(
     found = {split.name: split for split in list_splits(raw)}
     if unknown := [name for name in splits if name not in found]:
         raise UserError(f"--splits {unknown[0]}: {raw} has {', '.join(found)}; give some of these")
-    folder = out or raw
+    root = raw if out is None or out.resolve() == raw.resolve() else out
     chosen = [found[name] for name in SPLITS if name in (splits or found)]
+    matrices = {split.name: _matrix_file(root, split.name) for split in chosen}
     for split in chosen:
-        _check_free(folder, split.name, overwrite)
-    make_folder(folder)  # before the work, so that a wrong --out is reported now
+        _check_free(root, matrices[split.name], split.name, overwrite)
+    make_folder(root)  # before the work, so that a wrong --out is reported now
     made = {}
     for split in chosen:  # all are made before the first is written, so that a wrong split leaves all as they were
         if source == "full":
@@ -77,14 +78,17 @@ def labels(
                 made[split.name] = build(split, source, mean_degree, audio_weight, average, workers, on_row=advance)
     settings: dict[str, Json] = {} if source == "full" else {"audio_weight": audio_weight, "average": average}
     for split in chosen:
-        write_labels(folder, split, made[split.name], {"source": source, **settings})
+        write_labels(matrices[split.name], split, made[split.name], {"source": source, **settings})
 
 
-def _check_free(folder: Path, split: str, overwrite: bool) -> None:
-    """Raises `UserError` when files of a split would replace something, unless it is ours and is to be replaced."""
-    matrix, preferred = _matrix_file(folder, split), folder / f"neighbour_emotion_new_{split}.npy"
-    if preferred.is_file():
-        raise UserError(f"{preferred} is there and would be read instead; move it away, or write elsewhere with --out")
+def _check_free(root: Path, matrix: Path, split: str, overwrite: bool) -> None:
+    """Raises `UserError` when files of a split would replace something, unless it is ours and is to be replaced.
+
+    Also when the folder has another matrix of the split, since one of them would silently not be read.
+    """
+    if others := [path for path in find_matrices(root, split) if path != matrix]:
+        why = "would be read instead" if "_new_" in others[0].name else f"is not read beside {matrix}"
+        raise UserError(f"{others[0]} is there and {why}; move it away, or write elsewhere with --out")
     there = [path for path in _files(matrix) if path.exists()]
     if there and not overwrite:
         raise UserError(f"{there[0]} is there; give --overwrite to replace it, or another folder with --out")
@@ -95,8 +99,10 @@ def _check_free(folder: Path, split: str, overwrite: bool) -> None:
         )
 
 
-def _matrix_file(folder: Path, split: str) -> Path:
-    return folder / f"neighbour_emotion_{split}.npy"
+def _matrix_file(root: Path, split: str) -> Path:
+    """Where a split's matrix lies, in the root or in the challenge's folder of the split; without one, in the root."""
+    name = f"neighbour_emotion_{split}.npy"
+    return next((Path(path) for path in find_matrices(root, split) if path.name == name), root / name)
 
 
 def _files(matrix: Path) -> list[Path]:
@@ -119,14 +125,14 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def write_labels(folder: Path, split: Split, made: Labels, settings: dict[str, Json]) -> None:
+def write_labels(matrix: Path, split: Split, made: Labels, settings: dict[str, Json]) -> None:
     """Writes a matrix, its description and its picture.
 
     The matrix comes last, and the description names its checksum and that of the matrix it replaces: after a kill in
     between, the matrix that is there is still known as ours.
     """
     degrees = made.degrees
-    matrix, description_file, picture = _files(_matrix_file(folder, split.name))
+    _, description_file, picture = _files(matrix)
     buffer = io.BytesIO()
     np.save(buffer, made.matrix.astype(np.float32), allow_pickle=False)
     description = {
@@ -137,6 +143,7 @@ def write_labels(folder: Path, split: Split, made: Labels, settings: dict[str, J
         # Entry d: how many clips have d appropriate reactions, their own counted.
         "histogram_of_degrees": np.bincount(degrees).tolist(),
         "sha256": _sha256(buffer.getvalue()),  # of the matrix's file
+        "sha256_of_rows": digest_of_rows(split, len(degrees)),  # a matrix of others is not taken for one of these
         "replaces": _sha256(matrix.read_bytes()) if matrix.is_file() else None,
     }
     with replacing(description_file) as file:

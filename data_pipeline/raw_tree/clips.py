@@ -97,7 +97,7 @@ def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Yields the frames of an mp4 at 25 fps, or of a folder of 1.png, 2.png, ..., RGB.
 
     Raises:
-      UserError: the video can't be read, or the folder's numbers have gaps.
+      UserError: the video can't be read, or a number is missing in the folder.
     """
     if not video.is_dir():
         yield from iterate_video(video, FRAME_RATE)
@@ -111,14 +111,14 @@ def iterate_frames(video: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """1.png, 2.png, ... of a folder, in the numbers' order. Raises `UserError` unless all are there."""
+    """1.png, 2.png, ... of a folder, or from 0.png, in the numbers' order. Raises `UserError` unless all are there."""
     numbered = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
     paths = {int(path.stem): path for path in numbered}
     if not paths:
         raise UserError(f"{folder} has no numbered png; unpack its frames again")
     if len(paths) < len(numbered):
         raise UserError(f"{folder} has two files of one number, such as 1.png and 01.png; unpack its frames again")
-    for number in range(min(paths), max(paths) + 1):
+    for number in range(min(1, *paths), max(paths) + 1):
         if number not in paths:
             raise UserError(f"{folder} has no {number}.png; unpack its frames again")
     return [paths[number] for number in sorted(paths)]

@@ -16,17 +16,20 @@ Order of a split, of its matrix and of every array: the csv's n pairs, then the 
 """
 
 import functools
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipeline.raw_tree.clip_arrays import read_array, read_bytes
+from data_pipeline.raw_tree.clip_arrays import read_bytes
 from data_pipeline.shards.remote import AnyPath
+from reactface_jax.array_reading import npy_from_bytes
 from reactface_jax.errors import UserError
-from reactface_jax.text_reading import table_from_text, text_from_bytes
+from reactface_jax.text_reading import json_from_text, table_from_text, text_from_bytes
 
 SPLITS = ("train", "val", "test")
 _LOOKERS = 32  # threads that look for files: in a bucket each look takes its time
@@ -202,8 +205,17 @@ def _find_files(base: AnyPath, pictures: bool, person: str) -> Person | str:
 
 def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:
     """The first of some files that exists, in the root or in the challenge's folder of the split."""
-    paths = [folder / name for name in names for folder in (root, root / split)]
-    return next((path for path in paths if path.is_file()), None)
+    return next(_files(root, split, *names), None)
+
+
+def _files(root: AnyPath, split: str, *names: str) -> Iterator[AnyPath]:
+    paths = (folder / name for name in names for folder in (root, root / split))
+    return (path for path in paths if path.is_file())
+
+
+def find_matrices(root: AnyPath, split: str) -> list[AnyPath]:
+    """All matrices of a split that the tree has. The first is read, the others are not."""
+    return list(_files(root, split, f"neighbour_emotion_new_{split}.npy", f"neighbour_emotion_{split}.npy"))
 
 
 def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], AnyPath] | None:
@@ -216,14 +228,15 @@ def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, 
       The matrix with a true diagonal, and the file it comes from; None when the tree has none.
 
     Raises:
-      UserError: the matrix is not square, not of zeros and ones, or fits neither number of rows. Then it was made for
-        other rows and no longer lines up with the clips.
+      UserError: the matrix is not square, not of zeros and ones, or fits neither number of rows; or `prepare labels`
+        made it, and of other rows. Then it no longer lines up with the clips.
     """
-    names = (f"neighbour_emotion_new_{split.name}.npy", f"neighbour_emotion_{split.name}.npy")
-    path = _first_file(root, split.name, *names)
-    if path is None:
+    paths = find_matrices(root, split.name)
+    if not paths:
         return None
-    matrix = read_array(path)
+    path = paths[0]
+    content = read_bytes(path)
+    matrix = npy_from_bytes(content, name=str(path))
     whole, usable = 2 * split.num_rows, 2 * len(split.pairs)
     if matrix.shape not in ((whole, whole), (usable, usable)):
         raise UserError(
@@ -232,10 +245,38 @@ def read_appropriateness(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, 
         )
     if not np.isin(matrix, (0, 1)).all():
         raise UserError(f"{path} has values other than 0 and 1; give the matrix after the threshold")
+    if _rows_when_made(path, content) not in (None, digest_of_rows(split, len(matrix))):
+        raise UserError(
+            f"{path} was made for other rows than {split.name}.csv has now, or for another order of them; make it "
+            "again with `prepare labels --overwrite`"
+        )
     if len(matrix) != usable:
         kept = np.concatenate([np.array(split.rows), np.array(split.rows) + split.num_rows])
         matrix = matrix[np.ix_(kept, kept)]
     return matrix.astype(bool) | np.eye(usable, dtype=bool), path
+
+
+def digest_of_rows(split: Split, size: int) -> str:
+    """SHA-256 of the people, in order, in the rows that a matrix of this size is of: the usable ones, or the csv's."""
+    pairs = [(speaker.id, listener.id) for speaker, listener in split.pairs]
+    if size != 2 * len(pairs):
+        all_rows = dict(zip(split.rows, pairs, strict=True))
+        all_rows |= {left.row: (left.speaker, left.listener) for left in split.left_out}
+        pairs = [all_rows[row] for row in range(split.num_rows)]
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def _rows_when_made(path: AnyPath, matrix: bytes) -> object:
+    """`digest_of_rows` as `prepare labels` noted it beside this very matrix; None for one that others made."""
+    beside = path.with_suffix(".json")
+    try:
+        text = text_from_bytes(read_bytes(beside), name=str(beside))
+        description = json_from_text(text, name=str(beside), advice="")
+    except UserError:
+        return None
+    if not isinstance(description, dict) or description.get("sha256") != hashlib.sha256(matrix).hexdigest():
+        return None
+    return description.get("sha256_of_rows")
 
 
 def neighbours(root: AnyPath, split: Split) -> tuple[Bool[np.ndarray, "N N"], str]:

@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients, read_statistics
 from data_pipeline.raw_tree.clips import read_clip
@@ -90,11 +93,15 @@ def _here(person: Person) -> Iterator[Person]:
 
 
 def stamp_of(path: AnyPath | None) -> list[object] | None:
-    """Size and time of a file, as far as its storage knows them."""
+    """Size and time of a file, or of each in a folder, as far as its storage knows them."""
     if path is None:
         return None
     try:
         state = path.stat()
+        if isinstance(path, Path) and stat.S_ISDIR(state.st_mode):  # a picture may change and its folder's time not
+            with os.scandir(path) as entries:
+                files = [(entry.name, entry.stat()) for entry in entries]
+            return [[name, file.st_size, file.st_mtime_ns] for name, file in sorted(files)]
     except Exception:  # a folder in a bucket has no state of its own
         return []
     return [getattr(state, name, None) for name in ("st_size", "st_mtime_ns", "length", "mtime")]

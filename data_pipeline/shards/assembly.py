@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -120,16 +120,14 @@ def write_set(
     files = _write_shards([shard for of_split in shards.values() for shard in of_split], contents, runner, report)
     with writing(aside / "set"), local_folder(beside=aside) as folder:
         for content in contents:
-            name = content.split.name
-            tracks = [pair.tracks[direction] for direction in range(2) for pair in content.pairs]
-            np.save(folder / f"coefficients_{name}.npy", _table(tracks))
-            np.save(folder / f"appropriateness_{name}.npy", labels[name][0])
+            _write_coefficients(folder, content)
+            np.save(folder / f"appropriateness_{content.split.name}.npy", labels[content.split.name][0])
             _write_tables(folder, content)
         lengths = {name: [len(shard.entries) for shard in of_split] for name, of_split in shards.items()}
         sizes = {name: sum(files[shard.path.name]["bytes"] for shard in of_split) for name, of_split in shards.items()}
         _write_metadata(folder, lengths, sizes)
         files |= {path.name: checksum(path) for path in folder.iterdir() if path.is_file()}
-        mean, std, source = _statistics(reader, contents)
+        mean, std, source = _statistics(reader, folder, contents)
         description = describe(
             frame_size=contents[0].pairs[0].result["sizes"][0],
             coefficient_names=reader.coefficient_names(),
@@ -215,10 +213,30 @@ def _write_metadata(folder: Path, lengths: dict[str, list[int]], sizes: dict[str
     builder.info.write_to_directory(folder)
 
 
-def _table(tracks: list[Float[np.ndarray, "_ 58"]]) -> Float[np.ndarray, "N T 58"]:
-    """Stacks clips of different lengths; the shorter ones repeat their last frame, which no crop reaches."""
-    length = max(map(len, tracks))
-    return np.stack([np.pad(track, ((0, length - len(track)), (0, 0)), mode="edge") for track in tracks])
+def _coefficients_file(folder: Path, content: Content) -> Path:
+    return folder / f"coefficients_{content.split.name}.npy"
+
+
+def _write_coefficients(folder: Path, content: Content) -> None:
+    """Writes a table clip by clip; the shorter clips repeat their last frame, which no crop reaches."""
+    length = max(max(pair.lengths) for pair in content.pairs)
+    with _table_file(_coefficients_file(folder, content), (2 * len(content.pairs), length, 58)) as file:
+        for direction in range(2):
+            for pair in content.pairs:
+                track = pair.tracks[direction]
+                file.write(np.pad(track, ((0, length - len(track)), (0, 0)), mode="edge").tobytes())
+
+
+@contextlib.contextmanager
+def _table_file(path: Path, shape: tuple[int, int, int]) -> Iterator[BinaryIO]:
+    """An .npy of float32 to which the rows are written one after the other, so that none has to be in memory.
+
+    Not mapped into memory: there a full disk ends the process without a word.
+    """
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
 
 
 def _write_tables(folder: Path, content: Content) -> None:
@@ -232,20 +250,21 @@ def _write_tables(folder: Path, content: Content) -> None:
     if not widths:
         return
     count, length = len(content.pairs), max(max(pair.result["frames"]) for pair in content.pairs)
-    files = {
-        kind: np.lib.format.open_memmap(
-            folder / f"{kind}_{content.split.name}.npy", "w+", np.float32, (2 * count, length, width)
-        )
-        for kind, width in widths.items()
-    }
-    for table in files.values():
-        table[:] = np.nan
-    for number, pair in enumerate(content.pairs):
-        for direction, tables in enumerate(pair.tables):
-            for kind, rows in tables.items():
-                files[kind][number + direction * count, : len(rows)] = rows
-    for table in files.values():
-        table.flush()
+    with contextlib.ExitStack() as stack:
+        files = {
+            kind: stack.enter_context(
+                _table_file(folder / f"{kind}_{content.split.name}.npy", (2 * count, length, width))
+            )
+            for kind, width in widths.items()
+        }
+        for direction in range(2):
+            for pair in content.pairs:
+                tables = pair.tables[direction]
+                for kind, width in widths.items():
+                    rows = np.full((length, width), np.nan, np.float32)
+                    if kind in tables:
+                        rows[: len(tables[kind])] = tables[kind]
+                    files[kind].write(rows.tobytes())
 
 
 @dataclass(frozen=True)
@@ -262,14 +281,31 @@ class _LazyTracks(Sequence[Tracks]):
 
 
 def _statistics(
-    reader: Reader, contents: list[Content]
+    reader: Reader, folder: Path, contents: list[Content]
 ) -> tuple[Float[np.ndarray, "58"], Float[np.ndarray, "58"], str]:
-    """mean_face, std_face, and where they come from."""
+    """mean_face, std_face, and where they come from; `folder` has the tables already."""
     if statistics := reader.statistics():
         return *statistics, "the tree's mean_face.npy and std_face.npy"
-    tracks = [pair.tracks for content in contents if content.split.name == "train" for pair in content.pairs]
-    frames = np.concatenate([track for pair in tracks for track in pair]).astype(np.float64)
-    return frames.mean(axis=0), frames.std(axis=0), "the train split"
+    (train,) = (content for content in contents if content.split.name == "train")
+    table = np.load(_coefficients_file(folder, train), mmap_mode="r")
+    count = sum(sum(pair.lengths) for pair in train.pairs)
+    mean = _sum(_frames(table, train)) / count
+    return mean, np.sqrt(_sum(np.square(frames - mean) for frames in _frames(table, train)) / count), "the train split"
+
+
+def _frames(table: Float[np.ndarray, "N T 58"], content: Content) -> Iterator[Float[np.ndarray, "_ 58"]]:
+    """Coefficients of each piece's first person, then of its second, in float64."""
+    for number, pair in enumerate(content.pairs):
+        for direction, length in enumerate(pair.lengths):
+            yield table[number + direction * len(content.pairs), :length].astype(np.float64)
+
+
+def _sum(clips: Iterable[Float[np.ndarray, "_ 58"]]) -> Float[np.ndarray, "58"]:
+    """Adds frame after frame, as NumPy does when all are one array: the result has the same bits."""
+    total = np.zeros(58)
+    for frames in clips:
+        total = np.concatenate([total[None], frames]).sum(axis=0)
+    return total
 
 
 def _describe_split(content: Content, labels: Bool[np.ndarray, "N N"], labels_from: str) -> SplitDescription:

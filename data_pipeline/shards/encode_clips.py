@@ -1,9 +1,14 @@
 """The first half of writing shards: which pieces of a form of data can be used, and their clips encoded aside."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
 
 from data_pipeline.raw_tree.react2023 import LeftOut
 from data_pipeline.raw_tree.reader import Appropriate, Pieces, Reader, Tables, Tracks
@@ -27,6 +32,11 @@ class Pair:
     def tracks(self) -> Tracks:
         """Raw coefficients. Of measured ones, those that encoding has put aside."""
         return self.given or read_tables(self.job.tables_file)[0]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of both people's coefficients, without reading measured ones."""
+        return [len(track) for track in self.given] if self.given else self.result["frames"]
 
     @property
     def tables(self) -> tuple[Tables, Tables]:
@@ -65,14 +75,59 @@ class Damage:
             )
 
 
+def list_contents(reader: Reader, aside: AnyPath) -> list[Content]:
+    """All pieces of each split, before one is read. Raises `UserError` when nothing can be used.
+
+    Args:
+      reader: of the data.
+      aside: the folder whose clips/ keeps what was done.
+    """
+    return [
+        Content(split, reader.appropriate(split), [Pair(job, None) for job in _jobs(aside, split)])
+        for split in reader.splits()
+    ]
+
+
+def _jobs(aside: AnyPath, split: Pieces) -> list[EncodePair]:
+    rows = zip(split.rows, split.pieces, strict=True)
+    return [EncodePair(aside / "clips", split.name, row, piece) for row, piece in rows]
+
+
+def input_digest(reader: Reader, contents: list[Content], *settings: int) -> str:
+    """SHA-256 of all that a set is made of: another one stands for another set.
+
+    Args:
+      reader: of the data.
+      contents: as listed.
+      settings: of the command.
+    """
+    root = reader.root.resolve() if isinstance(reader.root, Path) else reader.root
+    content: list[object] = [str(root), reader.coefficient_names(), reader.statistics(), reader.form(), settings]
+    for of_split in contents:
+        with ThreadPoolExecutor(_READERS) as pool:
+            keys = list(pool.map(EncodePair.key, [pair.job for pair in of_split.pairs]))
+        split, labels = of_split.split, of_split.appropriate
+        left_out = [vars(row) for row in split.left_out]
+        content += [split.name, split.rows, split.num_rows, left_out, keys, type(labels).__name__, vars(labels)]
+    return hashlib.sha256(json.dumps(content, default=_array_digest).encode()).hexdigest()
+
+
+def _array_digest(array: np.ndarray) -> str:
+    return f"{array.shape} {hashlib.sha256(np.ravel(array).data).hexdigest()}"
+
+
 def encode(
-    reader: Reader, aside: AnyPath, runner: Runner, max_bad: int, report: Callable[[str, int, int], None]
+    reader: Reader,
+    contents: list[Content],
+    runner: Runner,
+    max_bad: int,
+    report: Callable[[str, int, int], None],
 ) -> list[Content]:
     """Encodes the pieces that are not encoded yet, and returns what of each split can be used.
 
     Args:
       reader: of the data.
-      aside: the folder whose clips/ keeps what was done.
+      contents: as listed.
       runner: does the work.
       max_bad: pieces that may be damaged.
       report: called with (split, clips done, of how many).
@@ -82,7 +137,7 @@ def encode(
     """
     damage = Damage(max_bad)
     # All that is cheap to read comes first, so that a bad file stops the work in seconds.
-    contents = [_with_tracks(reader, aside, split, damage) for split in reader.splits()]
+    contents = [_with_tracks(reader, content, damage) for content in contents]
     sizes = FrameSizes()
     return [_encode_split(content, runner, damage, sizes, report) for content in contents]
 
@@ -101,9 +156,8 @@ def encode_part(
     """
     number, count = part
     for split in reader.splits():
-        mine = list(zip(split.rows, split.pieces, strict=True))[number::count]
-        jobs = [EncodePair(aside / "clips", split.name, row, piece) for row, piece in mine]
-        waiting = [job for job in jobs if job.result() is None]
+        jobs = _jobs(aside, split)[number::count]
+        waiting = [job for job in jobs if job.earlier() is None]
         done = len(jobs) - len(waiting)
         report(split.name, 2 * done, 2 * len(jobs))
         with contextlib.closing(runner.run(waiting)) as finished:
@@ -112,20 +166,17 @@ def encode_part(
                 report(split.name, 2 * done, 2 * len(jobs))
 
 
-def _with_tracks(reader: Reader, aside: AnyPath, split: Pieces, damage: Damage) -> Content:
+def _with_tracks(reader: Reader, content: Content, damage: Damage) -> Content:
     """Reads the coefficients that lie with the data, and leaves out pieces whose coefficients are unusable."""
-    appropriate = reader.appropriate(split)
-    jobs = [
-        EncodePair(aside / "clips", split.name, row, piece) for row, piece in zip(split.rows, split.pieces, strict=True)
-    ]
-    pairs, kept = [], []
-    for number, (job, given) in enumerate(zip(jobs, _read_tracks(reader, split), strict=True)):
-        pairs.append(Pair(job, None if isinstance(given, UserError) else given))
+    kept = []
+    for number, given in enumerate(_read_tracks(reader, content.split)):
+        pair = content.pairs[number]
         if isinstance(given, UserError):
-            damage.add(split.name, job, str(given))
+            damage.add(content.split.name, pair.job, str(given))
         else:
+            pair.given = given
             kept.append(number)
-    return Content(split, appropriate, pairs).only(kept)
+    return content.only(kept)
 
 
 def _read_tracks(reader: Reader, split: Pieces) -> Iterator[Tracks | UserError | None]:
@@ -147,6 +198,7 @@ def _encode_split(
     name = content.split.name
     pairs = {pair.job: pair for pair in content.pairs}
     not_usable: list[LeftOut] = []
+    widths = Widths()
 
     def note(job: EncodePair, result: Encoded) -> None:
         pairs[job].result = result
@@ -157,9 +209,11 @@ def _encode_split(
         else:
             for person, size in zip(job.piece.ids, result["sizes"], strict=True):
                 sizes.add(person, *size)
+            for person, of_clip in zip(job.piece.ids, result.get("widths", ()), strict=False):  # an earlier version: ()
+                widths.add(person, of_clip)
 
     with ThreadPoolExecutor(_READERS) as pool:
-        earlier = dict(zip(pairs, pool.map(EncodePair.result, pairs), strict=True))
+        earlier = dict(zip(pairs, pool.map(EncodePair.earlier, pairs), strict=True))
     for job, result in earlier.items():
         if result is not None:
             note(job, result)
@@ -197,3 +251,20 @@ class FrameSizes:
             raise UserError(
                 f"the video of {clip} is {height}x{width}, that of {one} {size[0]}x{size[1]}; convert one of them"
             )
+
+
+class Widths:
+    """Makes sure that each kind of what is kept beside a split's clips has one width: it becomes one table."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, tuple[str, int]] = {}
+
+    def add(self, clip: str, widths: dict[str, int]) -> None:
+        """Compares a clip's with the first clips'. Raises `UserError` when an earlier one had another."""
+        for kind, width in widths.items():
+            one, expected = self.first.setdefault(kind, (clip, width))
+            if width != expected:
+                raise UserError(
+                    f"{kind} of {clip} has {width} columns, that of {one} {expected}; leave it out of --keep, or "
+                    "take one of the two out of the data"
+                )

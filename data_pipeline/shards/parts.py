@@ -27,13 +27,17 @@ from reactface_jax.errors import UserError
 
 
 class Encoded(TypedDict):
-    """How encoding a piece went: why it can't be used, or each clip's number of frames and size (height, width)."""
+    """How encoding a piece went: why it can't be used, or each clip's number of frames and size (height, width).
+
+    And the number of columns of what is kept beside each clip, by name.
+    """
 
     key: str
     damage: NotRequired[str]
     not_usable: NotRequired[str]
     frames: NotRequired[list[int]]
     sizes: NotRequired[list[list[int]]]
+    widths: NotRequired[list[dict[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class EncodePair:
                 write_bytes(self.tables_file, _pack_tables(found))
             result["frames"] = [len(clip.speaker) for clip in found.clips]
             result["sizes"] = [list(clip.size) for clip in found.clips]
+            result["widths"] = [{kind: t.shape[1] for kind, t in tables.items()} for tables in found.tables]
         write_bytes(self.marker, json.dumps(result).encode())
 
     def result(self) -> Encoded | None:
@@ -90,6 +95,11 @@ class EncodePair:
         except Exception:  # absent, damaged, or of a kind of storage with its own exceptions
             return None
         return found if is_of_these else None
+
+    def earlier(self) -> Encoded | None:
+        """`result` of an earlier run. None for damage, too: what was in the way need not lie in the files."""
+        found = self.result()
+        return None if found is None or "damage" in found else found
 
 
 def read_part(path: AnyPath) -> Clip:

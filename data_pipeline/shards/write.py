@@ -19,9 +19,11 @@ Everything is made in a folder beside, .<name>.partial, and moved when it is com
     clips/                             pairs, encoded one by one, and what came of each
     shards/                            checksums of the shards that are done
     set/                               what becomes the shard set
-    moving                             there is nothing left to do but to move it: the folder's number
+    moving                             there is nothing left to do but to move it: the folder's number, and a digest of
+                                       the input
 
-A run that was killed goes on from these files. Which clips can be used is known when all are encoded, and only then
+A run that was killed goes on from these files. A complete set that was made of other input than the run has is no end:
+what has changed is made anew. Which clips can be used is known when all are encoded, and only then
 their numbers are, so the shards come second; a shard's clips are removed when it is written.
 """
 
@@ -36,7 +38,7 @@ from data_pipeline.raw_tree.react2023_reader import React2023Reader
 from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.assembly import write_set
 from data_pipeline.shards.description import DESCRIPTION, Description, files_of, read_description
-from data_pipeline.shards.encode_clips import encode, encode_part
+from data_pipeline.shards.encode_clips import encode, encode_part, input_digest, list_contents
 from data_pipeline.shards.remote import LOCAL, AnyPath, any_path, make_any_folder, remove, write_bytes, writing
 from data_pipeline.shards.replacing import FILES, FOLDERS, check_out
 from data_pipeline.shards.runners import Processes, Runner
@@ -85,20 +87,24 @@ def write_shards(
     if not out.name:
         raise UserError(f"--out {out} can't be replaced as a whole; give a folder inside it")
     aside = out.with_name(f".{out.name}.partial")
-    is_made = (aside / "moving").is_file()
-    if isinstance(out, Path) or not is_made:
+    mark = aside / "moving"
+    if isinstance(out, Path) or not mark.is_file():
         check_out(root, out, aside, overwrite or _is_moved(aside, out))
     runner = runner or Processes(workers)
     make_any_folder(aside)
     with _only_writer(aside):
-        is_made = (aside / "moving").is_file()  # unless another run has completed it meanwhile
         remove(aside / LOCAL)  # of a run that was killed
-        if not is_made:
+        contents = list_contents(reader, aside)
+        made_of = input_digest(reader, contents, max_bad, clips_per_shard)
+        if mark.is_file() and _read_mark(aside)[1] != made_of:
+            check_out(root, out, aside, overwrite)  # what has moved there is a set of its own
+            _take_back(aside)
+        if not mark.is_file():
             for name in ("clips", "shards", "set"):
                 make_any_folder(aside / name)
-            contents = encode(reader, aside, runner, max_bad, report)
+            contents = encode(reader, contents, runner, max_bad, report)
             write_set(reader, aside, contents, runner, clips_per_shard, report)
-            write_bytes(aside / "moving", _number(aside / "set").encode())
+            write_bytes(mark, f"{_number(aside / 'set')} {made_of}".encode())
         if isinstance(out, Path) and isinstance(aside, Path):
             if not _is_moved(aside, out):
                 check_out(root, out, aside, overwrite)  # what came there meanwhile is not lost either
@@ -161,10 +167,22 @@ def _number(folder: AnyPath) -> str:
     return f"{folder.stat().st_ino}" if isinstance(folder, Path) and folder.exists() else ""
 
 
+def _read_mark(aside: AnyPath) -> tuple[str, str]:
+    """The number of the folder of the complete set, and the digest of what it was made of."""
+    number, _, made_of = (aside / "moving").read_text().partition(" ")
+    return number, made_of
+
+
 def _is_moved(aside: AnyPath, out: AnyPath) -> bool:
     """Whether a complete set has taken its place already, so that only the rest of the work is to be removed."""
-    mark = aside / "moving"
-    return mark.is_file() and mark.read_bytes() == (_number(out) or "nothing is there").encode()
+    return (aside / "moving").is_file() and _read_mark(aside)[0] == (_number(out) or "nothing is there")
+
+
+def _take_back(aside: AnyPath) -> None:
+    """Makes a complete set one that is being made."""
+    if _read_mark(aside)[0] != _number(aside / "set"):
+        remove(aside / "set")  # it has moved, and what lies here is an older one
+    (aside / "moving").unlink()
 
 
 def _move_objects(folder: AnyPath, out: AnyPath) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 from etils.epath import backend, gpath
 from fsspec.implementations.memory import MemoryFileSystem
 from raw_tree import write_csv, write_split
 
 from data_pipeline.raw_tree.check import check
+from data_pipeline.shards import write
 from data_pipeline.shards.description import read_description
 from data_pipeline.shards.remote import any_path, fetched
 from data_pipeline.shards.verify import verify
@@ -110,6 +112,24 @@ def test_goes_on_where_it_was_interrupted(raw: Path, tmp_path: Path, bucket: typ
     assert [first["train"] for first in firsts] == [0, 2, 6, 6]
     assert firsts[3]["shards"] == 1
     assert read_description(any_path(out)) == write_shards(raw, tmp_path / "local", clips_per_shard=4)
+
+
+def test_complete_set_of_other_labels_is_made_anew(
+    raw: Path, tmp_path: Path, bucket: type[Bucket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_move_objects", kill)
+        with pytest.raises(Killed):
+            write_shards(raw, "gs://data/shards")
+    np.save(raw / "neighbour_emotion_val.npy", np.ones((2, 2)))
+    assert write_shards(raw, "gs://data/shards")["splits"]["val"]["max_neighbours"] == 2
+    assert read_description(any_path("gs://data/shards")) == write_shards(raw, tmp_path / "local")
 
 
 def test_damage_names_the_file_in_the_bucket(raw: Path, bucket: type[Bucket]) -> None:

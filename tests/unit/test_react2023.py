@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from raw_tree import coefficients, person, write_csv, write_names, write_person, write_split, write_wav
 
+from data_pipeline.own_recordings.probing import probe
 from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients, read_statistics
 from data_pipeline.raw_tree.clips import iterate_frames, read_clip
 from data_pipeline.raw_tree.react2023 import list_splits, read_appropriateness
@@ -36,6 +37,21 @@ def test_per_split_folders_with_pngs(tmp_path: Path) -> None:
     (speaker.video / "5.png").unlink()
     with pytest.raises(UserError, match=r"Expert_video/1 has no 5\.png"):
         read_clip(speaker, listener)
+
+
+def test_pngs_whose_first_are_missing(tmp_path: Path) -> None:
+    """Picture 3 is not the first frame; numbers may count from 0, too."""
+    write_split(tmp_path, "val", [4], png=True)
+    pair = list_splits(tmp_path)[0].pairs[0]
+    folder = Path(pair[0].video)
+    for number in range(1, 5):
+        (folder / f"{number}.png").rename(folder / f"{number - 1}.png")
+    assert read_clip(*pair).frames[0] == read_clip(*pair[::-1]).portrait
+    for missing in (0, 1):
+        (folder / f"{missing}.png").unlink()
+    with pytest.raises(UserError, match=r"Expert_video/1 has no 1\.png"):
+        read_clip(*pair)
+    assert "has no 1.png" in probe(pair[0]).damage
 
 
 def test_rows_with_missing_files_are_left_out_with_their_reason(tree: Path) -> None:

@@ -2,22 +2,29 @@
 
 import filecmp
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jobs import Die, Refuse, Write
+from PIL import Image
 from raw_tree import write_split
 from unit import open_trees
 
 from data_pipeline.prepare import main
+from data_pipeline.raw_tree import clips
+from data_pipeline.raw_tree.clips import jpeg
 from data_pipeline.raw_tree.react2023 import list_splits
-from data_pipeline.shards.parts import EncodePair
+from data_pipeline.raw_tree.react2023_reader import PairOfFiles, React2023Reader
+from data_pipeline.shards.parts import EncodePair, read_part
 from data_pipeline.shards.runners import Beam, Processes
-from data_pipeline.shards.write import write_shards
+from data_pipeline.shards.write import write_part, write_shards
 from reactface_jax.errors import UserError
+from reactface_jax.media.audio import read_audio
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None,
@@ -72,6 +79,48 @@ def test_a_mended_file_is_read_again(tmp_path: Path) -> None:
     video.write_bytes(whole)
     description = write_shards(raw, tmp_path / "shards")
     assert description["splits"]["train"]["clips"] == 4
+
+
+def test_a_mended_picture_of_a_folder_is_read_again(tmp_path: Path) -> None:
+    """Writing over a picture leaves its folder's time as it was."""
+    raw = tmp_path / "raw"
+    write_split(raw, "train", [3, 3], png=True)
+    piece = React2023Reader(raw).splits()[0].pieces[1]
+    assert isinstance(piece, PairOfFiles)
+    folder = Path(str(piece.speaker.video))
+    before = folder.stat().st_mtime_ns
+    stamp = piece.stamp()
+    (folder / "2.png").write_bytes((folder / "3.png").read_bytes())
+    assert folder.stat().st_mtime_ns == before
+    assert piece.stamp() != stamp
+    job = EncodePair(tmp_path, "train", 1, piece)
+    job.run()
+    with Image.open(folder / "2.png") as picture:
+        expected = np.asarray(picture)
+    frames = read_part(job.part(0)).frames
+    assert frames[1] == frames[2] == jpeg(expected)
+
+
+def test_damage_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that could not be read for a while is the same file afterwards."""
+    raw = tmp_path / "raw"
+    write_split(raw, "train", [3, 3])
+    sound = Path(list_splits(raw)[0].pairs[1][0].audio)
+
+    def refuse(path: Path, rate: int) -> np.ndarray:
+        if path == sound:
+            raise UserError(f"{path} can't be read: Permission denied")
+        return read_audio(path, rate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips, "read_audio", refuse)
+        with pytest.raises(UserError, match="Permission denied"):
+            write_shards(raw, tmp_path / "shards")
+        write_part(raw, tmp_path / "parts", (0, 1))
+    write_part(raw, tmp_path / "parts", (0, 1))
+    markers = (tmp_path / ".parts.partial" / "clips").glob("*.json")
+    assert not any("damage" in json.loads(marker.read_text()) for marker in markers)
+    assert write_shards(raw, tmp_path / "shards")["splits"]["train"]["clips"] == 4
 
 
 @pytest.mark.parametrize(
