@@ -28,8 +28,8 @@ class Arguments:
     converted: Path | None = None
     """A folder that `reactface convert reactface` wrote."""
     methods: tuple[str, ...] = ()
-    """Several of one table: [NAME=]RUN of trained ones, and rows without a run such as listener, mirror,
-    delayed-mirror, nn-motion; or a text file with one a line."""
+    """Several of one table: [NAME=]RUN of trained ones, also of a listener, and rows without a run such as listener,
+    mirror, delayed-mirror, nn-motion; or a text file with one a line."""
     wav2vec2: Path | None = None
     """With --methods nn-audio: a converted wav2vec 2.0, whose features it compares; log-mel energies by default."""
     predictions: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Arguments:
     step: int | Literal["best"] | None = None
     """Which of the run's checkpoints: its step, or `best`; the newest by default."""
     average: bool = True
-    """Take the moving average of the parameters, if the run has one."""
+    """--no-average takes the parameters themselves, not their moving average."""
     data: str | None = None
     """The shards; those of the training by default."""
     split: Literal["train", "val", "test"] | None = None
@@ -70,7 +70,7 @@ class Arguments:
     page_clips: int = 6
     """Clips that report.html plays; 0: no page."""
     recordings: bool = True
-    """Show faces and voices of the data's people on the page."""
+    """--no-recordings leaves faces and voices of the data's people out of the page."""
     i3d: Path | None = None
     """A converted I3D: FRRea is measured too, of drawn reactions."""
     realism_pairs: int = 100

@@ -9,11 +9,10 @@ from reactface_jax.config import Config
 from reactface_jax.config.fields import MethodName
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation.published_table import ORDER
+from reactface_jax.methods.listener import find_weights
 from reactface_jax.methods.rows import ROWS
-from reactface_jax.methods.trained import Stored, stored_folder, stored_run
+from reactface_jax.methods.trained import Stored, read_stored
 from reactface_jax.text_reading import read_text
-from reactface_jax.weights.params_file import CONFIG_NAME
-from reactface_jax.weights.run import load_run
 
 REFERENCES = {
     "gt": "GT",
@@ -30,6 +29,7 @@ REFERENCES = {
     "listener": "Listener",
 }
 """Rows without a run, by their words; what the table calls them. `listener` is the one that comes with the package."""
+_LISTENER = REFERENCES["listener"]
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,18 @@ class Asked:
     row: str
     """The row of the paper's table that it belongs to, or what the table calls it."""
     stored: Stored | None = None
-    """None: a reference row."""
+    """None: a reference row, or a listener."""
+    listener: Path | None = None
+    """Weights of a listener of the user's own training."""
 
 
 def read_methods(words: Sequence[str], step: int | Literal["best"] | None, average: bool) -> list[Asked]:
     """The methods of `--methods`, in the order of the paper's table.
 
     Args:
-      words: [NAME=]RUN, a folder that a training or `reactface convert` left, or one of `REFERENCES`; or one text file
-        with such words, a line each. A NAME such as ng says which method it must be, others are the table's.
+      words: [NAME=]RUN, a folder that a training, also of a listener, or `reactface convert` left, or one of
+        `REFERENCES`; or one text file with such words, a line each. A NAME such as ng says which method it must be,
+        others are the table's.
       step: which checkpoint of the runs.
       average: take the moving averages.
 
@@ -78,7 +81,14 @@ def place(row: str) -> int:
 def _read(word: str, step: int | Literal["best"] | None, average: bool) -> Asked:
     if word in REFERENCES:
         return Asked(REFERENCES[word], REFERENCES[word])
-    called, _, folder = word.rpartition("=") if not Path(word).is_dir() else ("", "", word)
+    called, _, folder = word.rpartition("=") if not Path(word).exists() else ("", "", word)
+    if (weights := find_weights(Path(folder))) is not None:
+        name = called or f"{_LISTENER} {Path(folder).name}"
+        if name in REFERENCES or name in REFERENCES.values():
+            raise UserError(
+                f"--methods {word} calls a listener {name}, which is a row of its own; give it another name"
+            )
+        return Asked(name, _LISTENER, listener=weights)
     if not Path(folder).is_dir():
         raise UserError(
             f"--methods {word} is neither a run, NAME=RUN, nor one of {', '.join(REFERENCES)}; give one of these"
@@ -91,13 +101,6 @@ def _read(word: str, step: int | Literal["best"] | None, average: bool) -> Asked
         raise UserError(f"--methods {word}: {folder} is of the method {method}; call it so, or give a run of {called}")
     row = row_of(stored.config)
     return Asked(row if called in ("", method) else called, row, stored)
-
-
-def read_stored(folder: Path, step: int | Literal["best"] | None, average: bool) -> Stored:
-    """What a training or `reactface convert` left. Raises `UserError` if it can't be read."""
-    if (folder / CONFIG_NAME).is_file():
-        return stored_folder(folder)
-    return stored_run(load_run(folder, step, average=average), folder)
 
 
 def row_of(config: Config) -> str:

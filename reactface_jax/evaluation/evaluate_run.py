@@ -24,7 +24,7 @@ from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_spl
 from reactface_jax.evaluation.legend import RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
-from reactface_jax.evaluation.reference_rows import Search, Training, fitted
+from reactface_jax.evaluation.reference_rows import Search, Training, fitted, own_listener
 from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.split import OWN_ONLY, SplitPeople
@@ -32,6 +32,7 @@ from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods import Inputs, Method
 from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
+from reactface_jax.methods.listener import find_weights
 from reactface_jax.methods.ready import Ready
 from reactface_jax.methods.trained import Stored, TrainedMethod, make_trained, stored_folder, stored_run
 from reactface_jax.methods.trained_reactface import TrainedReactFace
@@ -78,6 +79,7 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         "--checkpoint": arguments.checkpoint,
         "--converted": arguments.converted,
         **{f"--methods {one.name}": one.stored.folder for one in asked if one.stored is not None},
+        **{f"--methods {one.name}": one.listener for one in asked if one.listener is not None},
         "--data": Path(config.data.dir),
         "--i3d": arguments.i3d,
         "--truth": arguments.truth,
@@ -112,7 +114,8 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     split = know_split(people.shards, people.split, clips, window, arguments.truth)
 
     ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
-    planned = [*(_Planned(each.name, each.name) for each in ready), *planned]
+    places = {one.name: one.row for one in asked}
+    planned = [*(_Planned(each.name, places.get(each.name, each.name)) for each in ready), *planned]
     if arguments.methods:
         planned.sort(key=_place)
     names = [one.name for one in planned]
@@ -187,6 +190,10 @@ def asked_methods(arguments: Arguments) -> list[Asked]:
     if arguments.methods:
         return read_methods(arguments.methods, arguments.step, arguments.average)
     if arguments.checkpoint is not None:
+        if find_weights(arguments.checkpoint) is not None:
+            raise UserError(
+                f"--checkpoint {arguments.checkpoint} is a listener's training; give --methods {arguments.checkpoint}"
+            )
         run = load_run(arguments.checkpoint, arguments.step, average=arguments.average)
         stored = stored_run(run, arguments.checkpoint)
     else:
@@ -246,7 +253,7 @@ def _references(
     training, listener = Training(split.training_listeners, split.training_speakers), people.clips.listener
     if asked is None:
         return fitted(evaluation.DEFAULT, listener, training)
-    names = ["GT", *(one.name for one in asked if one.stored is None)]
+    names = ["GT", *(one.name for one in asked if one.stored is None and one.listener is None)]
     if "Listener" in names and people.clips.coefficient_names != COEFFICIENT_NAMES:
         raise UserError(
             "--data has other coefficients than the packaged listener, which knows MediaPipe's 52 weights and the "
@@ -254,6 +261,7 @@ def _references(
         )
     searching = [name for name in names if name.startswith("NN ")]
     ready = fitted([name for name in names if name not in searching], listener, training)
+    ready += [own_listener(one.listener, one.name) for one in asked if one.listener is not None]
     if searching:
         everyone = all_pairs(people.shards, people.num_frames, with_sound="NN audio" in searching)
         embed = frozen_wav2vec2(wav2vec2) if wav2vec2 is not None else None

@@ -1,6 +1,7 @@
 """The rows that are not trained in steps, fitted and ready to answer a split."""
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from reactface_jax.methods import (
     RandomUniform,
 )
 from reactface_jax.methods.frozen_wav2vec2 import Embedding
-from reactface_jax.methods.listener import Control
+from reactface_jax.methods.listener import Control, Listener, load_weights
 from reactface_jax.methods.pretrained import load_pretrained
 
 
@@ -66,6 +67,12 @@ def fitted(
     return made
 
 
+def own_listener(weights: Path, name: str) -> Listener:
+    """A listener of the user's own training, as a row. Raises `UserError` if these are no such weights."""
+    return Listener(load_weights(weights), _TALKING, name=name)
+
+
+_TALKING = Control(talks=True)
 _Make = Callable[[np.ndarray, Training | None, Search], Method | None]
 
 
@@ -108,5 +115,5 @@ _ROWS: Mapping[str, _Make] = {
     "Random segment": _of_listeners(RandomSegment()),
     "NN motion": _nearest("speaker"),
     "NN audio": _nearest("audio"),
-    "Listener": lambda listener, training, search: load_pretrained("listener", Control(talks=True)),
+    "Listener": lambda listener, training, search: load_pretrained("listener", _TALKING),
 }

@@ -20,7 +20,7 @@ from reactface_jax.evaluation.known_split import know_split
 from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.split import SplitPeople
 from reactface_jax.methods import rows
-from reactface_jax.methods.listener import Control
+from reactface_jax.methods.listener import Control, save_weights
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.metrics.movement import inside_windows
 from reactface_jax.models import build_model
@@ -235,6 +235,20 @@ def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkey
     seen = know_split(data, "test", SplitPeople(data, "test", FRAMES).clips, 8, None).inputs
     reactions = load_pretrained("listener", Control(talks=True)).generate(seen, 2, key=jax.random.key(3))
     assert content["data"]["sha256"]["Listener"] == checksum(reactions)
+
+    own = tmp_path / "own"  # as a listener's training leaves it
+    own.mkdir()
+    save_weights(own / "listener.safetensors", load_pretrained("listener").weights)
+    monkeypatch.setattr(evaluate_run, "COEFFICIENT_NAMES", ())  # whoever trained it knows on which channels
+    words = ["--data", str(shards), "--out", str(tmp_path / "two"), "--page-clips", "0"]
+    words += ["--eval.num-reactions", "2", "--data.eval-frames", str(FRAMES), "--eval.seed", "3"]
+    command.main([*words, "--methods", f"mine={own}", str(own), "mirror"])
+    table = json.loads((tmp_path / "two" / "report.json").read_text())
+    assert [row["method"] for row in table["rows"]] == ["GT", "Mirror", "mine", "Listener own"]
+    sums = table["data"]["sha256"]
+    assert sums["mine"] == sums["Listener own"] == content["data"]["sha256"]["Listener"]
+    assert f"is a listener's training; give --methods {own}" in message(capsys, *words, "--checkpoint", str(own))
+    assert "calls a listener mirror, which is a row of its own" in message(capsys, *words, "--methods", f"mirror={own}")
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
