@@ -9,7 +9,7 @@ import tyro
 from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.export.gltf import glb
-from reactface_jax.export.motion import Motion, motion, read_names, read_reactions
+from reactface_jax.export.motion import Motion, find_names, motion, read_names, read_reactions
 from reactface_jax.export.text_formats import arkit_json, bvh, live_link_csv
 from reactface_jax.files import replacing
 from reactface_jax.output_files import check_folder_of, check_outputs
@@ -60,7 +60,8 @@ def export(
     chosen = range(1, len(coefficients) + 1) if reaction is None else [reaction]
     several = len(chosen) > 1
     places = {k: out.with_stem(f"{out.stem}_{k}") if several else out for k in chosen}
-    check_outputs(list(places.values()), {"REACTIONS": reactions, "--names": names}, overwrite=overwrite)
+    inputs: dict[str, Path | None] = {"REACTIONS": reactions, "--names": find_names(names, reactions)}
+    check_outputs(list(places.values()), inputs, overwrite=overwrite)
     contents = {path: encode(motion(coefficients[k - 1], channel_names)) for k, path in places.items()}
     for path, content in contents.items():
         with replacing(path) as file:

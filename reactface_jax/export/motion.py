@@ -76,20 +76,27 @@ def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
     return array.astype(np.float32).reshape(-1, *array.shape[-2:])
 
 
+def find_names(path: Path | None, reactions: Path) -> Path:
+    """The file with the channels' names: `path`, or what `react` wrote beside the reactions.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    beside = [names_file_of(reactions), reactions.with_name(NAMES_FILE)]
+    found = path or next((each for each in beside if each.is_file()), None)
+    if found is None:
+        raise UserError(f"there is no {NAMES_FILE} beside {reactions}; give the data's with --names")
+    return found
+
+
 def read_names(path: Path | None, reactions: Path) -> list[str]:
-    """Names of the channels: of `path`, or of the file that `react` wrote beside the reactions.
+    """Names of the channels, from the file that `find_names` finds.
 
     Raises:
       UserError: there is no such file, or no list of names in it.
     """
-    if path is None:
-        beside = [names_file_of(reactions), reactions.with_name(NAMES_FILE)]
-        source = next((each for each in beside if each.is_file()), None)
-        if source is None:
-            raise UserError(f"there is no {NAMES_FILE} beside {reactions}; give the data's with --names")
-        name = str(source)
-    else:
-        source, name = path, f"--names {path}"
+    source = find_names(path, reactions)
+    name = str(source) if path is None else f"--names {path}"
     advice = f"give the {NAMES_FILE} of the data, a list of {NUM_EXPRESSION} or {NUM_COEFFICIENTS} names"
     names = json_from_text(read_text(source, name=name, advice=advice), name=name, advice=advice)
     if not isinstance(names, list) or len(names) not in (NUM_EXPRESSION, NUM_COEFFICIENTS):

@@ -137,7 +137,8 @@ def _play_source(arguments: Arguments, listener: StreamingMethod, control: Contr
     settings = Settings(arguments.seed, control, hears=source.hears)
     if not source.hears:
         print(f"{source.why_deaf}: the listener sees and does not hear", flush=True)
-    senders = [open_sender(address, arguments.reactions) for address in arguments.send]
+    real_time = not (arguments.as_fast_as_possible and source.is_file)
+    senders = [open_sender(address, arguments.reactions, real_time=real_time) for address in arguments.send]
     answered = 0
 
     def answer(answer: Answer) -> None:
@@ -149,15 +150,16 @@ def _play_source(arguments: Arguments, listener: StreamingMethod, control: Contr
         if status.says:
             print(status.says, flush=True)
 
-    real_time = not (arguments.as_fast_as_possible and source.is_file)
     with Playout(senders, COEFFICIENT_NAMES, real_time=real_time) as playout:
         with Session(listener, arguments.reactions, settings, answer, status) as session:
-            wait = session.wait_until_idle
-            play(source, session.add_picture, session.add_sound, real_time=real_time, wait=wait)
+            wait, ended = session.wait_until_idle, lambda: session.error is not None
+            play(source, session.add_picture, session.add_sound, real_time=real_time, wait=wait, ended=ended)
             wait()
         if session.error is not None:
             raise session.error
-    print(f"sent {answered} frames of {arguments.reactions} reaction(s) to {', '.join(arguments.send)}")
+    for address, sender in zip(arguments.send, senders, strict=True):
+        part = "" if sender.sent == answered else f" of {answered}"
+        print(f"sent {sender.sent}{part} frames of {arguments.reactions} reaction(s) to {address}")
 
 
 def _serve(arguments: Arguments, listener: StreamingMethod, control: Control, most: int) -> None:

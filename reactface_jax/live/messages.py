@@ -25,6 +25,7 @@ from reactface_jax.types import NUM_EXPRESSION
 MOST_REACTIONS = 4
 LARGEST = 2**20
 """Bytes of a message."""
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _OPTIONAL = {"tongueOut", *POSE_NAMES}
 """Coefficients that a tracker need not know: MediaPipe has no tongue."""
 
@@ -100,7 +101,8 @@ def _turn(matrix: object) -> Float[np.ndarray, "3"]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that float32 holds; JSON's may be longer."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def read_settings(given: Mapping[str, Any], now: Settings) -> tuple[Settings, bool]:

@@ -26,7 +26,7 @@ _STORED = 10 * FRAME_RATE
 
 
 class Playout:
-    """Sends reactions. A context manager: leaving it sends what waits, then closes the senders.
+    """Sends reactions. A context manager: leaving it sends what waits, closes the senders, and raises what failed.
 
     Args:
       senders: to whom.
@@ -49,27 +49,47 @@ class Playout:
         self._number = 0
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="senders", daemon=True)
+        self.error: Exception | None = None
+        """What ended the sending early."""
 
     def __enter__(self) -> "Playout":
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._wake:
             self._ending = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(timeout=15)
         for sender in self._senders:
             sender.close()
+        if kind is None and self.error is not None:
+            raise self.error
 
     def add(self, reactions: Float[np.ndarray, "K w C"]) -> None:
-        """Takes the answers to the next chunk. Frames are counted from the first one on, whatever begins anew."""
+        """Takes the answers to the next chunk. Frames are counted from the first one on, whatever begins anew.
+
+        Where they don't go by the clock, it returns once there is room for them. What ended the sending is raised.
+        """
         with self._wake:
+            if self.error is not None:
+                raise self.error
+            if not self._real_time:
+                room = _STORED - reactions.shape[1]
+                self._wake.wait_for(lambda: len(self._frames) <= room or self._ending or self.error is not None)
             self._frames.extend((self._number + t, reactions[:, t]) for t in range(reactions.shape[1]))
             self._number += reactions.shape[1]
-            self._wake.notify()
+            self._wake.notify_all()
 
     def _run(self) -> None:
+        try:
+            self._send_until_end()
+        except Exception as error:
+            with self._wake:
+                self.error = error
+                self._wake.notify_all()
+
+    def _send_until_end(self) -> None:
         due = -np.inf
         while True:
             with self._wake:
@@ -78,6 +98,7 @@ class Playout:
                 if not self._frames:
                     return
                 number, faces = self._frames.popleft()
+                self._wake.notify_all()
                 hurried = len(self._frames) > _MOST
             poses = [pose_of(motion(face[None], self._names), 0, number) for face in faces]
             packets = [sender.packets(poses) for sender in self._senders]

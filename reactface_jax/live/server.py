@@ -38,7 +38,7 @@ from reactface_jax.methods.method import StreamingMethod
 _WAITING = 50
 """Messages that wait for a slow page before the oldest are left out."""
 _BUSY, _REFUSED, _BAD = 4409, 4403, 4400  # codes of a WebSocket's end
-_LONGEST_REASON = 110  # characters: a close frame's reason has 123 bytes
+_LONGEST_REASON = 123  # bytes of UTF-8 that fit into a close frame
 
 
 @dataclass
@@ -154,7 +154,7 @@ async def _listen(socket: WebSocket, session: Session, live: Live) -> None:
             else:
                 raise UserError("this listener looks at pictures itself; send JPEG instead of a measured face")
         except UserError as error:
-            return await socket.close(_BAD, str(error)[:_LONGEST_REASON])
+            return await socket.close(_BAD, str(error).encode()[:_LONGEST_REASON].decode(errors="ignore"))
 
 
 def _take_media(session: Session, message: bytes) -> None:

@@ -12,16 +12,22 @@ from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from reactface_jax.errors import UserError
+from reactface_jax.media.mono import Mono
+from reactface_jax.online.live_sound import DRIFT
 from reactface_jax.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from av import AudioResampler
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
+    from av.packet import Packet
 
 Picture = UInt8[np.ndarray, "H W 3"]
 Piece = tuple[float, Picture | Float[np.ndarray, " n"]]
@@ -31,6 +37,10 @@ _LONGER_SIDE = 640
 _ALSA = Path("/usr/share/alsa/alsa.conf")
 _WAITING = 200
 """Pieces of a camera that wait for whoever takes them."""
+_SILENT = 10.0
+"""After so long without anything from a camera it has ended (s)."""
+_OPTIONS = {"avfoundation": {"framerate": "30"}}
+"""What FFmpeg is told by format: cameras of Macs have no 29.97 pictures a second, which it asks for by itself."""
 
 
 class Device(NamedTuple):
@@ -58,16 +68,21 @@ class Source:
         self._containers: list[InputContainer] = []
         self._readers: list[threading.Thread] = []
         self._ended = threading.Event()
+        self._file: Path | None = None
         self.is_file = False
+        """Whether it comes as fast as it is taken: from this disk, or an address that says how long it lasts."""
         self.hears = True
         self.why_deaf = f"{address} has no sound"
         """For people, where it does not hear."""
         if address.split(":")[0] == "webcam":
             self._open_camera(*devices(address.partition(":")[2]))
+        elif address.startswith("file://"):
+            self._open_file(Path(url2pathname(urlsplit(address).path)))
         elif "://" in address:
             self._containers.append(_open(address, Device(address, "")))
             self._need_pictures(self._containers[0])
             self.hears = bool(self._containers[0].streams.audio)
+            self.is_file = (self._containers[0].duration or 0) > 0
         else:
             self._open_file(Path(address))
 
@@ -76,8 +91,8 @@ class Source:
         from av.error import FFmpegError
 
         try:
-            if self.is_file:
-                yield from self._pieces_of_file()
+            if self._file is not None:
+                yield from self._pieces_of_file(self._file)
             elif len(self._containers) == 1:
                 yield from _pieces(self._containers[0])
             else:
@@ -98,14 +113,22 @@ class Source:
         from reactface_jax.media.open_media import audio_track, needed_video_track, open_media
         from reactface_jax.media.timeline import read_timeline
 
-        self.is_file = True
+        self._file, self.is_file = path, True
         self._timeline = read_timeline(path)
         with open_media(path) as container:
             needed_video_track(container, path)
             self.hears = audio_track(container) is not None
 
     def _open_camera(self, camera: Device, microphone: Device | None) -> None:
-        self._containers.append(_open(self._address, camera))
+        try:
+            self._containers.append(_open(self._address, camera))
+        except UserError as error:
+            if camera.format != "avfoundation":
+                raise
+            # It opens both together or neither.
+            name, _, heard = camera.name.partition(":")
+            self._containers.append(_open(self._address, camera._replace(name=f"{name}:none")))
+            self.why_deaf = f"the microphone {heard} can't be opened ({error.__cause__})"
         self._need_pictures(self._containers[0])
         self.hears = bool(self._containers[0].streams.audio)
         if microphone is None:
@@ -123,7 +146,7 @@ class Source:
             self.close()
             raise UserError(f"--source {self._address} has no pictures; give a camera or a video")
 
-    def _pieces_of_file(self) -> Iterator[Piece]:
+    def _pieces_of_file(self, path: Path) -> Iterator[Piece]:
         """Both tracks on one clock that never jumps (`media.timeline`)."""
         from av.audio.frame import AudioFrame
         from av.video.frame import VideoFrame
@@ -131,8 +154,6 @@ class Source:
         from reactface_jax.media.displayed import displayed
         from reactface_jax.media.open_media import audio_track, needed_video_track, open_media
         from reactface_jax.media.timeline import decode, time_of
-
-        path = self._address
 
         def pictures() -> Iterator[Piece]:
             with open_media(path) as container:
@@ -145,9 +166,10 @@ class Source:
         def sound() -> Iterator[Piece]:
             with open_media(path) as container:
                 if (stream := audio_track(container)) is not None:
-                    resampled = _Sound()
+                    heard = _Sound()
                     for frame in decode(container, stream, self._timeline, AudioFrame):
-                        yield from resampled.pieces(frame)
+                        yield from heard.pieces(frame)
+                    yield from heard.rest()
 
         return heapq.merge(pictures(), sound(), key=itemgetter(0))
 
@@ -192,6 +214,7 @@ def play(
     *,
     real_time: bool,
     wait: Callable[[], None] = lambda: None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> None:
     """Passes a source on.
 
@@ -201,9 +224,12 @@ def play(
       on_sound: takes sound and the time of its first sample.
       real_time: a file's pieces come at their times by the machine's clock; a camera's do by themselves.
       wait: called after each piece where it is not in real time, to wait for whoever takes it.
+      ended: asked before each piece, whether nobody takes any more.
     """
     begin: float | None = None
     for moment, content in source:
+        if ended():
+            return
         if begin is None:
             begin = time.monotonic() - moment
         if source.is_file and real_time and (early := begin + moment - time.monotonic()) > 0:
@@ -236,7 +262,7 @@ def _open(address: str, device: Device) -> "InputContainer":
 
     try:
         if device.format:
-            return av.open(device.name, format=device.format)
+            return av.open(device.name, format=device.format, options=_OPTIONS.get(device.format, {}))
         return av.open(device.name, timeout=(10, 10))
     except (FFmpegError, OSError, ValueError) as error:
         raise UserError(
@@ -249,28 +275,73 @@ def _pieces(container: "InputContainer") -> Iterator[Piece]:
     """Of what comes by itself, in its order."""
     import av
 
-    sound = _Sound()
-    for packet in container.demux([*container.streams.video[:1], *container.streams.audio[:1]]):
+    from reactface_jax.media.displayed import displayed
+
+    heard = _Sound()
+    aspect = container.streams.video[0].sample_aspect_ratio if container.streams.video else None
+    for packet in _packets(container):
         for frame in packet.decode():
             if isinstance(frame, av.VideoFrame) and frame.time is not None:
-                yield float(frame.time), _small(frame.to_ndarray(format="rgb24"))
+                yield float(frame.time), _small(displayed(frame, aspect))
             elif isinstance(frame, av.AudioFrame) and frame.time is not None:
-                yield from sound.pieces(frame)
+                yield from heard.pieces(frame)
+    yield from heard.rest()
+
+
+def _packets(container: "InputContainer") -> "Iterator[Packet]":
+    """Of the first tracks, as they come: some devices say that there is none yet instead of waiting for it."""
+    newest = time.monotonic()
+    while True:
+        try:
+            for packet in container.demux([*container.streams.video[:1], *container.streams.audio[:1]]):
+                yield packet
+                newest = time.monotonic()
+            return
+        except BlockingIOError:
+            if time.monotonic() - newest > _SILENT:
+                raise
+            time.sleep(5e-3)
 
 
 class _Sound:
-    """Brings a track to mono at 16 kHz."""
+    """Brings a track to mono at 16 kHz, each stretch without a gap and of one rate by a converter of its own.
+
+    FFmpeg's: it holds a millisecond back, soxr's up to 40, for which a microphone would be late.
+    """
 
     def __init__(self) -> None:
-        import av
-
-        self._resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        self._mono: Mono | None = None
+        self._resampler: AudioResampler | None = None
+        self._rate = 0
+        self._expected = self._next = 0.0  # times of the next sample that comes, and that is given
 
     def pieces(self, frame: "AudioFrame") -> Iterator[Piece]:
-        start = float(frame.time or 0.0)
-        for piece in self._resampler.resample(frame):
-            yield start, piece.to_ndarray()[0]
-            start += piece.samples / SAMPLE_RATE
+        """The next samples, with what was held back before."""
+        import av
+
+        from reactface_jax.media.audio import channels_of
+
+        self._mono = self._mono or Mono(frame.sample_rate)
+        samples = self._mono.mix(channels_of(frame))
+        moment = self._expected if frame.time is None else float(frame.time)
+        if frame.sample_rate != self._rate or abs(moment - self._expected) > DRIFT:
+            yield from self.rest()
+            self._resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+            self._rate, self._expected, self._next = frame.sample_rate, moment, moment
+        mixed = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        mixed.sample_rate = self._rate
+        self._expected += len(samples) / self._rate
+        yield from self._converted(mixed)
+
+    def rest(self) -> Iterator[Piece]:
+        """What is held back at the end."""
+        yield from self._converted(None)
+
+    def _converted(self, frame: "AudioFrame | None") -> Iterator[Piece]:
+        for piece in self._resampler.resample(frame) if self._resampler else ():
+            if piece is not None:  # at the end, where there was nothing to convert
+                yield self._next, piece.to_ndarray()[0]
+                self._next += piece.samples / SAMPLE_RATE
 
 
 def _small(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:

@@ -155,3 +155,98 @@ def test_a_camera_without_a_microphone_is_seen_only(serve, engine, camera):
         until(page, SMILES_BACK)
         assert "No microphone: the listener sees you" in page.text_content("#message")
     browser.close()
+
+
+@pytest.mark.parametrize(("at", "hears"), [("own rate", True), ("none", False)])
+def test_the_microphone_as_other_browsers_have_it(serve, engine, camera, at: str, hears: bool):
+    """Firefox takes it into a context of its own rate only; where it can't be heard at all, the camera goes on."""
+    browser = browse(engine, camera)
+    with serve() as (port, _):
+        page = open_page(browser, port)
+        page.evaluate(
+            """(at) => {
+              const own = new AudioContext().sampleRate;
+              const take = AudioContext.prototype.createMediaStreamSource;
+              AudioContext.prototype.createMediaStreamSource = function (media) {
+                if (at === "none" || this.sampleRate !== own) throw new DOMException("", "NotSupportedError");
+                return take.call(this, media);
+              };
+            }""",
+            at,
+        )
+        page.click("#start")
+        until(page, SMILES_BACK)
+        assert page.evaluate("() => listener.capture.lastSample > 0") == hears
+        assert ("No microphone: the listener sees you" in page.text_content("#message")) != hears
+        assert not page.problems
+    browser.close()
+
+
+def test_sound_is_brought_to_16_khz(serve, engine):
+    """A tone of 440 Hz at four rates, against the sine itself at the times that are said."""
+    browser = browse(engine, [])
+    with serve() as (port, _):
+        page = open_page(browser, port)
+        for rate in (8000, 16_000, 44_100, 48_000):
+            blocks = page.evaluate(
+                """async (rate) => {
+                  const context = new OfflineAudioContext(1, rate, rate), blocks = [];
+                  await context.audioWorklet.addModule("worklet.js");
+                  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
+                  tap.port.onmessage = ({ data }) => blocks.push([data.time, [...data.samples]]);
+                  const tone = new OscillatorNode(context, { frequency: 440 });
+                  tone.connect(tap);
+                  tone.start();
+                  await context.startRendering();
+                  await new Promise((done) => setTimeout(done, 200));
+                  return blocks;
+                }""",
+                rate,
+            )
+            assert len(blocks) >= 49
+            for number, (begins, samples) in enumerate(blocks):
+                assert len(samples) == 320
+                assert begins == pytest.approx(number / 50, abs=1e-9)
+            sound = np.concatenate([samples for _, samples in blocks]) / 32767
+            times = np.arange(len(sound)) / 16_000
+            np.testing.assert_allclose(sound[100:], np.sin(2 * np.pi * 440 * times)[100:], atol=5e-3)
+    browser.close()
+
+
+def test_the_camera_is_let_go_when_the_program_ends_before_it_is_allowed(serve, engine, camera):
+    browser = browse(engine, camera)
+    with serve() as (port, _):
+        page = open_page(browser, port)
+        page.evaluate(
+            """() => {
+              const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+              const allowed = new Promise((done) => { window.allow = done; });
+              media.getUserMedia = async (want) => { await allowed; return (window.given = await open(want)); };
+            }"""
+        )
+        page.click("#start")
+        until(page, "() => !!listener.capture")
+        page.evaluate("() => listener.socket.close()")
+        until(page, "() => !listener.capture")
+        said = page.text_content("#message")
+        page.evaluate("() => allow()")
+        until(page, "() => !!window.given")
+        until(
+            page, "() => given.getTracks().length && given.getTracks().every((track) => track.readyState === 'ended')"
+        )
+        assert said.startswith("The connection ended.")
+        assert page.text_content("#message") == said
+        assert page.text_content("#start") == "Start"
+
+        # And when it is taken away later, that is said: first the microphone, then the camera.
+        page.click("#start")
+        until(page, SMILES_BACK)
+        end = "(kind) => given.getTracks().find((each) => each.kind === kind).dispatchEvent(new Event('ended'))"
+        page.evaluate(end, "audio")
+        assert "No microphone: the listener sees you" in page.text_content("#message")
+        page.evaluate(end, "video")
+        assert "The camera has ended." in page.text_content("#message")
+        assert page.text_content("#start") == "Start"
+        until(page, "() => given.getTracks().every((track) => track.readyState === 'ended')")
+        assert not page.problems
+    browser.close()

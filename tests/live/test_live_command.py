@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from drawn_speaker import FRAMES, smiling_speaker
 from pylivelinkface import FaceBlendShape, PyLiveLinkFace
 
 from reactface_jax.errors import UserError
-from reactface_jax.live import command, listening
+from reactface_jax.live import command, listening, source
 from reactface_jax.media.video import VideoWriter
 
 
@@ -46,18 +47,54 @@ def test_a_file_drives_avatars_as_fast_as_possible(delayed_smile, speaker_frames
     thread = threading.Thread(target=receive)
     thread.start()
     port = receiver.getsockname()[1]
-    words = ["--source", str(tmp_path / "talk.mp4"), "--send", f"livelink://127.0.0.1:{port}", "--reactions", "2"]
-    command.main([*words, "--as-fast-as-possible"])
+    words = ["--source", str(tmp_path / "talk.mp4"), "--send", f"livelink://127.0.0.1:{port}", "ws://127.0.0.1:9"]
+    command.main([*words, "--reactions", "2", "--as-fast-as-possible"])
     thread.join()
     receiver.close()
     said = capsys.readouterr().out
     assert "talk.mp4 has no sound: the listener sees and does not hear" in said
-    assert f"sent {FRAMES // CHUNK * CHUNK} frames of 2 reaction(s)" in said
+    assert f"sent {FRAMES // CHUNK * CHUNK} frames of 2 reaction(s) to livelink://127.0.0.1:{port}\n" in said
+    assert f"sent 0 of {FRAMES // CHUNK * CHUNK} frames of 2 reaction(s) to ws://127.0.0.1:9\n" in said
     first, second = np.array(faces["Listener"]), np.array(faces["Listener2"])
     assert len(first) == len(second) == FRAMES // CHUNK * CHUNK
     np.testing.assert_allclose(second, first / 2, atol=1e-6)
     truth = smiling_speaker()[:-DELAY, 44]
     assert np.corrcoef(first[DELAY:], truth[: len(first) - DELAY])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("the method broke"), 2), (ValueError("the method broke"), 1)])
+def test_it_ends_when_the_listener_fails(error: Exception, code: int, monkeypatch, capsys):
+    """A camera would go on for ever."""
+    given: list[int] = []
+
+    class Broken(DelayedSmile):
+        def step(self, state, inputs):
+            if threading.current_thread().name == "listener":
+                raise error
+            return super().step(state, inputs)
+
+    class Camera(source.Source):
+        def __init__(self, address: str) -> None:
+            self.is_file = self.hears = False
+            self.why_deaf = "it has no microphone"
+
+        def __iter__(self) -> Iterator[source.Piece]:
+            for i in range(2000):
+                time.sleep(0.01)
+                given.append(i)
+                yield i / 25, np.zeros((64, 64, 3), np.uint8)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(listening, "load_listener", lambda checkpoint: Broken())
+    monkeypatch.setattr(source, "Source", Camera)
+    words = ["--source", "webcam", "--send", "vmc://127.0.0.1:9"]
+    with pytest.raises(SystemExit if code == 2 else ValueError) as ended:
+        command.main(words)
+    assert len(given) < 2000
+    if code == 2:
+        assert ended.value.code == 2
+        assert "error: the method broke\n" in capsys.readouterr().err
 
 
 def test_the_page_is_served_with_its_token_only(delayed_smile, capsys, monkeypatch):

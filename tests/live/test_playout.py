@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.live.playout import Playout
@@ -18,6 +19,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.poses: list[Sequence[Pose]] = []
+        self.sent = 0
         self.closed = False
 
     def packets(self, poses: Sequence[Pose]) -> Sequence[Pose]:
@@ -55,3 +57,39 @@ def test_a_file_goes_as_fast_as_it_comes():
         for _ in range(40):
             playout.add(faces(1, 5))
     assert [poses[0].number for poses in recorder.poses] == list(range(200))
+
+
+def test_a_slow_receiver_of_a_file_gets_every_frame():
+    """More than are kept: whoever answers waits."""
+
+    class Slow(Recorder):
+        def send(self, packets: Sequence[Pose]) -> None:
+            time.sleep(1e-3)
+            super().send(packets)
+
+    recorder = Slow()
+    with Playout([recorder], COEFFICIENT_NAMES, real_time=False) as playout:
+        for _ in range(80):
+            playout.add(faces(1, 5))
+    assert [poses[0].number for poses in recorder.poses] == list(range(400))
+
+
+def test_a_failure_is_raised_where_frames_come_from():
+    class Broken(Recorder):
+        def send(self, packets: Sequence[Pose]) -> None:
+            raise ValueError("the sender broke")
+
+    recorder = Broken()
+    with pytest.raises(ValueError, match="the sender broke"), Playout([recorder], COEFFICIENT_NAMES) as playout:
+        playout.add(faces(1, 1))
+    assert recorder.closed
+
+    def answer_for_ever() -> None:
+        with Playout([Broken()], COEFFICIENT_NAMES) as playout:
+            for _ in range(500):
+                playout.add(faces(1, 5))
+                time.sleep(0.01)
+            raise AssertionError("nothing was raised")
+
+    with pytest.raises(ValueError, match="the sender broke"):
+        answer_for_ever()

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -99,10 +100,25 @@ def test_reactions_reach_their_sockets(scheme: str, step: int):
         per_frame = {"livelink": 2, "vmc": len(Vmc().packets(pose())), "ifacialmocap": 1}[scheme]
         for one in sockets:
             assert len([one.recv(2048) for _ in range(5 * per_frame)]) == 5 * per_frame
+        assert sender.sent == 5
         sender.close()
     finally:
         for one in sockets:
             one.close()
+
+
+def test_localhost_is_where_receivers_listen(monkeypatch: pytest.MonkeyPatch):
+    """On IPv4, also where the system names ::1 first."""
+    six, four = ("::1", 0, 0, 0), ("127.0.0.1", 0)
+    found = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", six), (socket.AF_INET, socket.SOCK_DGRAM, 17, "", four)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        sender = open_sender(f"ifacialmocap://localhost:{receiver.getsockname()[1]}", 1)
+        sender.send(sender.packets([pose()]))
+        assert receiver.recv(2048).startswith(b"browDown_L-")
+        sender.close()
 
 
 def bind_in_a_row(sockets: list[socket.socket]) -> int:
@@ -144,12 +160,58 @@ def test_json_frames_over_a_websocket():
     assert first["frame"] == second["frame"]
 
 
+@pytest.mark.parametrize("real_time", [True, False])
+def test_a_websocket_gets_the_last_frames(real_time: bool):
+    """Also three times as many as wait at most, where time does not matter."""
+    received: list[int] = []
+    ended = threading.Event()
+
+    def take(connection) -> None:
+        received.extend(json.loads(message)["frame"] for message in connection)
+        ended.set()
+
+    with serve(take, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sender = open_sender(f"ws://127.0.0.1:{server.socket.getsockname()[1]}", 2, real_time=real_time)
+        if real_time:
+            time.sleep(0.5)  # frames from before the connection are left out
+        count = 20 if real_time else 75
+        for number in range(count):
+            sender.send(sender.packets([pose(number), pose(number, seed=1)]))
+        sender.close()
+        assert ended.wait(5)
+        server.shutdown()
+    assert received == [number for number in range(count) for _ in range(2)]
+    assert sender.sent == count
+
+
+def test_a_websocket_that_talks_is_not_lost():
+    """Whatever it says, its pings are answered."""
+    answered: list[bool] = []
+    ended = threading.Event()
+
+    def take(connection) -> None:
+        for number in range(100):
+            connection.send(str(number))
+        answered.append(connection.ping().wait(5))
+        ended.set()
+
+    with serve(take, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sender = open_sender(f"ws://127.0.0.1:{server.socket.getsockname()[1]}", 1)
+        assert ended.wait(20)
+        sender.close()
+        server.shutdown()
+    assert answered == [True]
+
+
 def test_nobody_there_costs_nothing():
     for address in ("livelink://127.0.0.1:9", "vmc://127.0.0.1:9", "ifacialmocap://127.0.0.1:9", "ws://127.0.0.1:9"):
         sender = open_sender(address, 1)
         for number in range(100):
             sender.send(sender.packets([pose(number)]))
         sender.close()
+        assert sender.sent == (0 if address.startswith("ws") else 100)
 
 
 @pytest.mark.parametrize(

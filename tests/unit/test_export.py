@@ -268,6 +268,10 @@ def test_what_is_read_is_never_overwritten(
     with pytest.raises(SystemExit):
         export(monkeypatch, *words, "--overwrite")
     assert "names.json is --names, and would be overwritten" in capsys.readouterr().err
+    beside = reactions.with_name(NAMES_FILE)  # which is read where no --names is given
+    with pytest.raises(SystemExit):
+        export(monkeypatch, reactions, "--format", "json", "--reaction", 1, "--out", beside, "--overwrite")
+    assert f"{NAMES_FILE} is --names, and would be overwritten" in capsys.readouterr().err
     out = reactions.with_name("out.json")
     out.write_text("old")
     export(monkeypatch, *words[:-1], out, "--overwrite")

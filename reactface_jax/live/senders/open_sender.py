@@ -5,14 +5,17 @@ import itertools
 import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from reactface_jax.errors import UserError
 from reactface_jax.live.senders import ifacialmocap, live_link, vmc
 from reactface_jax.live.senders.json_frames import JsonFrames
 from reactface_jax.live.senders.pose import Pose
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 PROTOCOLS = {
     "livelink": "livelink://host[:11111][?subject=NAME]",
@@ -22,6 +25,7 @@ PROTOCOLS = {
 }
 """Form of each protocol's address."""
 _RETRY = 2.0  # s between attempts to reach a WebSocket that is away
+_SLOW = 5.0  # s that a WebSocket has to take what waits: at the end, and for each frame where time does not matter
 
 
 @runtime_checkable
@@ -37,20 +41,25 @@ class Encoder(Protocol):
 class Sender(Protocol):
     """Drives the avatars of all reactions at one address."""
 
+    @property
+    def sent(self) -> int:
+        """Frames that went out so far."""
+        ...
+
     def packets(self, poses: Sequence[Pose]) -> list[list[bytes]]:
         """What is sent for a frame, a list a reaction: written before the frame is due, for it takes milliseconds."""
         ...
 
     def send(self, packets: Sequence[Sequence[bytes]]) -> None:
-        """Sends a frame. It never waits, whether anybody listens or not."""
+        """Sends a frame. In real time it never waits, whether anybody listens or not."""
         ...
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it, once what was to be sent is."""
         ...
 
 
-def open_sender(address: str, num_reactions: int) -> Sender:
+def open_sender(address: str, num_reactions: int, *, real_time: bool = True) -> Sender:
     """Opens what `--send` names.
 
     Reactions are Live Link subjects `Listener`, `Listener2` …; VMC and iFacialMocap know one avatar a port, so theirs
@@ -59,6 +68,7 @@ def open_sender(address: str, num_reactions: int) -> Sender:
     Args:
       address: as `PROTOCOLS` shows it.
       num_reactions: K.
+      real_time: whether a frame that can't be sent at once is left out; otherwise whoever is slow is waited for.
 
     Raises:
       UserError: the address is not of such a form, or its host has no address.
@@ -74,7 +84,8 @@ def open_sender(address: str, num_reactions: int) -> Sender:
     if parts.scheme == "ws":
         if port is None:
             raise UserError(f"--send {address} names no port; give {PROTOCOLS['ws']}")
-        return WebSocketSender(address, [JsonFrames(name) for name in _subjects("Listener", num_reactions)])
+        subjects = _subjects("Listener", num_reactions)
+        return WebSocketSender(address, [JsonFrames(name) for name in subjects], real_time=real_time)
     if unknown := (set(options) - known):
         raise UserError(f"--send {address}: {min(unknown)} is no option; give {PROTOCOLS[parts.scheme]}")
     encoders, first_port, step = _encoders(parts, options, num_reactions)
@@ -114,9 +125,12 @@ class UdpSender:
         if last > 65535:
             raise UserError(f"--send {address}: {len(encoders)} reactions reach port {last}; give a lower port")
         try:
-            family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+            every = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except OSError as error:
             raise UserError(f"--send {address}: {host} has no address ({error.strerror}); give another") from error
+        # Receivers listen on IPv4, but some systems name localhost ::1 first.
+        family, _, _, _, found = min(every, key=lambda each: each[0] != socket.AF_INET)
+        self.sent = 0
         self._encoders = encoders
         self._goals = [(found[0], port + step * k) for k in range(len(encoders))]
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -130,6 +144,7 @@ class UdpSender:
             for packet in of_one:
                 with contextlib.suppress(OSError):  # nobody there, no way there, or a full buffer
                     self._socket.sendto(packet, goal)
+        self.sent += 1
 
     def close(self) -> None:
         self._socket.close()
@@ -138,26 +153,34 @@ class UdpSender:
 class WebSocketSender:
     """Frames to a WebSocket server, from a thread of their own that keeps one second of them at most."""
 
-    def __init__(self, address: str, encoders: Sequence[Encoder]) -> None:
-        self._address, self._encoders = address, encoders
-        self._frames: queue.Queue[bytes | None] = queue.Queue(maxsize=25 * len(encoders))
+    def __init__(self, address: str, encoders: Sequence[Encoder], *, real_time: bool = True) -> None:
+        self._address, self._encoders, self._real_time = address, encoders, real_time
+        self._frames: queue.Queue[bytes] = queue.Queue(maxsize=25 * len(encoders))
+        self._passed_on = 0
+        self._stuck = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"send {address}", daemon=True)
         self._thread.start()
+
+    @property
+    def sent(self) -> int:
+        """Frames that went out so far."""
+        return self._passed_on // len(self._encoders)
 
     def packets(self, poses: Sequence[Pose]) -> list[list[bytes]]:
         return _packets(self._encoders, poses)
 
     def send(self, packets: Sequence[Sequence[bytes]]) -> None:
         for packet in itertools.chain.from_iterable(packets):
-            with contextlib.suppress(queue.Full):
-                self._frames.put_nowait(packet)
+            try:
+                self._frames.put(packet, timeout=0.0 if self._real_time or self._stuck else _SLOW)
+                self._stuck = False
+            except queue.Full:
+                self._stuck = True  # the next ones don't wait until something was taken
 
     def close(self) -> None:
         self._ended.set()
-        with contextlib.suppress(queue.Full):
-            self._frames.put_nowait(None)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=_SLOW)
 
     def _run(self) -> None:
         from websockets.exceptions import WebSocketException
@@ -166,19 +189,35 @@ class WebSocketSender:
         while not self._ended.is_set():
             try:
                 with connect(self._address, open_timeout=_RETRY, close_timeout=1) as connection:
-                    self._empty()
-                    self._pass_on(connection.send)
+                    if self._real_time:
+                        self._empty()
+                    threading.Thread(target=_read, args=(connection,), name="read", daemon=True).start()
+                    self._pass_on(connection)
             except (OSError, WebSocketException):
                 self._ended.wait(_RETRY)
 
-    def _pass_on(self, send: Callable[[str], None]) -> None:
-        while not self._ended.is_set():
-            frame = self._frames.get()
-            if frame is not None:
-                send(frame.decode())
+    def _pass_on(self, connection: "ClientConnection") -> None:
+        while True:
+            try:
+                frame = self._frames.get(timeout=0.1)
+            except queue.Empty:
+                if self._ended.is_set():
+                    return
+                continue
+            connection.send(frame.decode())
+            self._passed_on += 1
 
     def _empty(self) -> None:
         """A receiver that comes late begins with what is now."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._frames.get_nowait()
+
+
+def _read(connection: "ClientConnection") -> None:
+    """Takes what a receiver says: while it waits, the connection takes nothing else and seems dead."""
+    from websockets.exceptions import WebSocketException
+
+    with contextlib.suppress(WebSocketException):
+        for _ in connection:
+            pass

@@ -5,13 +5,36 @@ const FRAME_EVERY = 1000 / 25;
 const SIDE = 480; // of the pictures that are sent, the longer one
 
 class Capture {
-  constructor(send) {
-    Object.assign(this, { send, lastSample: 0, skipped: 0, says: "" });
+  // `send` takes a message and says whether it went; `ended` is told "video" or "audio" when that is taken away.
+  constructor(send, ended) {
+    Object.assign(this, { send, ended, closed: false, lastSample: 0, skipped: 0, says: "" });
     this.canvas = document.createElement("canvas");
   }
 
-  // What of camera and microphone is there; the reason is an Error's where there is no camera.
+  // Whether there is a microphone besides the camera; without a camera the reason is an Error's. It may be closed
+  // meanwhile, while the browser asks whether they may be used.
   async open(video) {
+    await this.#ask();
+    if (this.closed) return this.close();
+    for (const track of this.media.getTracks()) track.addEventListener("ended", () => this.closed || this.ended(track.kind));
+    video.srcObject = this.media;
+    await video.play();
+    if (this.closed) return;
+    this.video = video;
+    this.#pictures();
+    if (!this.media.getAudioTracks().length) return false;
+    try {
+      await this.#listen();
+      return true;
+    } catch (error) {
+      console.warn("The microphone can't be heard:", error);
+      this.context?.close();
+      this.context = null;
+      return false;
+    }
+  }
+
+  async #ask() {
     if (!navigator.mediaDevices) throw new Error("This page must be opened as http://127.0.0.1 or over https.");
     const want = { video: { width: 640, height: 480, frameRate: 30, facingMode: "user" } };
     const voice = { echoCancellation: true, noiseSuppression: false, autoGainControl: false };
@@ -26,13 +49,6 @@ class Capture {
         throw new Error(`${why[again.name] || `The camera can't be opened (${again.message}). Choose another`}, then press Start again.`);
       }
     }
-    video.srcObject = this.media;
-    await video.play();
-    this.video = video;
-    this.#pictures();
-    const hears = this.media.getAudioTracks().length > 0;
-    if (hears) await this.#listen();
-    return hears;
   }
 
   #pictures() {
@@ -57,20 +73,20 @@ class Capture {
   }
 
   async #listen() {
-    this.context = new AudioContext({ sampleRate: 16000 });
-    await this.context.audioWorklet.addModule("worklet.js");
-    const tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
+    const context = this.context = new AudioContext();
+    await context.audioWorklet.addModule("worklet.js");
+    const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
     tap.port.onmessage = ({ data }) => {
       if (!this.context) return; // closed, and this was on its way
       // The context's clock against the page's, from the time at which both were read last.
-      const stamp = this.context.getOutputTimestamp();
+      const stamp = context.getOutputTimestamp();
       const offset = stamp.performanceTime ? stamp.performanceTime / 1000 - stamp.contextTime : this.fallback(data);
       const time = data.time + offset;
       this.lastSample = time + data.samples.length / 16000;
       this.#message("A", time, new Uint8Array(data.samples.buffer));
     };
-    this.context.createMediaStreamSource(this.media).connect(tap);
-    await this.context.resume();
+    context.createMediaStreamSource(this.media).connect(tap);
+    await context.resume();
   }
 
   fallback({ time, samples }) {
@@ -87,6 +103,7 @@ class Capture {
   }
 
   close() {
+    this.closed = true;
     this.media?.getTracks().forEach((track) => track.stop());
     this.context?.close();
     this.media = this.context = null;

@@ -144,26 +144,38 @@ function figures() {
   })));
 }
 
+function send(message) {
+  if (!state.socket || state.socket.bufferedAmount > 500_000) return false;
+  state.socket.send(message);
+  return true;
+}
+
+function hear(hears) {
+  state.capture.says = hears ? "" : "No microphone: the listener sees you and does not hear you.";
+  tell({ hears, ...settings() });
+  say(state.capture.says);
+}
+
+function ended(kind) {
+  if (kind === "audio") hear(false);
+  else stop("The camera has ended. Connect it, or allow it again, then press Start.", true);
+}
+
 async function start() {
   byId("start").disabled = true;
   say("Connecting …");
+  const capture = new Capture(send, ended);
   try {
     await connect();
-    const capture = new Capture((message) => {
-      if (!state.socket || state.socket.bufferedAmount > 500_000) return false;
-      state.socket.send(message);
-      return true;
-    });
     state.capture = capture;
     const hears = await capture.open(byId("camera"));
-    capture.says = hears ? "" : "No microphone: the listener sees you and does not hear you.";
-    tell({ hears, ...settings() });
-    say(capture.says);
+    if (capture.closed) return; // the connection ended meanwhile
+    hear(hears);
     byId("own").classList.add("on");
     Object.assign(byId("start"), { textContent: "Stop", disabled: false });
     byId("pause").disabled = byId("reset").disabled = false;
   } catch (error) {
-    stop(error.message, true);
+    if (!capture.closed) stop(error.message, true);
   }
 }
 
