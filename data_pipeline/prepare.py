@@ -1,17 +1,17 @@
 """Prepares data: check a raw tree, write its shards, read a shard set back.
 
-reactface prepare check  --raw ROOT [--max-bad N]
-reactface prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
-reactface prepare verify --data DIR
-reactface prepare look   --data DIR --out page.html
-reactface prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
-reactface prepare import --pairs pairs.csv --out ROOT [--workers N]
-reactface prepare extract VIDEO --out DIR [--face right]
-reactface prepare seamless|mars|vico|realtalk|responsenet|dualtalk --raw FOLDER_OR_TAR --out DIR [--workers N]
-
-Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes import
-this file: the commands import it themselves.
+    reactface prepare check  --raw ROOT [--max-bad N]
+    reactface prepare shards --raw ROOT --out DIR [--workers N] [--max-bad N] [--overwrite] [--beam RUNNER]
+    reactface prepare verify --data DIR
+    reactface prepare look   --data DIR --out page.html
+    reactface prepare labels --raw ROOT --source full|attributes|coefficients [--mean-degree 20]
+    reactface prepare import --pairs pairs.csv --out ROOT [--workers N]
+    reactface prepare extract VIDEO --out DIR [--face right]
+    reactface prepare seamless|mars|vico|realtalk|responsenet|dualtalk --raw FOLDER_OR_TAR --out DIR [--workers N]
 """
+
+# Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes import
+# this file: the commands import it themselves.
 
 from collections.abc import Callable, Sequence
 

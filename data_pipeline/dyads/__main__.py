@@ -28,9 +28,9 @@ class Arguments:
     takes: int = 3
     """Conversations that share a script, and so are each other's appropriate reactions."""
     test_scripts: int | None = None
-    """Scripts of the test split, of all that there are; a fifth of them if not given."""
+    """How many scripts the test split gets; a fifth of all if not given."""
     pictures: bool = True
-    """--no-pictures writes coefficients, sound and labels, and draws no videos: 60 times as fast."""
+    """--no-pictures writes coefficients, sound and labels, and draws no videos: 28 times as fast."""
     people: Literal["plain", "varied"] = "plain"
     """varied: they differ in rest, gain, blinks, gaze and tracker noise, as recorded people do."""
     workers: int | None = None

@@ -60,7 +60,7 @@ def command_for(form: str) -> Callable[..., None]:
           workers: processes.
           overwrite: replace a shard set at --out; nothing else is ever replaced.
           max_bad: leave out so many pieces at most that turn out to be damaged when they are read.
-          beam: do it with Apache Beam, on this runner of its: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
+          beam: run on Apache Beam, with this runner: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
           beam_options: options of Beam's runner, as name=value.
           shard: i/n: encode every n-th piece, i counted from 0, and stop; without it the same command joins all parts.
         """

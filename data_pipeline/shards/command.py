@@ -30,7 +30,7 @@ def shards(
       workers: processes that decode videos.
       overwrite: replace a shard set at --out; nothing else is ever replaced.
       max_bad: leave out so many pairs at most whose files are damaged.
-      beam: do it with Apache Beam, on this runner of its: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
+      beam: run on Apache Beam, with this runner: DirectRunner, DataflowRunner, SparkRunner, FlinkRunner.
       beam_options: options of Beam's runner, as name=value.
       shard: i/n: encode every n-th piece, i counted from 0, and stop; without it the same command joins all parts.
     """

@@ -21,7 +21,7 @@ def doctor(commands: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
     The exit code is 0 if everything that is installed works, and the commands that are named can run; else 1.
 
     Args:
-      commands: those that must run, such as `react live`; without, what is not installed is no fault.
+      commands: those that must work, such as `react live`; without any, a missing package is no fault.
     """
     for name in commands:
         arguments.check_choice(name, list(NEEDS), "reactface")

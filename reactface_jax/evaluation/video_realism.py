@@ -75,7 +75,7 @@ def open_comparison(
     Args:
       clips: the split.
       i3d: folder of converted weights.
-      pairs: clips that are compared, drawn by the seed; values at another number don't compare.
+      pairs: clips that are compared, drawn by the seed. Compare only values of the same number.
       seed: of that choice and of the interval.
       renderer: who draws.
       renderer_weights: of pirender.

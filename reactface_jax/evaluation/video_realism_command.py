@@ -32,7 +32,7 @@ def realism(
       generated: folder of the answers, under the same names.
       weights: converted I3D.
       mode: paper (BGR, logits) or clean (RGB, the layer in front of them).
-      pairs: compare as many pairs, drawn by the seed; all by default. Values at another number don't compare.
+      pairs: compare as many pairs, drawn by the seed; all by default. Compare only values of the same number.
       seed: of the choice and of the interval, at least 0.
       frames: longer videos are cut to it.
 
