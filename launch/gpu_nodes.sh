@@ -13,7 +13,8 @@ shift 6
 
 mkdir -p "$workdir"
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$workdir/compiled}
-# A lost node ends the job with code 75 everywhere; this loop starts it again, and --resume goes on.
+# A lost node, or SIGTERM to one process, ends the job with code 75 everywhere; this loop starts it again, and --resume
+# goes on. To end the job, end this script first.
 while true; do
     code=0
     python train.py --config "$config" --workdir "$workdir" --data.dir "$shards" --resume \

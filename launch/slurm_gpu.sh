@@ -24,10 +24,13 @@ shift 3
 mkdir -p "$workdir"
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$workdir/compiled}
 stopped=
-# The processes save at one step and exit with 0; without --batch, scancel's signal goes to them and not to this script.
+# The processes save at one step and exit with 75, or a single one with 0. Without --batch, scancel's signal goes to them and
+# not to this script.
 trap 'stopped=yes; scancel --signal=TERM "$SLURM_JOB_ID"' TERM
 # srun tells each process the job's size, its number and the first node; jax gives it the GPU of its local number.
-# Without --kill-on-bad-exit the others would wait for --hosts.timeout before they end.
+# Without --kill-on-bad-exit the others would wait for --hosts.timeout before they end. Since 22.05 srun takes no notice of
+# --cpus-per-task above, and would give each process one core.
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-12}
 srun --kill-on-bad-exit=1 \
     python train.py --config "$config" --workdir "$workdir" --data.dir "$shards" --resume "$@" &
 code=0

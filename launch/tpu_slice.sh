@@ -2,7 +2,9 @@
 # A TPU slice (v5e or v6e), a process a host. From where gcloud is set up:
 #   launch/tpu_slice.sh NAME ZONE HOSTS CONFIG WORKDIR SHARDS [FIELD ...]
 # HOSTS is the number of the slice's VMs, which have 4 chips each: 4 for v5litepod-16 and v6e-16. The project is
-# installed on all in ~/reactface_jax with its "tpu" extra; WORKDIR and SHARDS are mounted on all (NFS, gcsfuse).
+# installed on all in ~/reactface_jax with its "tpu" extra; WORKDIR and SHARDS are mounted on all (NFS, gcsfuse). A
+# checkpoint is finished by renaming its folder, which gcsfuse does in a bucket with hierarchical namespace, and in a flat
+# one only with --rename-dir-limit 200000.
 set -euo pipefail
 
 if [ $# -lt 6 ]; then
@@ -17,8 +19,8 @@ words=(--config "$config" --workdir "$workdir" --data.dir "$shards" --resume --h
 cache=JAX_COMPILATION_CACHE_DIR=$(printf '%q' "$workdir/compiled")
 train="mkdir -p $(printf '%q' "$workdir") && cd ~/reactface_jax &&"
 train="$train $cache .venv/bin/python train.py$(printf ' %q' "${words[@]}")"
-# A lost host ends the job everywhere, and gcloud fails as often as any network: the same command goes on from the newest
-# checkpoint. 2 is a mistake in the command, which no repetition mends.
+# A host that is lost or told to end ends the job everywhere, and gcloud fails as often as any network: the same command goes
+# on from the newest checkpoint. 2 is a mistake in the command, which no repetition mends.
 for try in $(seq "${TRIES:-20}"); do
     code=0
     gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "$train" || code=$?

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree, Shaped
 
 from reactface_jax.models.boundary import BATCH_AXES
@@ -23,7 +23,8 @@ class AllDevices:
         devices = jax.devices() if devices is None else devices
         devices = devices if jax.process_count() > 1 else devices[: max(num_clips, 1)]
         axes = (AxisType.Auto,) * len(BATCH_AXES)
-        self.mesh = jax.make_mesh((len(devices), 1), BATCH_AXES, axis_types=axes, devices=devices)
+        # Not jax.make_mesh, which refuses several slices or nodes: rows need no neighbours.
+        self.mesh = Mesh(np.array(devices).reshape(-1, 1), BATCH_AXES, axis_types=axes)
         self._rows = NamedSharding(self.mesh, PartitionSpec(BATCH_AXES))
         self._whole = NamedSharding(self.mesh, PartitionSpec())
 

@@ -264,11 +264,14 @@ class _Best(preservation_policy.PreservationPolicy):
 
 @contextlib.contextmanager
 def saved_if_it_fails(checkpoints: Checkpoints, step: int, state: TrainState, about: About) -> Iterator[None]:
-    """Saves the state if what is inside fails, unless a checkpoint of this step is there."""
+    """Saves the state if what is inside fails, unless a checkpoint of this step is there.
+
+    Several processes save together or not at all: one that fails by itself would wait for the others for ever.
+    """
     try:
         yield
     except BaseException:
-        if checkpoints.latest_step != step:
+        if jax.process_count() == 1 and checkpoints.latest_step != step:
             checkpoints.save(step, state, dataclasses.replace(about, data_step=step))
             log.warning("saved at step %d, before what failed; the same command with --resume goes on from here", step)
         raise

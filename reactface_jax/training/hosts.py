@@ -20,19 +20,30 @@ from reactface_jax.errors import INTERRUPTED, UserError
 log = logging.getLogger(__name__)
 
 LOST = 75
-"""Exit code of a process whose job has lost another: EX_TEMPFAIL, "try again later"."""
+"""Exit code of a process whose job has lost another, or was told to end before it was through: EX_TEMPFAIL, "try again
+later"."""
 
+_PATIENCE = 300  # seconds until those that started later have to be there
 _COUNTS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # the user's, Open MPI's, MPICH's
 _INDICES = ("JAX_PROCESS_ID", "PMI_RANK")  # Open MPI's and SLURM's are read by jax itself
 _CORES_NOT_CHIPS = ("v2", "v3", "v4", "v5p")  # what the number in the name of a TPU slice counts
 _LOST_WORDS = ("gloo", "nccl", "coordination", "connection", "peer", "heartbeat", "unavailable", "deadline")
 
 
+class Stopped(SystemExit):
+    """All processes of the job end at one step that is saved, and whoever started them is to start them again."""
+
+    def __init__(self) -> None:
+        super().__init__(LOST)
+
+
 def join(config: HostsConfig) -> None:
     """Joins the job's processes; does nothing if this is the only one. It has to be called before JAX is used.
 
+    If the others do not come, `jax.distributed` ends this process by SIGABRT; the log says before who is waited for.
+
     Raises:
-      UserError: the environment and the configuration do not say who and where the others are, or they do not come.
+      UserError: the environment and the configuration do not say who and where the others are.
     """
     started = processes_of_environment(os.environ)
     count = config.count or started.processes
@@ -40,11 +51,16 @@ def join(config: HostsConfig) -> None:
         return
     index = config.index if config.index >= 0 else _first_integer(os.environ, _INDICES)
     how_many = f"{count} processes" if count else f"several processes, as {started.source} says, but"
+    log.info(
+        f"waiting up to {_PATIENCE} seconds for the job's {f'{count} ' if count else ''}processes; if this is aborted, "
+        "start all of them, with the same --hosts.count and --hosts.coordinator, each with its own --hosts.index"
+    )
     try:
         jax.distributed.initialize(
             coordinator_address=config.coordinator or None,
             num_processes=count,
             process_id=index,
+            initialization_timeout=_PATIENCE,
             heartbeat_timeout_seconds=config.timeout,
             shutdown_timeout_seconds=config.timeout,
         )
@@ -124,6 +140,8 @@ def ending_together() -> Iterator[None]:
     """
     try:
         yield
+    except Stopped:
+        raise
     except BaseException as error:
         if jax.process_count() == 1:
             raise

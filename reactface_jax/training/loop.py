@@ -84,12 +84,13 @@ def train(
       dry_run: compile the step, report shapes and memory, write nothing.
 
     Returns:
-      The state after `config.train.steps` updates, or after fewer if SIGTERM came or FRCorr rose no more: it is saved
-      then. On several hosts each process holds its part. Its shapes, if this is a dry run.
+      The state after `config.train.steps` updates, or after fewer if SIGTERM came to one process or FRCorr rose no
+      more: it is saved then. On several hosts each process holds its part. Its shapes, if this is a dry run.
 
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
         not finite.
+      Stopped: several processes were told to end before the last step; they have saved.
     """
     workdir = Path(workdir)
     if not dry_run:
@@ -134,9 +135,9 @@ def train(
             if overwrite:
                 forget_old_run = stack.enter_context(old_run_aside(workdir))
         hosts.wait_for_all("the run's directory is ready")
+        terminated = stack.enter_context(preemption.listening())  # outside, until the last checkpoint is on disk
         checkpoints = stack.enter_context(Checkpoints(workdir, config.train.keep_checkpoints))
         curves = stack.enter_context(Curves(workdir / TENSORBOARD if hosts.is_first() else None))
-        terminated = stack.enter_context(preemption.listening())
         profiled = stack.enter_context(ProfiledSteps(config.train.profile_steps, workdir / TENSORBOARD))
         beside = stack.enter_context(ThreadPoolExecutor())  # XLA compiles without holding the interpreter
         # Innermost: closing checkpoints would wait for a process that is gone.
@@ -179,8 +180,6 @@ def train(
             state, metrics = step_fn(state, placed(batch))
             progress.add(step, metrics)
             profiled.after(step, metrics)
-            if step == start + 1:
-                forget_old_run()
             launched.append(Launched(step, batch, metrics))
 
             ending = terminated.reached(step)
@@ -191,6 +190,8 @@ def train(
             if bad := first_not_finite(launched, 0 if reporting else QUEUED_STEPS):
                 bad = bad if table is None else bad._replace(batch=table.filled_on_host(bad.batch))
                 raise diverged(bad, state, config, data.clip_ids, workdir)
+            if step <= start + 1 + QUEUED_STEPS and step - len(launched) > start:  # the first one's loss is known
+                forget_old_run()
             if reporting:
                 progress.report()
             scored = None
@@ -215,6 +216,8 @@ def train(
                 log.info(f"SIGTERM: saved at step {step}; the same command with --resume goes on from here")
             if last:
                 break
+    if ending and step < config.train.steps and jax.process_count() > 1:
+        raise hosts.Stopped
     return state
 
 

@@ -11,11 +11,13 @@ The program is written for one device; `jax.jit` with these shardings runs it on
 import functools
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental.mesh_utils import create_hybrid_device_mesh
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -58,12 +60,27 @@ its path and lie where it lies. Numbers without axes need no rule: they are on e
 def make_mesh(devices: Sequence[jax.Device] | None = None, config: MeshConfig | None = None) -> Mesh:
     """A mesh of `devices`, all of the job's by default.
 
+    Several TPU slices, or nodes of GPUs, lie behind each other along "data": the other axes stay inside one, since
+    the network between them is slower.
+
     Raises:
-      UserError: the axes' sizes do not make up the number of devices.
+      UserError: the axes' sizes do not make up the number of devices, or "data" that of slices.
     """
     devices = jax.devices() if devices is None else devices
-    shape = axis_sizes(len(devices), config or MeshConfig())
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    shape, axis_types = axis_sizes(len(devices), config or MeshConfig()), (AxisType.Auto,) * 3
+    slices = Counter(getattr(device, "slice_index", 0) for device in devices)
+    if len(slices) == 1:
+        return jax.make_mesh(shape, AXES, axis_types=axis_types, devices=devices)
+    if shape[0] % len(slices) or len(set(slices.values())) > 1:
+        raise UserError(
+            f"--mesh.data {shape[0]} can't be distributed over {len(slices)} slices or nodes of "
+            f"{', '.join(str(size) for size in slices.values())} devices; they must be of one size, and data a "
+            f"multiple of {len(slices)}"
+        )
+    inside, across = (shape[0] // len(slices), *shape[1:]), (len(slices), 1, 1)
+    return Mesh(
+        create_hybrid_device_mesh(inside, across, devices, allow_split_physical_axes=True), AXES, axis_types=axis_types
+    )
 
 
 def axis_sizes(num_devices: int, config: MeshConfig) -> tuple[int, int, int]:
@@ -80,18 +97,20 @@ def axis_sizes(num_devices: int, config: MeshConfig) -> tuple[int, int, int]:
 
 def check_mesh(config: Config, mesh: Mesh) -> None:
     """Raises `UserError` if the model or the batch can't be distributed over the mesh."""
-    check_batch_size(config.train.batch_size, mesh)
+    check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
     heads, size = config.model.audio.num_heads, mesh.shape["model"]
     if config.model.use_audio and heads % size:
         raise UserError(f"--mesh.model {size} must divide the heads of wav2vec 2.0, model.audio.num_heads {heads}")
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises `UserError` if the clips of a batch can't be distributed evenly over the devices."""
+def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Raises `UserError` if the clips of each of a batch's parts can't be distributed evenly over the devices."""
     shares = int(np.prod([mesh.shape[axis] for axis in BATCH_AXES]))
-    if batch_size % shares:
+    if batch_size % (shares * parts):
+        each = f", each of --train.accumulate {parts} parts for itself" if parts > 1 else ""
         raise UserError(
-            f"--train.batch-size {batch_size} can't be distributed over {shares} devices; take a multiple of {shares}"
+            f"--train.batch-size {batch_size} can't be distributed over {shares} devices{each}; take a multiple of "
+            f"{shares * parts}"
         )
 
 

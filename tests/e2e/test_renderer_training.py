@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 
 import reactface_jax as rf
+from reactface_jax.config import apply_overrides
+from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
-from reactface_jax.rendering.portrait.config import RendererConfig, RendererData, RendererTraining, load_renderer_config
+from reactface_jax.rendering.portrait import training
+from reactface_jax.rendering.portrait.config import RendererConfig, RendererData, RendererTraining
 from reactface_jax.rendering.portrait.run import load_renderer
 from reactface_jax.rendering.portrait.training import RendererBatches, _of_raw, draw_samples, train_renderer
 from reactface_jax.types import Batch
@@ -103,6 +106,50 @@ def test_directories_are_kept(run: tuple[Path, dict[str, float]]) -> None:
     other = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, learning_rate=1.0))
     with pytest.raises(UserError, match=r"another configuration \(learning_rate\)"):
         train_renderer(other, run[0], DATA, resume=True)
+    other = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, clip_frames=FRAMES + 1))
+    with pytest.raises(UserError, match=r"another configuration \(data.clip_frames\)"):
+        train_renderer(other, run[0], DATA, resume=True)
+
+
+def test_a_run_goes_on_with_its_own_data(run: tuple[Path, dict[str, float]]) -> None:
+    others = dataclasses.replace(DATA, mean_face=NEUTRAL + np.float32(0.001))
+    with pytest.raises(UserError, match=r"is of another data set, whose mean_face differs; give its own --data.dir"):
+        train_renderer(CONFIG, run[0], others, resume=True)
+    about = json.loads((run[0] / "checkpoints" / "60" / "config.json").read_text())
+    assert about.pop("mean_face") == NEUTRAL.tolist()
+    training._check_resumable(CONFIG, run[0], others.mean_face, about)  # an older version's run says nothing of it
+
+
+def without_training(monkeypatch: pytest.MonkeyPatch, step: int, loss: float, scale: float) -> None:
+    """Steps that change nothing, but for one: its loss, and a factor of all parameters after it."""
+
+    def train_step(model, options, warp_only, state, video, coefficients, index):
+        if index + 1 < step:
+            return state, {"loss": np.float32(1)}
+        return {**state, "params": jax.tree.map(lambda x: x * scale, state["params"])}, {"loss": np.float32(loss)}
+
+    monkeypatch.setattr(training, "train_step", train_step)
+
+
+@pytest.mark.parametrize(("loss", "scale"), [(np.nan, 1), (1, np.nan)], ids=["loss", "parameters"])
+def test_what_is_not_finite_is_not_saved(
+    loss: float, scale: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_training(monkeypatch, 4, loss, scale)
+    often = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, eval_every=2))
+    with pytest.raises(UserError, match="training diverged at step 4; start again with a lower"):
+        train_renderer(often, tmp_path / "run", DATA)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["2"]
+
+
+def test_a_run_gives_way_to_no_other_whose_first_step_is_not_finite(
+    run: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run[0], tmp_path / "run")
+    without_training(monkeypatch, 1, np.nan, np.nan)
+    with pytest.raises(UserError, match="training diverged at step 1;"):
+        train_renderer(CONFIG, tmp_path / "run", DATA, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["30", "60"]
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
@@ -145,9 +192,7 @@ def test_samples_are_frames_with_their_windows() -> None:
 )
 def test_configurations_that_contradict_themselves(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        load_renderer_config(ROOT / "configs" / "pirender.py", overrides)
-    with pytest.raises(UserError, match=r"must define `config = RendererConfig"):
-        load_renderer_config(ROOT / "configs" / "tiny.py", [])
+        apply_overrides(read_config_file(ROOT / "configs" / "pirender.py"), overrides)
 
 
 def test_the_first_layer_sees_standardised_coefficients() -> None:

@@ -14,6 +14,7 @@ from training_run import ROOT, assert_same, configure, kernel, make_batch, make_
 
 from reactface_jax.errors import UserError
 from reactface_jax.training import loop as training
+from reactface_jax.training.checkpoints import Checkpoints
 from reactface_jax.training.divergence import first_not_finite
 from reactface_jax.training.loop import train
 from reactface_jax.weights.params_file import save_params
@@ -132,6 +133,19 @@ def test_sigterm_saves_and_returns(tmp_path, caplog, stand_in):
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
+def test_sigterm_while_the_last_checkpoint_is_written_loses_nothing(tmp_path, stand_in, monkeypatch):
+    leave = Checkpoints.__exit__
+
+    def told_to_end(checkpoints, *error):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL, "the signal would end the tests"
+        os.kill(os.getpid(), signal.SIGTERM)
+        leave(checkpoints, *error)
+
+    monkeypatch.setattr(Checkpoints, "__exit__", told_to_end)
+    train(configure("--train.steps", "2", "--train.eval-every", "0"), tmp_path, make_data())
+    assert load_run(tmp_path).step == 2
+
+
 def test_overwrite_replaces_the_old_run_and_nothing_else(tmp_path, stand_in):
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
@@ -148,7 +162,12 @@ def test_overwrite_replaces_the_old_run_and_nothing_else(tmp_path, stand_in):
     def broken(step):
         raise RuntimeError("no batch")
 
+    def not_finite(step):
+        batch = make_batch(step)
+        return batch._replace(audio=np.full_like(batch.audio, np.nan))
+
     mistakes = {
+        "training diverged at step 1": ([], make_data(not_finite)),
         "nowhere has no params.safetensors": (["--train.pretrained-audio", "nowhere"], make_data()),
         "clips are too short": ([], dataclasses.replace(make_data(), train_batches=refuse)),
         "no batch": ([], make_data(broken)),

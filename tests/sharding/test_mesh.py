@@ -2,12 +2,13 @@
 
 import logging
 import re
+import types
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from reactface_jax.config import Config, MeshConfig, ModelConfig, TrainConfig
 from reactface_jax.errors import UserError
@@ -54,6 +55,10 @@ def test_a_batch_that_can_not_be_distributed_is_refused():
     sharding.check_batch_size(6, sharding.make_mesh(config=MeshConfig(fsdp=2, model=4, data=1)))
     with pytest.raises(UserError, match=r"can't be distributed over 4 devices"):
         sharding.check_mesh(Config(train=TrainConfig(batch_size=6)), sharding.make_mesh(config=MeshConfig(model=2)))
+    in_parts = Config(train=TrainConfig(batch_size=8, accumulate=2))  # four clips at a time
+    sharding.check_mesh(in_parts, sharding.make_mesh(config=MeshConfig(model=2)))
+    with pytest.raises(UserError, match=r"size 8 can't .* 8 devices, each of --train.accumulate 2 .* multiple of 16$"):
+        sharding.check_mesh(in_parts, sharding.make_mesh(config=MeshConfig(fsdp=2)))
 
 
 def test_the_first_matching_rule_counts_and_no_match_is_an_error(monkeypatch):
@@ -96,6 +101,52 @@ def test_what_an_axis_does_not_divide_is_whole_and_logged(caplog):
 def test_rows_of_a_process_are_all_rows_where_there_is_one_process():
     for config in (MeshConfig(), MeshConfig(fsdp=2, model=2), MeshConfig(data=1, model=8)):
         assert sharding.host_rows(sharding.make_mesh(config=config), 8) == list(range(8))
+
+
+class Chip:
+    """What a mesh asks of a device. Two are a process; slices, or nodes of GPUs, are 2x2 by default."""
+
+    __class__ = jax.Device  # to `isinstance`
+    core_on_chip = 0
+
+    def __init__(self, id: int, slice_size: int = 4, asked_by: int = 0, kind: str = "NVIDIA H100"):
+        self.id, self.slice_index, self.process_index = id, id // slice_size, id // 2
+        self.coords = (id % 2, id // 2 % 2, 0)
+        self.device_kind, self.platform = kind, "tpu" if kind.startswith("TPU") else "gpu"
+        self.client = types.SimpleNamespace(process_index=lambda: asked_by)
+
+
+@pytest.mark.parametrize("kind", ["NVIDIA H100", "TPU v5 lite"])
+def test_slices_lie_behind_each_other_along_data_whatever_order_they_come_in(kind):
+    chips = [Chip(id, kind=kind) for id in (6, 1, 4, 3, 2, 5, 0, 7)]
+    mesh = sharding.make_mesh(chips, MeshConfig(fsdp=2))
+    assert mesh.shape == {"data": 4, "fsdp": 2, "model": 1}
+    assert mesh.axis_types == (AxisType.Auto,) * 3
+    found = [[chip.id for chip in row.flat] for row in mesh.devices]
+    # TPUs follow a ring of the slice's wires: from 1 to its neighbour 3.
+    inside = [[0, 1], [2, 3]] if kind == "NVIDIA H100" else [[0, 1], [3, 2]]
+    assert found == [*inside, *([4 + id for id in row] for row in inside)]
+
+
+@pytest.mark.parametrize("config", [MeshConfig(), MeshConfig(fsdp=2), MeshConfig(model=2)])
+@pytest.mark.parametrize("process", range(4))
+def test_each_process_of_several_slices_reads_the_rows_of_its_devices(config, process):
+    chips = [Chip(id, asked_by=process) for id in range(8)]
+    rows = sharding.host_rows(sharding.make_mesh(chips, config), 8)
+    assert rows == [2 * process, 2 * process + 1]  # two clips a process, in the processes' order
+
+
+@pytest.mark.parametrize(
+    ("sizes", "config", "message"),
+    [
+        ((4, 4), MeshConfig(data=1, fsdp=8), r"--mesh.data 1 can't .* 2 slices or nodes of 4, 4 devices; .* of 2$"),
+        ((6, 2), MeshConfig(), r"--mesh.data 8 can't be distributed over 2 slices or nodes of 6, 2 devices; they must"),
+    ],
+)
+def test_slices_that_data_can_not_be_distributed_over_are_refused(sizes, config, message):
+    chips = [Chip(id, slice_size=sizes[0]) for id in range(sum(sizes))]
+    with pytest.raises(UserError, match=message):
+        sharding.make_mesh(chips, config)
 
 
 def table(specs: dict[str, PartitionSpec]) -> str:

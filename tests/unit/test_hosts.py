@@ -1,11 +1,19 @@
 """How many processes a launcher started, and what is said where that is unclear."""
 
+import logging
+
 import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
-from reactface_jax.config import HostsConfig
+from reactface_jax.config import Config, HostsConfig
 from reactface_jax.errors import UserError
 from reactface_jax.training import hosts
+from reactface_jax.training.checkpoints import Checkpoints, saved_if_it_fails
+from reactface_jax.training.state import TrainState
+from reactface_jax.weights.run import About
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,20 @@ def test_alone_nothing_is_started():
         _ = 1 / 0
 
 
+@pytest.mark.parametrize(("processes", "saved"), [(1, [4]), (2, [])])
+def test_what_fails_on_one_of_several_processes_is_not_saved(processes, saved, tmp_path, monkeypatch):
+    """A save waits for all processes, and the others know nothing of the failure."""
+    steps = []
+    state = TrainState.create({"kernel": jnp.ones(3)}, optax.sgd(1.0), jax.random.key(0))
+    with Checkpoints(tmp_path, 3) as checkpoints, monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save", lambda step, *_: steps.append(step))
+        patched.setattr(jax, "process_count", lambda: processes)
+        about = About(Config(), np.zeros(58), ("c",) * 58)
+        with pytest.raises(ZeroDivisionError), saved_if_it_fails(checkpoints, 4, state, about):
+            _ = 1 / 0
+    assert steps == saved
+
+
 def test_processes_that_do_not_know_of_each_other_are_told_what_to_give(monkeypatch):
     def initialize(**_):  # the real one refuses a process that has computed already, as this one may have
         raise ValueError("coordinator_address should be defined.")
@@ -97,6 +119,22 @@ def test_processes_that_do_not_know_of_each_other_are_told_what_to_give(monkeypa
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(UserError, match=r"2 processes can't find each other .*--hosts.coordinator HOST:PORT"):
         hosts.join(HostsConfig(count=2, index=0))
+
+
+def test_before_others_are_waited_for_the_log_says_how_long_and_which_flags_name_them(monkeypatch, caplog):
+    """jax ends a process that waits in vain by SIGABRT: no sentence can come after."""
+    waits = []
+
+    def initialize(**words):
+        assert "2 processes" in caplog.text
+        waits.append(words["initialization_timeout"])
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with caplog.at_level(logging.INFO), pytest.raises(UserError, match="found no other"):
+        hosts.join(HostsConfig(count=2, index=0, coordinator="localhost:1"))
+    assert f"waiting up to {waits[0]} seconds" in caplog.text
+    for flag in ("--hosts.coordinator", "--hosts.count", "--hosts.index"):
+        assert flag in caplog.text
 
 
 def test_contradictions_are_refused():

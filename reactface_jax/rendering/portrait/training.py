@@ -230,7 +230,7 @@ def train_renderer(
         check_workdir(workdir, resume=resume, overwrite=overwrite)
         forget_old_run = stack.enter_context(old_run_aside(workdir)) if overwrite else lambda: None
         state = _start(config, model, data)
-        saved = restore_newest(workdir, state, functools.partial(_check_resumable, config, workdir))
+        saved = restore_newest(workdir, state, functools.partial(_check_resumable, config, workdir, data.mean_face))
         start = 0
         if saved is not None:
             start, state = saved
@@ -262,20 +262,28 @@ def _loop(
         state, parts = train_step(model, options, warp_only, state, batch.video, coefficients, np.int32(step))
         done = step + 1
         clock.count(parts)
-        if step == start:
-            after_first_step()
-        if done % options.log_every == 0 or done == options.steps:
+        first, last = step == start, done == options.steps
+        reporting = last or done % options.log_every == 0
+        validating = last or done % options.eval_every == 0
+        if first or reporting or validating:
             values = {name: float(value) for name, value in jax.device_get(parts).items()}
             if not np.isfinite(values["loss"]):
-                raise UserError(f"training diverged at step {done}; start again with a lower --train.learning-rate")
+                raise _diverged(done)
+        if first:
+            after_first_step()
+        if reporting:
             listed = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
             if (speed := clock.steps_per_second()) is not None:
                 listed += f"  {speed:.3g} steps/s"
             log.info("step %d/%d  %s", done, options.steps, listed)
-        if done % options.eval_every == 0 or done == options.steps:
+        if validating:
             with clock.paused():
                 scores = _validated(config, workdir, model, data, state, done)
     return scores
+
+
+def _diverged(step: int) -> UserError:
+    return UserError(f"training diverged at step {step}; start again with a lower --train.learning-rate")
 
 
 def _validated(
@@ -285,11 +293,13 @@ def _validated(
     try:
         scores, picture = validate(model, state["params"], data.validation(), data.mean_face, config.data.eval_clips)
     except BaseException:
-        save_checkpoint(workdir, done, jax.device_get(state), _about(config, {}))
+        save_checkpoint(workdir, done, jax.device_get(state), _about(config, data, {}))
         raise
+    if not np.isfinite(list(scores.values())).all():  # a gradient may be NaN where its loss is none
+        raise _diverged(done)
     listed = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
     log.info("step %d/%d  validation: %s", done, config.train.steps, listed)
-    save_checkpoint(workdir, done, jax.device_get(state), _about(config, scores))
+    save_checkpoint(workdir, done, jax.device_get(state), _about(config, data, scores))
     with replacing(workdir / f"validation_{done}.png") as file:
         Image.fromarray(picture).save(file, format="png")
     return scores
@@ -303,13 +313,21 @@ def _start(config: RendererConfig, model: PIRender, data: RendererBatches) -> di
     return {"params": params, "optimizer": optax.adam(config.train.learning_rate).init(params)}
 
 
-def _check_resumable(config: RendererConfig, workdir: Path, about: dict[str, Any]) -> None:
+def _check_resumable(
+    config: RendererConfig, workdir: Path, mean_face: Float[np.ndarray, " C"], about: dict[str, Any]
+) -> None:
     free = {"steps", "log_every", "eval_every"}
     saved, current = about["training"]["train"], dataclasses.asdict(config.train)
     differing = [name for name in current if name not in free and saved.get(name) != current[name]]
-    differing += ["data.image_size"] * (about["training"]["data"]["image_size"] != config.data.image_size)
+    saved, current = about["training"]["data"], dataclasses.asdict(config.data)
+    differing += [f"data.{name}" for name in ("image_size", "clip_frames") if saved[name] != current[name]]
     if differing:
         raise UserError(f"the run in {workdir} has another configuration ({', '.join(differing)}); keep its values")
+    # Runs of older versions do not say theirs.
+    if "mean_face" in about and not np.array_equal(about["mean_face"], mean_face.astype(np.float64)):
+        raise UserError(
+            f"the run in {workdir} is of another data set, whose mean_face differs; give its own --data.dir"
+        )
 
 
 def _of_raw(layer: PyTree, mean: Float[np.ndarray, " C"], std: Float[np.ndarray, " C"]) -> dict[str, Any]:
@@ -322,9 +340,10 @@ def _of_raw(layer: PyTree, mean: Float[np.ndarray, " C"], std: Float[np.ndarray,
     return {"kernel": kernel, "bias": layer["bias"] - jnp.asarray(mean, jnp.float32) @ kernel[0]}
 
 
-def _about(config: RendererConfig, scores: dict[str, float]) -> dict[str, Any]:
+def _about(config: RendererConfig, data: RendererBatches, scores: dict[str, float]) -> dict[str, Any]:
     return {
         "pirender": {"coefficients": NUM_COEFFICIENTS, "image_size": config.data.image_size},
         "scores": scores,
         "training": dataclasses.asdict(config),
+        "mean_face": data.mean_face.astype(np.float64).tolist(),
     }
