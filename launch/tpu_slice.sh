@@ -2,7 +2,7 @@
 # A TPU slice (v5e or v6e), a process a host. From where gcloud is set up:
 #   launch/tpu_slice.sh NAME ZONE HOSTS CONFIG WORKDIR SHARDS [FIELD ...]
 # HOSTS is the number of the slice's VMs, which have 4 chips each: 4 for v5litepod-16 and v6e-16. The project is
-# installed on all in ~/reactface_jax with its "tpu" extra; WORKDIR and SHARDS are mounted on all (NFS, gcsfuse). A
+# installed on all in ~/reactface_jax/.venv with its extras "tpu" and "data"; WORKDIR and SHARDS are mounted on all (NFS, gcsfuse). A
 # checkpoint is finished by renaming its folder, which gcsfuse does in a bucket with hierarchical namespace, and in a flat
 # one only with --rename-dir-limit 200000.
 set -euo pipefail
