@@ -48,8 +48,8 @@ from reactface_jax.media.open_media import is_sound_only
 from reactface_jax.media.sound_picture import loudness_pictures
 from reactface_jax.media.video import expected_frames, iterate_video
 from reactface_jax.methods.answer_video import answer_video, check_can_measure
-from reactface_jax.methods.listener import Control, Listener, find_weights, load_weights
-from reactface_jax.methods.measured_speaker import listen, read_style
+from reactface_jax.methods.listener import Control, Listener, find_weights
+from reactface_jax.methods.measured_speaker import listen, own_listener, read_style
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.methods.trained import TrainedMethod, data_of, make_trained, read_stored
 from reactface_jax.methods.trained_reactface import TrainedReactFace
@@ -97,7 +97,7 @@ def react(
 
     Args:
       speaker: a video of any size, frame rate and length that shows a face; without a sound track it counts as silent.
-        Or a sound file: the packaged listener then answers what it hears, and the pictures show the voice's loudness.
+        Or a sound file: a listener then answers what it hears, and the pictures show the voice's loudness.
       out: a new folder for everything, or an mp4 for one video, with the coefficients beside it as .npy and their
         names as .coefficient_names.json. Coefficients are raw, [K, T, 58] at 25 fps.
       checkpoint: the run directory of a training, or the folder of a converted checkpoint; the listener that comes with
@@ -119,9 +119,9 @@ def react(
       data: shards of a converted checkpoint's data, for the face at rest and the coefficients' names.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
       average: take the moving average of the parameters, if the run has one.
-      amplitude: of all motion of the listener that comes with the package, 0 to 1.5.
-      smiles: its smiles are changed by a factor 1 + this, -1 to 1.
-      nods: its nods, likewise.
+      amplitude: of all motion of a listener, the packaged one or one of your training, 0 to 1.5.
+      smiles: of its smiles, -1 to 1: -1 takes them away, 1 doubles them.
+      nods: of its nods, likewise.
       temperature: how much its reactions differ; 0 gives the mean of all appropriate ones.
       style_clip: coefficients of someone whose way of listening it takes on, an array [T, 58] (.npy).
       overwrite: replace an answer that is there.
@@ -230,7 +230,7 @@ def _answerer(
             raise UserError("--protocol, --step and --data are not for a listener; give another --checkpoint, or none")
         if weights is None:
             return _Answerer(load_pretrained("listener", control), COEFFICIENT_NAMES, "the packaged listener")
-        return _Answerer(Listener(load_weights(weights), control), COEFFICIENT_NAMES, f"the listener {checkpoint}")
+        return _Answerer(own_listener(weights, control), COEFFICIENT_NAMES, f"the listener {checkpoint}")
     stored = read_stored(checkpoint, step, average)
     if stored.mean_face is None and step is not None:
         raise UserError(f"--step is for a training's checkpoints; {checkpoint} was converted: leave it out")

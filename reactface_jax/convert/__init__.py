@@ -14,7 +14,16 @@ import numpy as np
 
 from reactface_jax.config import AudioConfig, ModelConfig
 from reactface_jax.convert import i3d_table, known_unused, pirender_table, reactface_table, wav2vec2_table
-from reactface_jax.convert.mapping import Params, Report, StateDict, normalise_names, shape_of, to_params, to_state_dict
+from reactface_jax.convert.mapping import (
+    Params,
+    Report,
+    StateDict,
+    normalise_names,
+    shape_of,
+    to_params,
+    to_state_dict,
+    without_prefix,
+)
 from reactface_jax.convert.methods import method
 from reactface_jax.models.build import build_model
 from reactface_jax.models.i3d import I3D, SIZE
@@ -98,7 +107,7 @@ def wav2vec2(state_dict: StateDict, config: AudioConfig) -> Params:
 
 def wav2vec2_with_report(state_dict: StateDict, config: AudioConfig) -> tuple[Params, Report]:
     """As `wav2vec2`, and what became of each key."""
-    names = {name.removeprefix("wav2vec2."): value for name, value in normalise_names(state_dict).items()}
+    names = without_prefix(normalise_names(state_dict), "wav2vec2.")
     wav2vec2_table.check_sizes(wav2vec2_table.infer_sizes(names), config, "model.audio")
     return to_params(names, wav2vec2_table.table(config.num_layers), _wav2vec2_template(config), known_unused.WAV2VEC2)
 

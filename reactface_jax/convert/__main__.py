@@ -19,7 +19,7 @@ from reactface_jax import arguments, convert
 from reactface_jax.array_reading import read_npz
 from reactface_jax.config import ModelConfig, load_config
 from reactface_jax.convert import checkpoint_file, i3d_arrays, methods, wav2vec2_table
-from reactface_jax.convert.mapping import Report, StateDict, shorten
+from reactface_jax.convert.mapping import Report, StateDict, joined, shorten
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.rendering.faceverse import convert_faceverse
 from reactface_jax.types import NUM_COEFFICIENTS
@@ -127,11 +127,11 @@ def ng(
       statistics: the *_preprocess_core.npz beside them; without it the row takes and gives standardised numbers.
     """
     require_new(out)
-    state_dict = checkpoint_file.read_state_dict(vqvae) | checkpoint_file.read_state_dict(predictor)
+    parts = [checkpoint_file.read_state_dict(vqvae), checkpoint_file.read_state_dict(predictor)]
     if statistics is not None:
         arrays = read_npz(statistics, most_bytes=_MOST_STATISTICS)
-        state_dict |= {f"statistics.{name}": array for name, array in arrays.items()}
-    _save_method("ng", state_dict, out, f"{vqvae}, {predictor}")
+        parts.append({f"statistics.{name}": array for name, array in arrays.items()})
+    _save_method("ng", parts, out, f"{vqvae}, {predictor}")
 
 
 def belfusion(vae: tyro.conf.Positional[Path], denoiser: Path, out: Path) -> None:
@@ -143,8 +143,8 @@ def belfusion(vae: tyro.conf.Positional[Path], denoiser: Path, out: Path) -> Non
       out: new folder for params.safetensors and config.json.
     """
     require_new(out)
-    state_dict = checkpoint_file.read_state_dict(vae) | checkpoint_file.read_state_dict(denoiser)
-    _save_method("belfusion", state_dict | checkpoint_file.read_statistics(vae), out, f"{vae}, {denoiser}")
+    parts = [checkpoint_file.read_state_dict(vae), checkpoint_file.read_state_dict(denoiser)]
+    _save_method("belfusion", [*parts, checkpoint_file.read_statistics(vae)], out, f"{vae}, {denoiser}")
 
 
 def trans_vae(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
@@ -155,7 +155,7 @@ def trans_vae(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
       out: new folder for params.safetensors and config.json.
     """
     require_new(out)
-    _save_method("trans-vae", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+    _save_method("trans-vae", [checkpoint_file.read_state_dict(checkpoint)], out, str(checkpoint))
 
 
 def lfi(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
@@ -166,7 +166,7 @@ def lfi(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
       out: new folder for params.safetensors and config.json.
     """
     require_new(out)
-    _save_method("lfi", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+    _save_method("lfi", [checkpoint_file.read_state_dict(checkpoint)], out, str(checkpoint))
 
 
 def zhou(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
@@ -177,12 +177,12 @@ def zhou(checkpoint: tyro.conf.Positional[Path], out: Path) -> None:
       out: new folder for params.safetensors and config.json.
     """
     require_new(out)
-    _save_method("zhou", checkpoint_file.read_state_dict(checkpoint), out, str(checkpoint))
+    _save_method("zhou", [checkpoint_file.read_state_dict(checkpoint)], out, str(checkpoint))
 
 
-def _save_method(name: str, state_dict: StateDict, out: Path, source: str) -> None:
+def _save_method(name: str, parts: Sequence[StateDict], out: Path, source: str) -> None:
     with _blaming(source):
-        converted = methods.method_with_report(name, state_dict)
+        converted = methods.method_with_report(name, joined(*parts))
     variables = converted.variables
     trees = {"params": variables.params, "state": variables.state}
     save_params(out, trees, {"method": name, name.replace("-", "_"): converted.config})

@@ -1,11 +1,13 @@
 """The names of BeLFusion's released checkpoints: the VAE's and the denoiser's."""
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from reactface_jax.config.belfusion import BelfusionConfig
 from reactface_jax.convert import known_unused
 from reactface_jax.convert.converted_method import ConvertedMethod, merged, template
-from reactface_jax.convert.mapping import StateDict, as_numpy, normalise_names, shape_of
+from reactface_jax.convert.mapping import StateDict, as_numpy, normalise_names, shape_of, split_statistics
 from reactface_jax.convert.tensor_layouts import DENSE, SAME, Entry, linear, norm
 from reactface_jax.convert.wav2vec2_table import count_layers
 from reactface_jax.errors import UserError
@@ -29,7 +31,9 @@ def convert(state_dict: StateDict) -> ConvertedMethod:
       UserError: it is another model's, keys are missing or unknown, a shape does not fit, or values are not finite.
     """
     names = normalise_names(state_dict)
-    statistics = {name: names.pop(name) for name in list(names) if name.startswith("statistics.")}
+    names, statistics, unused = split_statistics(
+        names, ("statistics.min", "statistics.max"), known_unused.BELFUSION_STATISTICS
+    )
     method = Belfusion(_infer_config(names))
     shapes, config = template(method), method.config
     of_denoiser = {name: value for name, value in names.items() if name.startswith(_OF_DENOISER)}
@@ -56,6 +60,7 @@ def convert(state_dict: StateDict) -> ConvertedMethod:
         if values.size != config.width:
             raise UserError(f"{source} has {values.size} numbers, but a latent has {config.width}")
         state[f"latent_{name}imum"] = jnp.asarray(values.reshape(config.width))
+    report = dataclasses.replace(report, ignored={**report.ignored, **unused})
     return ConvertedMethod(method, Variables(params, state), report, config)
 
 

@@ -25,8 +25,16 @@ NG = {
     r"listener_past_transformer\..+": "defined by the authors' code but never called",
 }
 
+NG_STATISTICS = {
+    r"statistics\.body_(mean|std)_Y": "the listener's own: this row has the speaker's moments for both people",
+}
+
 BELFUSION = {
     r"layers\.\d+\.cond_layers\.1\.(weight|bias)": "the layer's linear_emb under a second name",
+}
+
+BELFUSION_STATISTICS = {
+    r"statistics\.(mean|std|var)": "latents are scaled by their smallest and largest values",
 }
 
 TRANS_VAE = {

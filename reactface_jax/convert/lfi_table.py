@@ -5,7 +5,7 @@ import numpy as np
 
 from reactface_jax.config.lfi import LfiConfig
 from reactface_jax.convert.converted_method import ConvertedMethod, template
-from reactface_jax.convert.mapping import StateDict, as_numpy, normalise_names, shape_of, to_params
+from reactface_jax.convert.mapping import StateDict, as_numpy, normalise_names, shape_of, to_params, without_prefix
 from reactface_jax.convert.tensor_layouts import DENSE, SAME, Entry, Layout
 from reactface_jax.convert.wav2vec2_table import count_layers
 from reactface_jax.errors import UserError
@@ -29,7 +29,7 @@ def convert(state_dict: StateDict) -> ConvertedMethod:
     Raises:
       UserError: it is another model's, keys are missing or unknown, a shape does not fit, or values are not finite.
     """
-    names = {name.removeprefix("seq_glow."): value for name, value in normalise_names(state_dict).items()}
+    names = without_prefix(normalise_names(state_dict), "seq_glow.")
     last = names.pop(_MISMATCHED, None)
     config = infer_config(names)
     method = Lfi(config)

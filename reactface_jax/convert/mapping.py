@@ -3,7 +3,7 @@ is filled, every shape fits. Anything else is a `UserError` that names the keys.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,47 @@ def normalise_names(state_dict: StateDict) -> dict[str, object]:
     """
     if not state_dict:
         raise UserError("the state dict is empty")
-    names: dict[str, object] = {}
-    for key, value in state_dict.items():
-        name = key.removeprefix("module.")
+
+    def usual(name: str) -> str:
+        name = name.removeprefix("module.")
         name = name.replace("parametrizations.weight.original0", "weight_g")
-        name = name.replace("parametrizations.weight.original1", "weight_v")
-        if name in names:
-            raise UserError(f"the parameter {name} is there twice, in two spellings; keep one of them")
-        names[name] = value
-    return names
+        return name.replace("parametrizations.weight.original1", "weight_v")
+
+    return _once(((usual(name), value) for name, value in state_dict.items()), "in two spellings")
+
+
+def without_prefix(names: StateDict, prefix: str) -> dict[str, object]:
+    """Names without what may stand in front of them. Raises `UserError` if one is there with it and without."""
+    return _once(((name.removeprefix(prefix), value) for name, value in names.items()), f"with {prefix} and without")
+
+
+def joined(*state_dicts: StateDict) -> dict[str, object]:
+    """Several state dicts as one. Raises `UserError` if they have a name in common."""
+    return _once((item for state_dict in state_dicts for item in state_dict.items()), "in two files")
+
+
+def split_statistics(
+    names: StateDict, used: Iterable[str], known_unused: Mapping[str, str]
+) -> tuple[dict[str, object], dict[str, object], dict[str, list[str]]]:
+    """Parts `statistics.*` from a state dict with normalised names.
+
+    Args:
+      names: of both.
+      used: whole names of the statistics that are wanted, if they are there.
+      known_unused: patterns of the whole names of others, to the reason.
+
+    Returns:
+      The parameters, the statistics that are wanted, and the others' names by the reason.
+
+    Raises:
+      UserError: a statistic is neither.
+    """
+    statistics = {name: value for name, value in names.items() if name.startswith("statistics.")}
+    wanted = {name: statistics[name] for name in used if name in statistics}
+    ignored, unknown = _sort_out(sorted(set(statistics) - set(wanted)), known_unused)
+    if unknown:
+        raise UserError(f"the statistics have {len(unknown)} arrays that are not known ({shorten(unknown)})")
+    return {name: value for name, value in names.items() if name not in statistics}, wanted, ignored
 
 
 def to_params(
@@ -134,6 +166,15 @@ def shorten(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _once(items: Iterable[tuple[str, object]], how: str) -> dict[str, object]:
+    names: dict[str, object] = {}
+    for name, value in items:
+        if name in names:
+            raise UserError(f"the parameter {name} is there twice, {how}; keep one of them")
+        names[name] = value
+    return names
 
 
 def _apply(entry: Entry, array: np.ndarray) -> Sequence[np.ndarray]:

@@ -1,5 +1,6 @@
 """The names of Ng et al.'s released checkpoints: the VQ-VAE's and the predictor's."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 from reactface_jax.config.ng import NgConfig
 from reactface_jax.convert import known_unused
 from reactface_jax.convert.converted_method import ConvertedMethod, merged, template
-from reactface_jax.convert.mapping import Params, StateDict, as_numpy, normalise_names, shape_of
+from reactface_jax.convert.mapping import Params, StateDict, as_numpy, normalise_names, shape_of, split_statistics
 from reactface_jax.convert.tensor_layouts import CONV_1D, DENSE, SAME, Entry, Layout, linear, norm
 from reactface_jax.convert.wav2vec2_table import count_layers
 from reactface_jax.errors import UserError
@@ -38,10 +39,12 @@ def convert(state_dict: StateDict) -> ConvertedMethod:
     standardised input and gives standardised output. The release's defects are on: its weights were trained with them.
 
     Raises:
-      UserError: it is another model's, keys are missing or unknown, a shape does not fit, or values are not finite.
+      UserError: it is another model's, keys are missing or unknown, a shape does not fit, values are not finite, or a
+        deviation is not above 0.
     """
     names = normalise_names(state_dict)
-    statistics = {name: names.pop(name) for name in list(names) if name.startswith("statistics.")}
+    used = [f"statistics.{name}" for pair in _STATISTICS.values() for name in pair]
+    names, statistics, unused = split_statistics(names, used, known_unused.NG_STATISTICS)
     method = Ng(_infer_config(names))
     config, shapes = method.config, template(method)
     in_vqvae = {name: value for name, value in names.items() if name.startswith(_OF_VQVAE)}
@@ -57,7 +60,9 @@ def convert(state_dict: StateDict) -> ConvertedMethod:
             for part, table, tree in zip((in_vqvae, in_predictor), tables, trees, strict=True)
         ]
     )
-    state = {"batch_stats": tree["batch_stats"], "moments": _moments(statistics, shapes.state["moments"])}
+    face_and_sound = _moments(statistics, shapes.state["moments"], given=bool(statistics or unused))
+    state = {"batch_stats": tree["batch_stats"], "moments": face_and_sound}
+    report = dataclasses.replace(report, ignored={**report.ignored, **unused})
     return ConvertedMethod(method, Variables(tree["params"], state), report, config)
 
 
@@ -88,19 +93,21 @@ def _infer_config(names: StateDict) -> NgConfig:
     )
 
 
-def _moments(statistics: StateDict, shapes: Params) -> Params:
+def _moments(statistics: StateDict, shapes: Params, *, given: bool) -> Params:
     """Those of the release, or ones that change nothing."""
     found: dict[str, Any] = {}
     for name, (mean, std) in _STATISTICS.items():
         size = shapes[name]["mean"].shape[0]
         pair = {"mean": np.zeros(size, np.float32), "std": np.ones(size, np.float32)}
         for kind, source in zip(pair, (f"statistics.{mean}", f"statistics.{std}"), strict=True):
-            if statistics:
+            if given:
                 if source not in statistics:
                     raise UserError(f"the statistics lack {source.removeprefix('statistics.')}")
                 values = as_numpy(source, statistics[source])
                 if values.size != size:
                     raise UserError(f"{source} has {values.size} numbers, but a frame has {size}")
+                if kind == "std" and values.min() <= 0:
+                    raise UserError(f"{source} has numbers that are not above 0, which nothing can be divided by")
                 pair[kind] = values.reshape(size)
         found[name] = {kind: jnp.asarray(values) for kind, values in pair.items()}
     return found

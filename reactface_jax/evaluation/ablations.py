@@ -21,6 +21,7 @@ from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.ablation_sets import Ablation, Variant, load_ablation
 from reactface_jax.evaluation.legend import RESAMPLED
 from reactface_jax.evaluation.prediction_files import CLIP_IDS
+from reactface_jax.evaluation.report import JSON_NAME
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.processes import command_ending_with_us
 from reactface_jax.weights.run import FOLDER
@@ -66,6 +67,9 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
         raise UserError("--set is empty; give a table such as table3")
     if arguments.truth is not None and not arguments.truth.is_file():
         raise UserError(f"--truth {arguments.truth} does not exist; give the dyads.json of made conversations")
+    measured = folder_of(FULL, arguments.out) / "evaluation"
+    if arguments.truth is not None and (measured / JSON_NAME).is_file() and not (measured / CLIP_IDS).is_file():
+        raise UserError(f"{measured} has no {CLIP_IDS} yet, which --truth needs; remove that folder to make it again")
     sets = {name: load_ablation(name) for name in arguments.set}
     for ablation in sets.values():  # mistakes are found before hours of training
         for variant in (Variant(FULL, ()), *ablation.variants):
@@ -91,20 +95,25 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
         print(text)
 
 
+def folder_of(name: str, out: Path) -> Path:
+    """Of a variant's run."""
+    return out / re.sub(r"\W+", "-", name)
+
+
 def train_and_evaluate(name: str, words: Sequence[str], out: Path, run: Run) -> Path:
     """Leaves a trained run and its evaluation in a folder of `out`, and returns that.
 
     Raises:
       UserError: the folder holds a run of another command, or a program failed.
     """
-    folder = out / re.sub(r"\W+", "-", name)
+    folder = folder_of(name, out)
     make_folder(folder)
     note = folder / "command.json"
     if note.is_file() and json.loads(note.read_text()) != list(words):
         raise UserError(f"{folder} holds a run of another command ({note}); remove it, or give another --out")
     with replacing(note) as file:
         file.write(json.dumps(list(words)).encode())
-    if not (folder / "evaluation" / "report.json").is_file():
+    if not (folder / "evaluation" / JSON_NAME).is_file():
         resume = ["--resume"] if (folder / FOLDER).is_dir() else []
         run(["train", *words, "--workdir", str(folder), *resume])
         run(["eval", "--checkpoint", str(folder), "--out", str(folder / "evaluation"), "--page-clips", "0"])
@@ -123,9 +132,6 @@ def compare(folders: Mapping[str, Path], out: Path, given: Arguments, window: in
 
     Returns:
       The report's JSON.
-
-    Raises:
-      UserError: the truth was given, but an evaluation of an earlier version does not say which clips are its.
     """
     people = folders[FULL] / "evaluation"
     words = ["eval", "--predictions"]
@@ -135,8 +141,6 @@ def compare(folders: Mapping[str, Path], out: Path, given: Arguments, window: in
     words += ["--window", str(window)]
     if (people / CLIP_IDS).is_file():
         words += ["--clip-ids", str(people / CLIP_IDS)]
-    elif given.truth is not None:
-        raise UserError(f"{people} has no {CLIP_IDS} yet, which --truth needs; remove that folder to make it again")
     make_folder(out)
     names = folders[FULL] / "coefficient_names.json"
     channels = json.loads((Path(given.data) / "description.json").read_text())["coefficient_names"]
@@ -145,7 +149,7 @@ def compare(folders: Mapping[str, Path], out: Path, given: Arguments, window: in
     words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
     words += ["--i3d", given.i3d] if given.i3d else []
     run(words + (["--truth", str(given.truth)] if given.truth else []))
-    compared: dict[str, Any] = json.loads((out / "report.json").read_text())
+    compared: dict[str, Any] = json.loads((out / JSON_NAME).read_text())
     return compared
 
 

@@ -83,8 +83,8 @@ def _read(word: str, step: int | Literal["best"] | None, average: bool) -> Asked
         return Asked(REFERENCES[word], REFERENCES[word])
     called, _, folder = word.rpartition("=") if not Path(word).exists() else ("", "", word)
     if (weights := find_weights(Path(folder))) is not None:
-        name = called or f"{_LISTENER} {Path(folder).name}"
-        if name in REFERENCES or name in REFERENCES.values():
+        name = called or f"{_LISTENER} {weights.parent.resolve().name}"
+        if name in (*REFERENCES, *REFERENCES.values(), *get_args(MethodName)):
             raise UserError(
                 f"--methods {word} calls a listener {name}, which is a row of its own; give it another name"
             )

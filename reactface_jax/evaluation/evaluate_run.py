@@ -24,7 +24,7 @@ from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_spl
 from reactface_jax.evaluation.legend import RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
 from reactface_jax.evaluation.prediction_files import checksum
-from reactface_jax.evaluation.reference_rows import Search, Training, fitted, own_listener
+from reactface_jax.evaluation.reference_rows import Search, Training, fitted, listener_row
 from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
 from reactface_jax.evaluation.split import OWN_ONLY, SplitPeople
@@ -162,10 +162,11 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         for one in planned
         if isinstance(one.method, Ready) and one.method.method.warm_up
     }
+    sources = [one.source for one in stored] + [str(one.listener) for one in asked if one.listener is not None]
     report = Report(
         rows=rows,
         config=config,
-        source="; ".join(one.source for one in stored) or "reference rows only",
+        source="; ".join(sources) or "reference rows only",
         data={
             "data": config.data.dir,
             "split": config.eval.split,
@@ -261,7 +262,8 @@ def _references(
         )
     searching = [name for name in names if name.startswith("NN ")]
     ready = fitted([name for name in names if name not in searching], listener, training)
-    ready += [own_listener(one.listener, one.name) for one in asked if one.listener is not None]
+    coefficients = tuple(people.clips.coefficient_names)
+    ready += [listener_row(one.listener, one.name, coefficients) for one in asked if one.listener is not None]
     if searching:
         everyone = all_pairs(people.shards, people.num_frames, with_sound="NN audio" in searching)
         embed = frozen_wav2vec2(wav2vec2) if wav2vec2 is not None else None

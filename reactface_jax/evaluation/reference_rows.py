@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from reactface_jax.errors import UserError
 from reactface_jax.methods import (
     DelayedMirror,
     GroundTruth,
@@ -67,9 +68,16 @@ def fitted(
     return made
 
 
-def own_listener(weights: Path, name: str) -> Listener:
-    """A listener of the user's own training, as a row. Raises `UserError` if these are no such weights."""
-    return Listener(load_weights(weights), _TALKING, name=name)
+def listener_row(weights: Path, name: str, coefficient_names: tuple[str, ...]) -> Listener:
+    """A listener of the user's own training, as a row.
+
+    Raises:
+      UserError: these are no such weights, or they know other coefficients than the data's.
+    """
+    loaded = load_weights(weights)
+    if loaded.names != coefficient_names:
+        raise UserError(f"--data names its coefficients differently than the data of the listener {weights}")
+    return Listener(loaded, _TALKING, name=name)
 
 
 _TALKING = Control(talks=True)

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from reactface_jax.errors import UserError
-from reactface_jax.methods.listener import find_weights, load_weights
+from reactface_jax.methods.listener import find_weights
 from reactface_jax.methods.listener.control import Control, gains, show
 from reactface_jax.methods.listener.listener import Listener
+from reactface_jax.methods.measured_speaker import own_listener
 from reactface_jax.methods.method import Inputs, StreamingMethod
 from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.methods.streamed_reactface import StreamedReactFace, streamed_reactface
@@ -35,7 +36,7 @@ def load_listener(checkpoint: Path | None) -> StreamingMethod:
     if checkpoint is None:
         return load_pretrained("listener")
     if (weights := find_weights(checkpoint)) is not None:
-        return Listener(load_weights(weights))
+        return own_listener(weights)
     if not checkpoint.is_dir():
         raise UserError(
             f"--checkpoint {checkpoint} is no folder; give the --workdir of a training, or leave it out for the "

@@ -11,6 +11,7 @@ from jaxtyping import Float, Key
 
 from reactface_jax.errors import UserError
 from reactface_jax.methods.method import Inputs, repeat, seen_speaker
+from reactface_jax.methods.ready import held
 from reactface_jax.metrics.correlation import best_concordance, moments
 from reactface_jax.types import FRAME_RATE, AnyArray
 
@@ -21,7 +22,7 @@ _MOST_CLIPS = 200
 
 @dataclass(frozen=True)
 class DelayedMirror:
-    """The speaker's coefficients, moved; before them his first frame."""
+    """The speaker's coefficients, moved; before them his first frame. A face that was lost stays as it was."""
 
     delay: int | None = None
     """Frames."""
@@ -30,7 +31,7 @@ class DelayedMirror:
 
     def fit_to_pairs(self, speakers: Inputs, listener: Float[np.ndarray, "M T C"]) -> "DelayedMirror":
         """Chooses the delay with the highest clean FRCorr against the own listeners; 200 clips are enough."""
-        speaker = seen_speaker(speakers, self.name)
+        speaker = held(seen_speaker(speakers, self.name))
         chosen = np.unique(np.linspace(0, len(speaker) - 1, _MOST_CLIPS).astype(int))
         own = [moments(listener[i : i + 1]) for i in chosen]
         everyone = np.ones((1, 1), bool)
@@ -52,7 +53,7 @@ class DelayedMirror:
     ) -> Float[np.ndarray, "N K T C"]:
         if self.delay is None:
             raise UserError(f"{self.name} has no training data; call fit_to_pairs first")
-        return repeat(_delayed(seen_speaker(inputs, self.name), self.delay), num_reactions)
+        return repeat(_delayed(held(seen_speaker(inputs, self.name)), self.delay), num_reactions)
 
 
 def _delayed(speaker: Float[np.ndarray, "N T C"], delay: int) -> Float[np.ndarray, "N T C"]:

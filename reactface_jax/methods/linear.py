@@ -13,6 +13,7 @@ from jaxtyping import Float, Key
 from reactface_jax.errors import UserError
 from reactface_jax.media.log_mel import NUM_BANDS, log_mel
 from reactface_jax.methods.method import Inputs, repeat, seen_speaker
+from reactface_jax.methods.ready import held
 from reactface_jax.types import FRAME_RATE, AnyArray
 
 SECOND = FRAME_RATE
@@ -72,8 +73,8 @@ class Linear:
 
 
 def _features(inputs: Inputs, name: str) -> Float[np.ndarray, "N T F"]:
-    """Coefficients, and the voice's log-mel energies where there is one."""
-    speaker = seen_speaker(inputs, name)
+    """Coefficients, those of lost frames held, and the voice's log-mel energies where there is one."""
+    speaker = held(seen_speaker(inputs, name))
     if inputs.audio is None:
         return speaker
     sound = np.zeros((*speaker.shape[:2], NUM_BANDS), np.float32)

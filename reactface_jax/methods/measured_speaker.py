@@ -8,8 +8,9 @@ from jaxtyping import Float
 
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.extraction.people import Measured
-from reactface_jax.methods.listener import Listener
+from reactface_jax.methods.listener import Control, Listener, load_weights
 from reactface_jax.methods.method import Inputs
 from reactface_jax.types import NUM_COEFFICIENTS
 
@@ -25,6 +26,21 @@ def read_style(path: Path) -> Float[np.ndarray, "T 58"]:
     return np.asarray(clip, np.float32)
 
 
+def own_listener(weights: Path, control: Control | None = None) -> Listener:
+    """A listener of the user's own training, with its knobs as they were trained if none are given.
+
+    Raises:
+      UserError: these are no such weights, or they know other coefficients than those that MediaPipe measures.
+    """
+    loaded = load_weights(weights)
+    if loaded.names != COEFFICIENT_NAMES:
+        raise UserError(
+            f"the listener {weights} was trained on coefficients with other names than those that are measured in a "
+            "video; train it on data with MediaPipe's"
+        )
+    return Listener(loaded, (control or Control()).checked())
+
+
 def listen(
     listener: Listener,
     person: Measured,
@@ -37,11 +53,11 @@ def listen(
 
     Args:
       listener: the packaged one, or another, with its knobs.
-        person: from `extraction.people.measure`.
-        sound: 16 kHz, 640 samples a frame.
-        num_reactions: K.
-        seed: of what makes reactions differ.
-          style: coefficients of someone whose way of listening it takes on.
+      person: from `extraction.people.measure`.
+      sound: 16 kHz, 640 samples a frame.
+      num_reactions: K.
+      seed: of what makes reactions differ.
+      style: coefficients of someone whose way of listening it takes on.
     """
     seen = np.where(person.usable[:, None], person.coefficients, np.nan)
     return listener.generate(

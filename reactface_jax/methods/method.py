@@ -19,7 +19,7 @@ class Inputs(NamedTuple):
     speaker: Float[AnyArray, "N T C"] | None = None
     """Coefficients; NaN where the face was lost."""
     audio: Float[AnyArray, "N L"] | None = None
-    """The voice, 16 kHz mono, 640 samples a frame, at any level."""
+    """The voice, 16 kHz mono, 640 samples a frame: at its training's level for a `PairFittedMethod`, else at any."""
     video: UInt8[AnyArray, "N T H W 3"] | None = None
 
 

@@ -90,16 +90,25 @@ class NearestSegment:
         num_clips, num_frames = self._size(inputs)
         reactions = np.empty((num_clips, num_reactions, num_frames, self.index.values.shape[-1]), np.float32)
         excluded = np.full(num_clips, -1) if self.own is None else np.asarray(self.own)
+        number = np.minimum(self.top_k, self._others(excluded))
         for place, start in enumerate(range(0, num_frames, SEGMENT)):
             length = min(SEGMENT, num_frames - start)
             seen = start - SEGMENT if self.causal else start + length - SEGMENT
             query = (self._features(inputs, seen) - self.index.mean) / self.index.std
             nearest = nearest_keys(query, self.index.keys, self.top_k, excluded, self.index.clips)
-            ranks = jax.random.randint(jax.random.fold_in(key, place), (num_clips, num_reactions), 0, self.top_k)
+            ranks = jax.random.randint(jax.random.fold_in(key, place), (num_clips, num_reactions), 0, number[:, None])
             chosen = np.take_along_axis(nearest, np.asarray(ranks), axis=1)
             part = self.index.values[chosen]  # N K S C
             reactions[:, :, start : start + length] = part[:, :, :length] if self.causal else part[:, :, -length:]
         return reactions
+
+    def _others(self, excluded: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        """How many keys are left for each clip without those of the training clip that it is."""
+        assert self.index is not None
+        left = (len(self.index.keys) - (self.index.clips[None] == excluded[:, None]).sum(1)).astype(np.int32)
+        if not left.all():
+            raise UserError(f"{self.name} leaves a clip's own answer out, and no other was learnt; give more clips")
+        return left
 
     def _size(self, inputs: Inputs) -> tuple[int, int]:
         if self.by == "speaker":
@@ -116,7 +125,7 @@ class NearestSegment:
         if self.by == "speaker":
             speaker = seen_speaker(inputs, self.name)
             part = speaker[:, np.clip(frames, 0, num_frames - 1)]
-            return held(part, np.zeros(part.shape[-1])).reshape(len(part), -1).astype(np.float32)
+            return held(part).reshape(len(part), -1).astype(np.float32)
         assert inputs.audio is not None
         voice = np.asarray(inputs.audio).reshape(len(inputs.audio), num_frames, SAMPLES_PER_FRAME)
         heard = np.zeros((len(voice), SEGMENT, SAMPLES_PER_FRAME), np.float32)
@@ -136,6 +145,8 @@ def nearest_keys(
     clips: Int[np.ndarray, " J"],
 ) -> Int[np.ndarray, "N k"]:
     """The nearest keys of each query by squared Euclidean distance, nearest first; of equals the first.
+
+    Excluded keys come last: where fewer than k are left, the rest of the row means nothing.
 
     Args:
       query: standardised.

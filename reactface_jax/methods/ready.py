@@ -71,13 +71,18 @@ class Ready:
 _WORDS = {"speaker": "coefficients", "audio": "voice", "video": "picture"}
 
 
-def held(speaker: Float[np.ndarray, "N T C"], mean_face: Float[np.ndarray, " C"]) -> Float[np.ndarray, "N T C"]:
-    """Frames with NaN are the last one that was seen, before the first that one, and the mean face if none was."""
+def held(
+    speaker: Float[np.ndarray, "N T C"], mean_face: Float[np.ndarray, " C"] | None = None
+) -> Float[np.ndarray, "N T C"]:
+    """Frames with NaN are the last one that was seen, before the first that one, and the mean face if none was.
+
+    Without a mean face that is zero.
+    """
     seen = np.isfinite(speaker).all(-1)  # N T
     last = np.maximum.accumulate(np.where(seen, np.arange(seen.shape[1])[None], -1), axis=1)
     last = np.where(last < 0, seen.argmax(1)[:, None], last)
     taken = np.take_along_axis(speaker, last[..., None], axis=1)
-    return np.where(seen.any(1)[:, None, None], taken, mean_face)
+    return np.where(seen.any(1)[:, None, None], taken, speaker.dtype.type(0) if mean_face is None else mean_face)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

@@ -71,19 +71,22 @@ class StreamedReactFace:
     def step(self, state: StreamedState, inputs: Inputs) -> tuple[StreamedState, Float[AnyArray, "B K F C"]]:
         """Answers whole windows. The buffers of `state` are used again: go on with the one that is returned.
 
+        A window's noise depends on the conversation's key and the window's number, however the windows come; `generate`
+        draws that of all its windows at once, and so gives other reactions.
+
         Raises:
           UserError: the model sees, and there are no pictures.
         """
         video, audio = self._seen_and_heard(inputs)
-        after, reactions = stream.step(
-            self.model,
-            self.params,
-            state.model,
-            to_unit_range(video),
-            audio,
-            key=jax.random.fold_in(state.key, state.window),
-        )
-        number = state.window + video.shape[1] // self.chunk
+        count = video.shape[1] // self.chunk
+        shape = (*state.model.listener.reaction.shape[:2], self.model.config.feature_dim)  # B K D
+
+        def draw(number: Int[Array, ""]) -> Float[Array, "B K D"]:
+            return jax.random.normal(jax.random.fold_in(state.key, number), shape)
+
+        noise = jax.vmap(draw, out_axes=2)(state.window + jnp.arange(count))
+        after, reactions = stream.step(self.model, self.params, state.model, to_unit_range(video), audio, noise=noise)
+        number = state.window + count
         return StreamedState(after, state.key, number), self._raw(reactions)
 
     def generate(self, inputs: Inputs, num_reactions: int = 1, *, key: Key[Array, ""]) -> Float[np.ndarray, "N K T C"]:

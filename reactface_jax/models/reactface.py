@@ -56,7 +56,7 @@ class ReactFace(nn.Module):
         listener, mean, std = self.react_to_clip(
             features, self._noise(noise, num_reactions, video), lengths, deterministic=deterministic
         )
-        speaker = self.speaker_encoder.reconstruct(features.vector, deterministic=deterministic)
+        speaker = self.speaker_encoder.reconstruct(features.vector, lengths, deterministic=deterministic)
         return Reactions(listener, mean, std, speaker)
 
     def encode(
@@ -81,7 +81,8 @@ class ReactFace(nn.Module):
         """Reactions to an encoded clip, window after window: listener, mean and std."""
         num_frames = features.motion.shape[1]
         windows = self._windows(features, lengths)
-        whole = Speaker(*_pad_frames(features, self._padded(num_frames)))
+        # A clip shorter than a window has padding among the w frames that window 0 reads.
+        whole = Speaker(*_pad_frames(features, self._padded(num_frames)), self._ends(features.motion, lengths))
         all_past = self.config.past == "all"
         carry = self._start(noise, self._padded(num_frames) if all_past else self.config.window)
 
@@ -196,11 +197,17 @@ class ReactFace(nn.Module):
             return jnp.moveaxis(x.reshape(batch, num_windows, -1, x.shape[-1]), 1, 0)
 
         speech, motion = _pad_frames(features, padded)
-        visible = None
-        if lengths is not None or padded != num_frames:
-            ends = jnp.full((batch,), num_frames) if lengths is None else lengths
+        visible, ends = None, self._ends(features.motion, lengths)
+        if ends is not None:
             visible = jnp.clip(ends[None, :] - width * jnp.arange(num_windows)[:, None], 1, width)  # N B
         return Speaker(None if speech is None else by_window(speech), by_window(motion), visible)
+
+    def _ends(self, motion: Float[Array, "B T D"], lengths: AnyArray | None) -> Int[Array, " B"] | None:
+        """Valid frames of each clip; None: all clips fill their last window."""
+        batch, num_frames, _ = motion.shape
+        if lengths is not None:
+            return jnp.asarray(lengths)
+        return None if self._padded(num_frames) == num_frames else jnp.full((batch,), num_frames)
 
     def _padded(self, num_frames: int) -> int:
         return -(-num_frames // self.config.window) * self.config.window

@@ -108,7 +108,7 @@ class SpeakerEncoder(nn.Module):
         f = self.drop(f, deterministic=deterministic)
 
         bias = temporal_bias(self.num_heads, num_frames, self.bias_period)
-        own_face = None if lengths is None else hide_beyond(lengths, num_frames)[:, None, None, :]  # B 1 1 T
+        own_face = _of_valid(lengths, num_frames)
         if self.memory == "past":
             own_face = bias  # padding comes after all valid frames
         vector = motion = self.face_decoder(f, f, bias, own_face, deterministic=deterministic)
@@ -126,9 +126,16 @@ class SpeakerEncoder(nn.Module):
             motion = self.motion_decoder(vector, speech, bias, own_speech, deterministic=deterministic)
         return SpeakerFeatures(frames, wav2vec2, speech, at_boundary(vector), at_boundary(motion))
 
-    def reconstruct(self, vector: Float[Array, "B T D"], *, deterministic: bool = True) -> Float[Array, "B T C"]:
-        """The speaker's own coefficients, a training signal."""
-        decoded = self.speaker_decoder(vector, vector, deterministic=deterministic)
+    def reconstruct(
+        self,
+        vector: Float[Array, "B T D"],
+        lengths: Int[AnyArray, " B"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "B T C"]:
+        """The speaker's own coefficients, a training signal; `lengths` as in `__call__`."""
+        valid = _of_valid(lengths, vector.shape[1])
+        decoded = self.speaker_decoder(vector, vector, valid, valid, deterministic=deterministic)
         return self.speaker_map(decoded.astype(jnp.float32))
 
     def _encode_audio(self, audio: Array, num_frames: int, lengths: AnyArray | None, deterministic: bool) -> Array:
@@ -140,6 +147,11 @@ class SpeakerEncoder(nn.Module):
             valid = jnp.arange(y.shape[1])[None, :] < SPEECH_RATIO * lengths[:, None] - 1
             y = jnp.where(valid[:, :, None], y, 0)
         return y
+
+
+def _of_valid(lengths: Int[AnyArray, " B"] | None, num_frames: int) -> Float[Array, "B 1 1 T"] | None:
+    """Mask of attention to the valid frames; None: all are."""
+    return None if lengths is None else hide_beyond(lengths, num_frames)[:, None, None, :]
 
 
 def mean_of_pairs(speech: Float[Array, "B S D"] | None) -> Float[Array, "B T D"]:

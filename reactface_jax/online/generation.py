@@ -52,7 +52,8 @@ def generate(
       model: from `build_model`.
       params: its parameters.
       video: the speaker's frames, floating point in [-1, 1], at 25 fps.
-      audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions.
+      audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions. A
+        last frame that lacks at most 240 samples still counts, and zeros stand for them; the bare model goes without.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
         encoded by itself). A causal model has `clip`, and `stream`, which gives the same numbers without holding the

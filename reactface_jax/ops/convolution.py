@@ -104,9 +104,10 @@ _by_frames.defvjp(_by_frames_forward, _by_frames_backward)
 def _tile(x: Array, kernel: Array, margin: int | None, most: int) -> int:
     """Frames of the result to compute together, at most `most`; 1 where filtering gains little or is inexact."""
     frames = x.shape[1] + 2 * (len(kernel) // 2 if margin is None else margin) - len(kernel) + 1
-    if frames == 1 or jnp.finfo(x.dtype).bits < 32:
+    tile = min(most, 4 if frames > 2 else 2)
+    if frames < 2 or jnp.finfo(x.dtype).bits < 32 or (len(kernel) == 1 and tile == 2):
         return 1
-    return min(most, 4 if frames > 2 else 2)
+    return tile
 
 
 def tiled(x: Array, kernel: Array, stride: int, margin: int | None = None, tile: int = 4) -> Array:

@@ -61,6 +61,16 @@ def test_it_answers_as_a_conversation_does(reactface):
     np.testing.assert_allclose(np.concatenate(ours, 1), np.concatenate(theirs, 1), atol=1e-6)
 
 
+def test_several_windows_at_once_are_those_one_by_one(reactface):
+    video = np.random.default_rng(1).integers(0, 256, (1, 4, SIZE, SIZE, 3), dtype=np.uint8)
+    _, whole = reactface.step(reactface.start(2, jax.random.key(3)), Inputs(video=video))
+    state, parts = reactface.start(2, jax.random.key(3)), []
+    for first in (0, 2):
+        state, part = reactface.step(state, Inputs(video=video[:, first : first + 2]))
+        parts.append(part)
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=1e-5)
+
+
 def test_the_same_knobs_act(reactface):
     """At amplitude 0 it shows the mean face, but for blinks."""
     video = np.zeros((1, reactface.chunk, SIZE, SIZE, 3), np.uint8)

@@ -264,6 +264,16 @@ def test_value_and_gradients_of_the_chosen_convolution(
     assert_close(ours[1], theirs[1].grad.numpy().transpose(2, 3, 4, 1, 0))
 
 
+@pytest.mark.parametrize("frames", [0, 1, 2, 3])
+def test_convolution_of_single_frames(frames: int):
+    """A kernel of one tap in time convolves any number of frames, even none."""
+    x, weight = normal(1, frames, 9, 12, 8), normal(8, 8, 1, 3, 3, seed=1) / np.float32(math.sqrt(72))
+    theirs = F.conv2d(channels_first(x)[0].movedim(0, 1), torch.tensor(weight[:, :, 0]), stride=2, padding=1)
+
+    ours = convolution.conv3d(jnp.asarray(x), jnp.asarray(weight.transpose(2, 3, 4, 1, 0)), stride=2)
+    assert_close(ours[0], theirs.movedim(1, -1).numpy())
+
+
 @pytest.mark.parametrize("tile", [1, 2, 4])
 def test_other_tiles_of_frames_stay_the_same_to_the_bit(tile: int):
     x, kernel = normal(1, 12, 9, 9, 8), jnp.asarray(normal(3, 3, 3, 8, 8, seed=1))

@@ -349,5 +349,8 @@ def test_wrong_inputs(state: dict[str, np.ndarray]) -> None:
         rf.rendering.pirender(params, portrait)
     with pytest.raises(UserError, match="multiples of 32"):
         rf.rendering.pirender(params, portrait[:50], jnp.zeros((2, 58)))
-    with pytest.raises(UserError, match="no frame"):
-        rf.rendering.pirender(params, portrait, jnp.zeros((0, 58)))
+    for none in ({"coefficients": jnp.zeros((0, 58))}, {"windows": jnp.zeros((0, 58, 27))}):
+        with pytest.raises(UserError, match="no frame"):
+            rf.rendering.pirender(params, portrait, **none)
+    with pytest.raises(UserError, match="windows= has 26 frames around each, but the renderer sees 27"):
+        rf.rendering.pirender(params, portrait, windows=jnp.zeros((2, 58, 26)))

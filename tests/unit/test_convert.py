@@ -192,6 +192,8 @@ def test_wav2vec2_with_and_without_prefix_and_head(audio_state) -> None:
     assert [key for keys in report.ignored.values() for key in keys] == ["lm_head.bias", "lm_head.weight"]
     bare = {name.removeprefix("wav2vec2."): x for name, x in audio_state.items() if not name.startswith("lm_head")}
     assert_trees_equal(expected, convert.wav2vec2(bare, AUDIO))
+    with pytest.raises(UserError, match=r"masked_spec_embed is there twice, with wav2vec2\. and without"):
+        convert.wav2vec2(audio_state | {"masked_spec_embed": np.zeros(1)}, AUDIO)
     with pytest.raises(UserError, match=r"model\.audio\.num_layers is 12 .* has 1$"):
         convert.wav2vec2(audio_state, dataclasses.replace(AUDIO, num_layers=12))
 

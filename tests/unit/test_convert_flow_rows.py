@@ -112,6 +112,11 @@ def test_a_converted_row_answers_what_it_can_hear():
         ("lfi", lambda s: s.update(more=np.zeros(3)), "has 1 keys that are no part of the model .more"),
         (
             "lfi",
+            lambda s: s.update({"glow.flow.layers.0.actnorm.bias": np.zeros((1, 58))}),
+            r"glow\.flow\.layers\.0\.actnorm\.bias is there twice, with seq_glow\. and without",
+        ),
+        (
+            "lfi",
             lambda s: s.update({"seq_glow.glow.flow.layers.2.invconv.p": np.ones((58, 58))}),
             r"glow.flow.layers.2.invconv.p is no permutation; the checkpoint is damaged",
         ),

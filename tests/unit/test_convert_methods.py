@@ -18,6 +18,7 @@ from reactface_jax.convert.methods import method_with_report
 from reactface_jax.errors import UserError
 from reactface_jax.weights.params_file import load_params
 
+KINDS = ("mean", "std")
 KEYS = Path(__file__).parents[1] / "goldens" / "keys"
 RELEASED = {
     "ng": ("ng", ("l2l_vqvae", "l2l_predictor"), NgConfig(channels=56, released=True)),
@@ -59,6 +60,7 @@ def test_released_names_and_sizes(name, files, config) -> None:
         "the layer's linear_emb under a second name",
         "table of positional encodings, computed here",
         "used online only",
+        "latents are scaled by their smallest and largest values",
     }
 
 
@@ -71,6 +73,15 @@ def small(goldens: Path, name: str) -> list[dict[str, np.ndarray]]:
     both = golden_state(goldens / "belfusion_spec.json")
     denoiser = {k.removeprefix("denoiser."): value for k, value in both.items() if k.startswith("denoiser.")}
     return [{k: value for k, value in both.items() if not k.startswith("denoiser.")}, denoiser]
+
+
+def ng_statistics(least: float) -> dict[str, np.ndarray]:
+    """Zeros and ones as means and deviations, but for the face's first deviation."""
+    sizes = {"X": 58, "Y": 58, "audio": 128}
+    arrays = {f"statistics.body_{kind}_{of}": np.full(n, kind == "std") for of, n in sizes.items() for kind in KINDS}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    arrays["statistics.body_std_X"][0] = least
+    return arrays
 
 
 def joined(goldens: Path, name: str) -> dict[str, np.ndarray]:
@@ -99,8 +110,13 @@ def test_from_python(goldens) -> None:
         ("ng", lambda s: s.update({"motion_projector.weight": np.zeros((80, 56))}), "58 coefficients.*predictor 56"),
         ("ng", lambda s: s.update({"listener_past_tok_embedding.weight": np.zeros((9, 40))}), "20 codes.*predictor 9"),
         ("ng", lambda s: s.update({"statistics.body_mean_X": np.zeros(58)}), "the statistics lack body_std_X"),
+        ("ng", lambda s: s.update({"statistics.body_std_Y": np.ones(58)}), "the statistics lack body_mean_X"),
+        ("ng", lambda s: s.update(ng_statistics(0.0)), "statistics.body_std_X has numbers that are not above 0"),
+        ("ng", lambda s: s.update(ng_statistics(-1.0)), "statistics.body_std_X has numbers that are not above 0"),
+        ("ng", lambda s: s.update({"statistics.more": np.zeros(1)}), "1 arrays that are not known .statistics.more"),
         ("belfusion", lambda s: s.pop("statistics.min"), "has no statistics, min of its latents"),
         ("belfusion", lambda s: s.update({"statistics.max": np.zeros(3)}), "statistics.max has 3 numbers, but .* 24"),
+        ("belfusion", lambda s: s.update({"statistics.p": np.zeros(1)}), "1 arrays that are not known .statistics.p"),
         ("belfusion", lambda s: s.update({"d_out.weight": np.zeros((7, 16))}), "the VAE has 7 channels; 25 attributes"),
         ("belfusion", lambda s: s.pop("layers.1.norm.weight"), "lacks 1 of the model's keys .layers.1.norm.weight"),
         ("trans-vae", lambda s: s.pop("fusion.bias"), "lacks 1 of the model's keys .fusion.bias"),
@@ -142,12 +158,15 @@ def words_of(name: str, paths: list[Path], out: Path) -> list[str]:
 def test_command(tmp_path, goldens, name, capsys) -> None:
     words = words_of(name, files_of(tmp_path, goldens, name), tmp_path / "out")
     if name == "ng":
-        names = {"body_mean_X": 58, "body_std_X": 58, "body_mean_audio": 128, "body_std_audio": 128}
+        names = {"body_mean_X": 58, "body_std_X": 58, "body_mean_audio": 128, "body_std_audio": 128, "body_std_Y": 58}
         arrays = {key: np.full((1, size, 1), i, np.float32) for i, (key, size) in enumerate(names.items())}
         np.savez(tmp_path / "core.npz", **arrays)
         words += ["--statistics", str(tmp_path / "core.npz")]
     command.main(words)
-    assert "parameters" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "parameters" in said
+    assert ("latents are scaled by their smallest and largest values: statistics.mean" in said) == (name == "belfusion")
+    assert ("speaker's moments for both people: statistics.body_std_Y" in said) == (name == "ng")
     trees, config = load_params(tmp_path / "out")
     assert config["method"] == name
     assert config[name.replace("-", "_")]["released"]
@@ -159,12 +178,24 @@ def test_command(tmp_path, goldens, name, capsys) -> None:
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_command_refuses_another_models_file_in_one_sentence(tmp_path, goldens, name, capsys) -> None:
-    other = files_of(tmp_path, goldens, "trans-vae" if name == "ng" else "ng")[0]
-    with pytest.raises(SystemExit) as ended:
-        command.main(words_of(name, [other] * (1 + len(FLAGS[name])), tmp_path / "out"))
-    assert ended.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert "this is another model's state dict: it lacks" in lines[0]
-    assert str(other) in lines[0]
+    others = files_of(tmp_path, goldens, "belfusion" if name == "ng" else "ng")[: 1 + len(FLAGS[name])]
+    line = refused(words_of(name, others, tmp_path / "out"), capsys)
+    assert "this is another model's state dict: it lacks" in line
+    assert str(others[0]) in line
     assert not (tmp_path / "out").exists()
+
+
+def test_command_refuses_one_file_in_two_places(tmp_path, goldens, capsys) -> None:
+    vqvae, _ = files_of(tmp_path, goldens, "ng")
+    line = refused(words_of("ng", [vqvae, vqvae], tmp_path / "out"), capsys)
+    assert "is there twice, in two files; keep one of them" in line
+    assert not (tmp_path / "out").exists()
+
+
+def refused(words: list[str], capsys) -> str:
+    """The one line that is said."""
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line

@@ -105,6 +105,21 @@ def test_clip_protocol_of_a_padded_clip_equals_the_bare_model(model, params):
     chex.assert_trees_all_close(padded, bare.listener, rtol=0, atol=1e-5)
 
 
+def test_padding_changes_nothing_of_a_clip_shorter_than_a_window(model, params):
+    """Window 0 reads a window of the speaker, whose last two frames are padding here."""
+    video, audio = clip(2)
+    bare = apply(model, params, video, audio, num_reactions=K, noise=noise(1))
+    padded = rf.generate(model, params, video, audio, protocol="clip", num_reactions=K, noise=noise(1))
+    chex.assert_trees_all_close(padded, bare.listener, rtol=0, atol=1e-5)
+
+    other_video, other_audio = clip(CONFIG.window, seed=5)
+    other_video[:, :2], other_audio[:, : 2 * 640] = video, audio
+    arrays = {"noise": noise(1), "lengths": np.array([2])}
+    longer = compiled(model, num_reactions=K)(params, (other_video, other_audio), arrays)
+    found = longer._replace(listener=longer.listener[:, :, :2], speaker=longer.speaker[:, :2])
+    chex.assert_trees_all_close(found, bare, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("sync_memory", ["window", "previous"])
 @pytest.mark.parametrize("protocol", ["prefix", "window"])
 def test_protocols_encode_exactly_the_frames_they_may_see(params, protocol, sync_memory):

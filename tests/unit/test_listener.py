@@ -163,6 +163,14 @@ def test_style_is_that_of_a_clip(weights, inputs, data):
         (lambda w, i: Listener(w).step(Listener(w).start(), cut(i, 0, 7)), "whole chunks of 5 frames, got 7"),
         (lambda w, i: Listener(w).style_of(i.speaker[0, :3]), "at least 5 frames, got 3"),
         (lambda w, i: ListenerSizes(chunk=9), r"model\.chunk 9 must be at least 1 and at most 8"),
+        (
+            lambda w, i: ListenerTraining(steps=100, cycles=2),
+            r"train\.warmup_steps 50 must be less than the 50 steps of a cycle .train\.steps 100 by train\.cycles 2",
+        ),
+        (
+            lambda w, i: motion_space.fit(np.eye(7, 58), 8),
+            r"the listeners move in 7 channels, fewer than model\.components 8; give fewer",
+        ),
     ],
 )
 def test_mistakes_are_named(weights, inputs, call, message):
@@ -190,6 +198,17 @@ def test_a_trackers_jump_and_loss_change_the_rest_little():
     assert np.abs(person.rest - 0.2).max() < 0.005
     np.testing.assert_allclose(seen[:, 40:44], seen[:, 39:40].repeat(4, 1), atol=0.05)
     assert np.isfinite(seen).all()
+
+
+def test_sound_after_a_stretch_without_is_heard_as_from_the_beginning():
+    rng = np.random.default_rng(0)
+    face, bands = np.zeros((1, 30, 58), np.float32), log_mel(0.01 * rng.normal(size=(1, 30 * SAMPLES_PER_FRAME)))
+    scale, muted, heard = jnp.full(58, 0.1), np.zeros(1), np.ones(1)
+    person, unheard = features.observe(features.start(1), face[:, :5], np.zeros((1, 5, NUM_BANDS)), muted, scale)
+    assert not np.asarray(unheard)[..., 58:].any()
+    _, after = features.observe(person, face, bands, heard, scale)
+    _, fresh = features.observe(features.start(1), face, bands, heard, scale)
+    np.testing.assert_allclose(after[..., 58:], fresh[..., 58:], atol=1e-5)
 
 
 def test_sound_is_heard_a_frame_by_itself_and_gain_adds():
@@ -257,7 +276,8 @@ def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
     quiet: list[str] = []
     whole = load_weights(train(config, data, tmp_path / "a", quiet.append, block=2))
     train(config, data, tmp_path / "b", quiet.append, block=2, stop_after=2)
-    resumed = load_weights(train(config, data, tmp_path / "b", quiet.append, block=2))
+    resumed = load_weights(train(config, data, tmp_path / "b", quiet.append, block=2, names=("jaw", "brow")))
+    assert (whole.names, resumed.names) == (COEFFICIENT_NAMES, ("jaw", "brow"))
     assert any("goes on from step 2" in line for line in quiet)
     jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
     wider = ListenerConfig(ListenerSizes(**{**vars(sizes), "own_width": 7}), TRAINING)

@@ -148,6 +148,21 @@ def test_linear_sees_and_hears_the_last_second(pairs):
     np.testing.assert_allclose(short, reactions[:, :1, :40], atol=1e-5)  # causal
 
 
+@pytest.mark.parametrize("method", [DelayedMirror(), Linear()], ids=lambda method: method.name)
+def test_a_face_that_was_lost_stays_as_it_was_seen_last(method, pairs):
+    speaker, audio, listener = pairs
+    lost, still = speaker.copy(), speaker.copy()
+    lost[:, 10:14, 1] = np.nan
+    still[:, 10:14] = speaker[:, 9:10]
+    lost[0, :2], still[0, :2] = np.nan, speaker[0, 2]
+    answers = [
+        method.fit_to_pairs(Inputs(seen, audio), listener).generate(Inputs(seen, audio), key=KEY)
+        for seen in (lost, still)
+    ]
+    np.testing.assert_array_equal(*answers)
+    assert np.isfinite(answers[0]).all()
+
+
 def test_linear_that_heard_needs_the_sound(pairs):
     speaker, audio, listener = pairs
     with pytest.raises(UserError, match="fit_to_pairs"):

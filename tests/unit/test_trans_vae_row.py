@@ -84,6 +84,13 @@ def test_released_leaves_the_last_frames_zero() -> None:
     assert np.abs(found[:, :, :8]).min() > 0
 
 
+def test_released_leaves_a_clip_shorter_than_a_window_zero() -> None:
+    method = TransVae(dataclasses.replace(TOY, online=True, released=True))
+    found = react(method, conversations(9, 1, 3, IMAGE), 2)
+    assert found.shape == (1, 2, 3, 58)
+    assert not found.any()
+
+
 def test_what_is_refused() -> None:
     method = TransVae(dataclasses.replace(TOY, attributes=True))
     variables, clips = Variables({}, {}), conversations(0, 1, 3, IMAGE)

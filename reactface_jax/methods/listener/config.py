@@ -13,6 +13,7 @@ from reactface_jax.config.ranges import (
     Seed,
     Share,
     Weight,
+    require,
 )
 
 Head = Literal["flow", "mixture"]
@@ -63,6 +64,15 @@ class ListenerTraining(Section, name="train"):
     change_weight: Weight = 10.0
     """Of the mean's error in the changes from frame to frame: without it the mean moves in steps where chunks meet."""
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        length = self.steps // self.cycles
+        require(
+            length > self.warmup_steps,
+            f"train.warmup_steps {self.warmup_steps} must be less than the {length} steps of a cycle "
+            f"(train.steps {self.steps} by train.cycles {self.cycles})",
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION, AnyArray
 
 _STILL = 1e-4
@@ -47,15 +48,22 @@ def fit(
 
     Args:
         deviations: frames of many listeners.
-        components: R; fewer if fewer hold all variance.
+        components: R.
         talks: which frames are of people who talk at times; None: nobody is known to only listen.
         seed: of the search for independent components.
+
+    Raises:
+        UserError: fewer channels move than there are to be components.
     """
     x = np.asarray(deviations, np.float64)
     std = np.sqrt(np.square(x).mean(0))
     moves = std > _STILL
     z = x[:, moves] / std[moves]
-    components = min(components, int(moves.sum()))
+    if components > moves.sum():
+        raise UserError(
+            f"the listeners move in {moves.sum()} channels, fewer than model.components {components}; give fewer "
+            "components, or listeners who move more"
+        )
     values, vectors = np.linalg.eigh(z.T @ z / len(z))
     values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components]
     values = np.maximum(values, 1e-6 * values[0])

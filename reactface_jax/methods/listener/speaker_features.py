@@ -45,6 +45,7 @@ class RunningPerson(NamedTuple):
     last: Float[Array, "B C"]
     """The face that was seen last: it stays while the tracker has lost it."""
     loudest: Float[Array, " B"]
+    """Level of the loudest sound so far, fading; -inf until a sound is heard."""
 
 
 def start(batch_size: int) -> RunningPerson:
@@ -110,8 +111,8 @@ def _observe_frame(
     seen = jnp.clip(gain * deviation / scale, -_CLIP, _CLIP)
 
     level = jax.nn.logsumexp(bands, axis=-1)
-    loudest = jnp.maximum(level, person.loudest - _FADING)
+    loudest = jnp.where(heard > 0, jnp.maximum(level, person.loudest - _FADING), person.loudest)
     sound = jnp.concatenate([bands - loudest[:, None] + 3.0, (level - loudest)[:, None] + 1.5], axis=-1)
-    sound = jnp.clip(0.4 * sound, -3.0, 2.0) * heard[:, None]
+    sound = jnp.clip(0.4 * sound, -3.0, 2.0) * heard[:, None]  # infinite before any sound, so clipped first
     features = jnp.concatenate([seen, sound, heard[:, None]], axis=-1)
     return RunningPerson(rest, power, weight, person.found + found[:, 0], face, loudest), features

@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import replacing
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
@@ -105,6 +106,7 @@ def train(
     report: Callable[[str], None] = print,
     block: int = 50,
     stop_after: int | None = None,
+    names: tuple[str, ...] = COEFFICIENT_NAMES,
 ) -> Path:
     """Trains, or goes on where an interrupted training stopped.
 
@@ -115,12 +117,13 @@ def train(
         report: takes a line of the log.
         block: steps compiled together, between lines of the log.
         stop_after: stops after this step (to go on later).
+        names: of the coefficients.
 
     Returns:
         The weights' file.
 
     Raises:
-        UserError: the folder's training is of another network.
+        UserError: the folder's training is of another network, or the listeners move in too few channels.
     """
     out.mkdir(parents=True, exist_ok=True)
     space, rests = fit_space(data, config.model.components)
@@ -144,7 +147,7 @@ def train(
         report(f"step {step}: {values}, {seconds:.0f} s, {(step - first) / seconds:.1f} steps a second")
         if step % (4 * block) == 0 or step == last:
             _save(saved, state)
-            save_weights(out / NAME, finish(config, network, state, data, rests, space))
+            save_weights(out / NAME, finish(config, network, state, data, rests, space)._replace(names=names))
     return out / NAME
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
 from reactface_jax.methods.listener.training import STATE_FILE, ListeningData, train
@@ -23,6 +24,11 @@ def listening_data(config: ListenerData) -> ListeningData:
     cache = Path(config.cache) if config.cache else None
     made = pairs.make_pairs(config.scripts, config.seconds, config.seed, config.workers, cache)
     return ListeningData(made.speaker, made.sound, made.listener, made.person, pairs.FORM, pairs.TALKS)
+
+
+def coefficient_names(config: ListenerData) -> tuple[str, ...]:
+    """Of the data that a configuration names."""
+    return tuple(open_shards(config.dir).description["coefficient_names"]) if config.dir else COEFFICIENT_NAMES
 
 
 def train_listener(
@@ -58,7 +64,7 @@ def train_listener(
     if overwrite:
         state.unlink(missing_ok=True)
     log(f"the listener learns from {config.data.dir or f'{config.data.scripts} made scripts'}")
-    return train(config, listening_data(config.data), workdir, log)
+    return train(config, listening_data(config.data), workdir, log, names=coefficient_names(config.data))
 
 
 def of_shards(shards: ShardSet, config: ListenerData) -> ListeningData:

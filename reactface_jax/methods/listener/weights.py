@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import replacing
 from reactface_jax.methods.listener.config import ListenerSizes
 from reactface_jax.methods.listener.motion_space import MotionSpace
@@ -32,6 +33,8 @@ class Weights(NamedTuple):
     styles: Float[np.ndarray, "S Z"]
     rests: Float[np.ndarray, "S C"]
     """Faces at rest of some listeners, from which one is drawn where none is given."""
+    names: tuple[str, ...] = COEFFICIENT_NAMES
+    """Of the coefficients that it sees and answers."""
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:
@@ -46,6 +49,8 @@ def save_weights(path: str | Path, weights: Weights) -> None:
         for name in sorted(arrays)
     }
     metadata = {"kind": _KIND, "form": _FORM, "sizes": json.dumps(dataclasses.asdict(weights.sizes))}
+    if weights.names != COEFFICIENT_NAMES:
+        metadata["names"] = json.dumps(weights.names)
     with replacing(path) as file:
         file.write(save(arrays, metadata))
 
@@ -87,4 +92,5 @@ def load_weights(path: str | Path) -> Weights:
         space=MotionSpace(*(arrays[f"space/{name}"] for name in MotionSpace._fields)),
         styles=arrays["styles"],
         rests=arrays["rests"],
+        names=tuple(json.loads(metadata["names"])) if "names" in metadata else COEFFICIENT_NAMES,
     )

@@ -19,10 +19,10 @@ from reactface_jax.methods.features.kaldi_mfcc import kaldi_mfcc, with_deltas
 from reactface_jax.methods.features.windows import in_frames
 from reactface_jax.methods.learned import Metrics, Variables
 from reactface_jax.methods.method import Inputs
-from reactface_jax.methods.trans_vae.network import Reaction, TransVAE
+from reactface_jax.methods.trans_vae.network import NUM_ATTRIBUTES, Reaction, TransVAE
 from reactface_jax.methods.trans_vae.speaker_encoder import NUM_MFCC
 from reactface_jax.ops.pixels import to_unit_range
-from reactface_jax.types import NUM_EXPRESSION, SAMPLES_PER_FRAME, AnyArray, Batch
+from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION, SAMPLES_PER_FRAME, AnyArray, Batch
 
 _SMALLEST = 64
 """Pictures that touch all parameters in `init`."""
@@ -121,6 +121,10 @@ class TransVae:
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
         if not self.config.online:
             return self._react(variables.params, video, mfcc, noise, window, None)
+        if windows == 0:  # of the release, which answers whole windows only
+            zeros = jnp.zeros((len(video), num_reactions, frames, NUM_COEFFICIENTS + NUM_ATTRIBUTES))
+            attributes = zeros[..., NUM_COEFFICIENTS:] if self.config.attributes else None
+            return Reaction(zeros[..., :NUM_COEFFICIENTS], attributes, noise, noise)
         # The frames that the last window lacks stand still; the release leaves that window zero.
         video, mfcc = (_fit(x, frames + missing) for x in (video, mfcc))
         reaction = self._react(variables.params, video, mfcc, noise, window, None)

@@ -24,7 +24,7 @@ from reactface_jax.models.positions import sinusoidal
 from reactface_jax.models.speaker_encoder import SpeakerFeatures, mean_of_pairs
 from reactface_jax.models.wav2vec2 import CONV_KERNELS, CONV_STRIDES
 from reactface_jax.ops.linear import dense
-from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO
+from reactface_jax.types import NUM_COEFFICIENTS, SPEECH_RATIO, AnyArray
 
 
 class SpeakerState(NamedTuple):
@@ -135,8 +135,14 @@ class CausalSpeakerEncoder(nn.Module):
             return features, None
         return features, SpeakerState(video_state, audio_state, audio_rings, face, own, others)
 
-    def reconstruct(self, vector: Float[Array, "B T D"], *, deterministic: bool = True) -> Float[Array, "B T C"]:
-        """The speaker's own coefficients, a training signal; causal too."""
+    def reconstruct(
+        self,
+        vector: Float[Array, "B T D"],
+        lengths: Int[AnyArray, " B"] | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "B T C"]:
+        """The speaker's own coefficients, a training signal; causal too, so that padding needs no mask."""
         c = self.config
         past = temporal_mask(c.num_heads, vector.shape[1], c.max_context, None, None)
         decoded, _ = self.speaker_decoder(vector, vector, past, past, deterministic=deterministic)

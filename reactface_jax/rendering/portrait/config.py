@@ -1,12 +1,9 @@
 """The configuration of a training of the portrait renderer."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
-from reactface_jax.config import apply_overrides
 from reactface_jax.config.ranges import Count, CountOrNone, Positive, Range, Section, Seed, Weight
-from reactface_jax.config_files import read_config_file
 from reactface_jax.errors import UserError
 from reactface_jax.rendering.portrait.model import WINDOW
 
@@ -55,16 +52,3 @@ class RendererConfig:
             raise UserError(f"train.warp_steps {self.train.warp_steps} must be at most train.steps {self.train.steps}")
         if self.train.narrower not in (1, 2, 4, 8, 16):
             raise UserError(f"train.narrower {self.train.narrower} must be 1, 2, 4, 8 or 16")
-
-
-def is_renderer_config(path: str | Path) -> bool:
-    """Whether a configuration file is of the renderer. Raises `UserError` if it can't be read."""
-    return isinstance(read_config_file(path), RendererConfig)
-
-
-def load_renderer_config(path: str | Path, overrides: list[str]) -> RendererConfig:
-    """Reads a configuration file of the renderer and applies overrides, as `load_config` does."""
-    config = read_config_file(path)
-    if not isinstance(config, RendererConfig):
-        raise UserError(f"configuration {path} must define `config = RendererConfig(...)`")
-    return apply_overrides(config, overrides)

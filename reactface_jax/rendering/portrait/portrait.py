@@ -16,6 +16,7 @@ from reactface_jax.rendering.portrait.model import DESCRIPTOR, WINDOW, PIRender,
 from reactface_jax.types import AnyArray
 
 _STRIDE = 32  # the hourglass halves five times
+_NO_FRAME = "pirender got no frame; give at least one row of coefficients"
 
 
 def coefficient_windows(coefficients: Float[AnyArray, "T C"]) -> Float[np.ndarray, "T 27 C"]:
@@ -25,7 +26,7 @@ def coefficient_windows(coefficients: Float[AnyArray, "T C"]) -> Float[np.ndarra
       UserError: there is no frame.
     """
     if not len(coefficients):
-        raise UserError("pirender got no frame; give at least one row of coefficients")
+        raise UserError(_NO_FRAME)
     half = WINDOW // 2
     padded = np.pad(np.asarray(coefficients, np.float32), ((half, half), (0, 0)), mode="edge")
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=0).swapaxes(1, 2))
@@ -95,7 +96,7 @@ def pirender(
     portrait: Float[AnyArray, "H W 3"],
     coefficients: Float[AnyArray, "T C"] | None = None,
     *,
-    windows: Float[AnyArray, "T C 27"] | None = None,
+    windows: Float[AnyArray, "T C F"] | None = None,
     dtype: DTypeLike = jnp.float32,
     batch_size: int | None = None,
 ) -> Float[Array, "T H W 3"]:
@@ -105,7 +106,7 @@ def pirender(
       params: of `convert.pirender`, or of a training.
       portrait: in [-1, 1].
       coefficients: raw (mean_face added), one row a frame; or
-      windows: the frames around each, in the layout of the authors' code. One of the two.
+      windows: the 27 frames around each, in the layout of the authors' code. One of the two.
       dtype: of the computation.
       batch_size: frames drawn at once.
 
@@ -113,8 +114,8 @@ def pirender(
       Pictures in [-1, 1]. For long videos, `PortraitRenderer.frames` gives them one by one.
 
     Raises:
-      UserError: both or neither of `coefficients` and `windows`; the portrait's size does not fit; other coefficients
-        than the renderer's.
+      UserError: both or neither of `coefficients` and `windows`; no frame; windows of other than 27 frames; the
+        portrait's size does not fit; other coefficients than the renderer's.
     """
     if (coefficients is None) == (windows is None):
         raise UserError("pirender needs either coefficients or windows=, one of the two")
@@ -122,6 +123,13 @@ def pirender(
         assert coefficients is not None
         windows = coefficient_windows(coefficients)
     else:
+        if not len(windows):
+            raise UserError(_NO_FRAME)
+        if windows.shape[-1] != WINDOW:
+            raise UserError(
+                f"windows= has {windows.shape[-1]} frames around each, but the renderer sees {WINDOW}; give "
+                "coefficients, from which they are made"
+            )
         windows = np.asarray(windows, np.float32).swapaxes(1, 2)
     renderer = PortraitRenderer(params, portrait, dtype=dtype, batch_size=batch_size or min(len(windows), 4))
     return jnp.concatenate(list(renderer.draw(windows)))
