@@ -8,10 +8,12 @@
     reactface prepare import --pairs pairs.csv --out ROOT [--workers N]
     reactface prepare extract VIDEO --out DIR [--face right]
     reactface prepare seamless|mars|vico|realtalk|responsenet|dualtalk --raw FOLDER_OR_TAR --out DIR [--workers N]
+
+Each has a --help of its own.
 """
 
-# Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes import
-# this file: the commands import it themselves.
+# Each command is a function in a module beside this one. TensorFlow takes seconds to import, and worker processes
+# import this file: the commands import it themselves.
 
 from collections.abc import Callable, Sequence
 

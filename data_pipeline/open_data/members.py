@@ -136,7 +136,7 @@ def _files_below(root: Path, members: Members) -> Iterator[Path]:
     A folder is entered once: under its own name if it has one in the tree, so links are followed last. That ends loops.
     """
     waiting, links = [root], list[Path]()
-    visited = set[str]()
+    visited = {os.path.realpath(above) for above in root.resolve().parents}  # a link there is none into the data
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop(0)
         if (place := os.path.realpath(folder)) in visited:

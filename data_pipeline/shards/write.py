@@ -96,7 +96,7 @@ def write_shards(
         remove(aside / LOCAL)  # of a run that was killed
         contents = list_contents(reader, aside)
         made_of = input_digest(reader, contents, max_bad, clips_per_shard)
-        if mark.is_file() and _read_mark(aside)[1] != made_of:
+        if mark.is_file() and _read_mark(aside)[1] not in ("", made_of):  # earlier versions noted none
             check_out(root, out, aside, overwrite)  # what has moved there is a set of its own
             _take_back(aside)
         if not mark.is_file():

@@ -23,6 +23,7 @@ _AHEAD = 0.06
 _MOST = FRAME_RATE // 2
 """Frames that wait before it hurries."""
 _STORED = 10 * FRAME_RATE
+_PATIENCE = 15.0  # s that leaving waits for frames that go by the clock
 
 
 class Playout:
@@ -60,7 +61,7 @@ class Playout:
         with self._wake:
             self._ending = True
             self._wake.notify_all()
-        self._thread.join(timeout=15)
+        self._thread.join(timeout=_PATIENCE if self._real_time else None)  # each sender has its own limit
         for sender in self._senders:
             sender.close()
         if kind is None and self.error is not None:

@@ -66,7 +66,12 @@ class Collector:
                     raise Refused("The study is full.")
                 used = Counter(each.plan for each in self._answers.values())
                 plan = min(range(len(self.study.plans)), key=lambda number: (used[number], number))
-                begin_file(self._results, self.study, name, plan)
+                try:
+                    begin_file(self._results, self.study, name, plan)
+                except FileExistsError as error:  # the warning at the start named it
+                    raise Refused(
+                        "A damaged file of answers has this code; please tell whoever sent you the link."
+                    ) from error
                 self._answers[name] = Answers(name, plan)
             found = self._answers[name]
             return found.plan, sorted(found.by_trial)

@@ -238,8 +238,8 @@ def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkey
 
     own = tmp_path / "own"  # as a listener's training leaves it
     own.mkdir()
-    save_weights(own / "listener.safetensors", load_pretrained("listener").weights)
-    monkeypatch.setattr(evaluate_run, "COEFFICIENT_NAMES", ())  # whoever trained it knows on which channels
+    names = tuple(data.description["coefficient_names"])
+    save_weights(own / "listener.safetensors", load_pretrained("listener").weights._replace(names=names))
     words = ["--data", str(shards), "--out", str(tmp_path / "two"), "--page-clips", "0"]
     words += ["--eval.num-reactions", "2", "--data.eval-frames", str(FRAMES), "--eval.seed", "3"]
     command.main([*words, "--methods", f"mine={own}", str(own), "mirror"])
@@ -248,7 +248,11 @@ def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkey
     sums = table["data"]["sha256"]
     assert sums["mine"] == sums["Listener own"] == content["data"]["sha256"]["Listener"]
     assert f"is a listener's training; give --methods {own}" in message(capsys, *words, "--checkpoint", str(own))
-    assert "calls a listener mirror, which is a row of its own" in message(capsys, *words, "--methods", f"mirror={own}")
+    assert table["source"] == "; ".join(2 * [str(own / "listener.safetensors")])
+    for name in ("mirror", "ng"):
+        assert f"calls a listener {name}, which is a row" in message(capsys, *words, "--methods", f"{name}={own}")
+    save_weights(own / "listener.safetensors", load_pretrained("listener").weights)
+    assert "names its coefficients differently" in message(capsys, *words, "--methods", str(own))
 
 
 def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):

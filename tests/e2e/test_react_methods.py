@@ -17,6 +17,7 @@ from answered_video import CONFIG, POSE_NAMES, call, conversation, params, run
 from learned_row import Offset
 
 from reactface_jax.methods import rows, trained
+from reactface_jax.methods.listener import load_weights, save_weights
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.training.checkpoints import Checkpoints
@@ -53,7 +54,10 @@ def test_the_packaged_listener_answers_without_a_checkpoint(
     )
     assert f"3 reaction(s) by the listener {tmp_path / 'own'}, in " in capsys.readouterr().out
     np.testing.assert_array_equal(np.load(tmp_path / "again" / "reactions.npy"), reactions)
+    trained = load_weights(tmp_path / "own" / "listener.safetensors")
+    save_weights(tmp_path / "other.safetensors", trained._replace(names=tuple(f"expression_{i}" for i in range(58))))
     for change, message in (
+        (["--checkpoint", tmp_path / "other.safetensors"], "was trained on coefficients with other names"),
         (["--protocol", "clip"], "are not for a listener"),
         (["--style-clip", tmp_path / "other.npy"], "has shape (50, 25)"),
         (["--style-clip", tmp_path / "none.npy"], "does not exist"),

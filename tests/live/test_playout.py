@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.live import playout as module
 from reactface_jax.live.playout import Playout
 from reactface_jax.live.senders.pose import Pose
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
@@ -59,8 +60,9 @@ def test_a_file_goes_as_fast_as_it_comes():
     assert [poses[0].number for poses in recorder.poses] == list(range(200))
 
 
-def test_a_slow_receiver_of_a_file_gets_every_frame():
-    """More than are kept: whoever answers waits."""
+def test_a_slow_receiver_of_a_file_gets_every_frame(monkeypatch):
+    """More than are kept: whoever answers waits, and so does leaving, however long."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
 
     class Slow(Recorder):
         def send(self, packets: Sequence[Pose]) -> None:

@@ -210,6 +210,7 @@ def test_linked_folders_are_listed_once(tmp_path: Path) -> None:
     (raw / "naturalistic").symlink_to(disk)
     (raw / "again").symlink_to(raw / "improvised")
     (raw / "improvised" / "up").symlink_to(raw)
+    (raw / "beside").symlink_to(tmp_path)  # what lies beside the data is none of them
     (disk / "train" / "deep" / "loop").symlink_to(disk)
     (raw / "nowhere").symlink_to(raw / "nothing")
     (raw / "itself").symlink_to(raw / "itself")

@@ -20,7 +20,7 @@ from reactface_jax.study import command
 from reactface_jax.study.answers import Answers, begin_file, read_all, read_answers
 from reactface_jax.study.design import Amounts, Stimuli, plan_trials
 from reactface_jax.study.questions import QUESTIONS
-from reactface_jax.study.server import Collector
+from reactface_jax.study.server import Collector, Refused
 from reactface_jax.study.study_file import RESULTS, VIDEOS, Study, read_study, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -201,6 +201,8 @@ def test_half_a_first_line_stops_no_server(folder: Path, caplog: pytest.LogCaptu
         (results / f"{name}.jsonl").write_bytes(content)
     assert read_all(results, study) == [Answers("anna", 1)]
     assert Collector(study, folder).begin("emil") == (0, [])
+    with pytest.raises(Refused, match="A damaged file of answers has this code"):
+        Collector(study, folder).begin("bert")
     for name in ("bert", "cleo", "dora"):
         assert f"{name}.jsonl has no whole first line, so it is left out" in caplog.text
 
