@@ -79,9 +79,7 @@ class ModelConfig(Section, name="model"):
     alignment: Literal["reference", "strict", "point_to_point"] = "reference"  # which speech a listener frame sees
     face_alignment: Literal["reference", "point_to_point"] = "reference"  # the same of the speaker's motion, in VIM
     latent_alignment: Literal["reference", "point_to_point"] = "reference"  # and of the window's latents, in LRD
-    memory: Literal["all", "past"] = (
-        "all"  # the speaker's frames that attention to his face sees; causal: the past anyway
-    )
+    memory: Literal["all", "past"] = "all"  # frames that attention to the speaker's face sees; causal: the past
     past: Literal["all", "window"] = "all"  # past reactions that the CIE sees in the clip protocol
     causal: bool = False  # every encoder a function of the past only: streams in constant time (docs/streaming.md)
     block: Count = 8  # frames that wav2vec 2.0 reads at once in a causal model; a window is whole blocks
