@@ -148,11 +148,11 @@ def react(
         renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
     )
     heard_only = is_sound_only(speaker)
+    if heard_only:
+        _check_heard(speaker, face, audio, checkpoint)
     control = Control(amplitude=amplitude, smiles=smiles, nods=nods, temperature=temperature).checked()
     answerer = _answerer(checkpoint, data, step, average, protocol, control)
     method = answerer.method
-    if heard_only:
-        _check_heard(speaker, face, audio, None if isinstance(method, Listener) else checkpoint)
     if not isinstance(method, Listener) and (control != Control() or style_clip is not None):
         raise UserError(
             "--amplitude, --smiles, --nods, --temperature and --style-clip are for a listener such as the packaged "
@@ -274,9 +274,9 @@ def _check(
 
 
 def _check_heard(speaker: Path, face: str, audio: Path | None, checkpoint: Path | None) -> None:
-    """Refuses flags that need a picture of the speaker."""
+    """Refuses flags that need a picture of the speaker, such as a checkpoint that is no listener's."""
     for flag, given in (
-        ("--checkpoint", checkpoint),
+        ("--checkpoint", None if checkpoint is None or find_weights(checkpoint) is not None else checkpoint),
         ("--audio", audio),
         ("--face", None if face == "largest" else face),
     ):

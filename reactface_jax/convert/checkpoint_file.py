@@ -104,8 +104,11 @@ def _download(name: str) -> Path:
 
 def _refuse_text(path: Path) -> None:
     """A page, a pointer or an empty file under a checkpoint's name."""
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
+    try:
+        with path.open("rb") as file:
+            start = file.read(512).lstrip().lower()
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     if not start:
         raise UserError(f"{path} is empty; download it again")
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -119,6 +122,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path} is damaged or incomplete ({_first_line(error)}); download it again") from error
+    except (AttributeError, KeyError, TypeError) as error:  # such as 8-bit floats, which NumPy does not have
+        raise UserError(f"{path} holds numbers of a type that can't be read; save them as float32") from error
 
 
 def _read_pickle(path: Path) -> object:

@@ -15,12 +15,15 @@ from jaxtyping import Float
 from reactface_jax.answer_files import NAMES_FILE, names_file_of
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, NUM_EXPRESSION
 
 REST_DEPTH = 1.84
 """Translation z of a face at the usual distance."""
+METRES = 0.1 / Look().scale
+"""In a unit of translation: the unit of the head's mesh is a decimetre, and the default head is drawn at this scale."""
 
 
 @dataclass(frozen=True)

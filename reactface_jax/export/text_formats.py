@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from reactface_jax.export.motion import Motion
+from reactface_jax.export.motion import METRES, Motion
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
 # The columns of Apple's app and Unreal, in their order: 52 weights and nine angles.
@@ -32,7 +32,6 @@ In public takes of the app the eyes' pitch is positive down and their yaw to the
 0 in all of them, so that it follows the same signs is a guess."""
 _TIMECODE_RATE = 60
 """Unreal's importer takes the frame field for sixtieths of a second, whatever the take's rate."""
-_CENTIMETRES = 10.0  # the head's unit of length is about a decimetre
 
 
 def live_link_csv(motion: Motion) -> str:
@@ -54,20 +53,21 @@ def live_link_csv(motion: Motion) -> str:
 
 
 def arkit_json(motion: Motion) -> str:
-    """Weights by ARKit name, the head's turn (rad) and shift, a frame at a time."""
+    """Weights by ARKit name, the head's turn (rad) and shift (m), a frame at a time."""
     frames = [
         {
             "time": i / motion.frame_rate,
             "weights": {name: round(float(value), 6) for name, value in zip(ARKIT_NAMES, weights, strict=True)},
             "headRotation": [round(float(value), 6) for value in turn],
-            "headTranslation": [round(float(value), 6) for value in shift],
+            "headTranslation": [round(METRES * float(value), 6) for value in shift],
         }
         for i, (weights, turn, shift) in enumerate(zip(motion.weights, motion.turn, motion.shift, strict=True))
     ]
     about = {
         "frameRate": motion.frame_rate,
         "frames": frames,
-        "axes": "x to the person's left, y up, z forwards; rotation in radians about x, y, z, applied in this order",
+        "axes": "x to the person's left, y up, z forwards; rotation in radians about x, y, z, applied in this order; "
+        "translation in metres",
     }
     return json.dumps(about)
 
@@ -89,7 +89,7 @@ def bvh(motion: Motion) -> str:
         f"Frames: {len(motion.turn)}",
         f"Frame Time: {1 / motion.frame_rate:.6f}",
     ]
-    rows = np.concatenate([_CENTIMETRES * motion.shift, np.degrees(motion.turn[:, ::-1])], axis=1)
+    rows = np.concatenate([100 * METRES * motion.shift, np.degrees(motion.turn[:, ::-1])], axis=1)
     lines += [" ".join(f"{value:.5f}" for value in row) for row in rows]
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,6 @@ conversion keeps what the listener's pictures need: the simplified mesh, 150 ide
 the expressions' names.
 """
 
-import pickle
 import re
 import weakref
 from collections.abc import Sequence
@@ -177,7 +176,9 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     except HoldsMoreError as error:
         raise UserError(f"{path} holds more than arrays ({error}), so it is not read; get the authors' file") from error
-    except (pickle.UnpicklingError, ValueError, KeyError, EOFError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # damaged bytes can raise anything
         raise UserError(f"{path} is no .npy file, or is cut off; copy it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not the model's dictionary")
@@ -186,6 +187,9 @@ def _read_pickle(path: Path) -> dict[str, Any]:
 
 def _from_dictionary(content: dict[str, Any], path: Path, identity: np.ndarray) -> FaceVerse:
     select = "tri_select" in content or "select_id" in content
+    if select and "select_id" not in content:
+        raise UserError(f"{path} has tri_select and no select_id; get the authors' file")
+    chosen = np.asarray(content.get("select_id", [])).reshape(-1)
 
     def take(name: str, *shape: int) -> np.ndarray:
         """The simplified form if there is one, else the whole mesh's, cut to the selected vertices."""
@@ -199,7 +203,9 @@ def _from_dictionary(content: dict[str, Any], path: Path, identity: np.ndarray) 
         except ValueError as error:
             raise UserError(f"{path}: {key} has shape {np.shape(content[key])}, which is not FaceVerse's") from error
         if key == name and select and name != "tri":
-            array = array[np.asarray(content["select_id"]).reshape(-1)]
+            if not np.isin(chosen, np.arange(len(array))).all():
+                raise UserError(f"{path}: select_id names vertices that {name} does not have")
+            array = array[chosen]
         return array
 
     vertices = take("meanshape", -1, 3).astype(np.float32)
@@ -207,6 +213,8 @@ def _from_dictionary(content: dict[str, Any], path: Path, identity: np.ndarray) 
     names = [str(name) for name in content.get("exp_name_list", [])]
     if len(names) != NUM_EXPRESSION:
         raise UserError(f"{path}: exp_name_list has {len(names)} names, not {NUM_EXPRESSION}")
+    if not len(triangles):
+        raise UserError(f"{path} has no triangles; get the authors' file")
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise UserError(f"{path}: its triangles name vertex {triangles.max()}, but there are {len(vertices)}")
     identity_directions = take("idBase", -1, 3, NUM_IDENTITY).astype(np.float32)

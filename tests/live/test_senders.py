@@ -79,7 +79,7 @@ def test_ifacialmocap_is_read_by_its_grammar():
     assert read["jawLeft"] / 100 == pytest.approx(sent.weight("jawLeft"), abs=0.0051)
     head = [float(x) for x in re.search(r"head#([^|]+)", bones).group(1).split(",")]
     np.testing.assert_allclose(head[:3], np.degrees(sent.turn), atol=1e-4)
-    np.testing.assert_allclose(head[3:], [0.04001, -0.05, 0.06], atol=1e-5)
+    np.testing.assert_allclose(head[3:], [0.05334, -0.06667, 0.08], atol=1e-5)  # metres
 
 
 def test_ifacialmocap_never_repeats_itself():
@@ -164,9 +164,10 @@ def test_json_frames_over_a_websocket():
 def test_a_websocket_gets_the_last_frames(real_time: bool):
     """Also three times as many as wait at most, where time does not matter."""
     received: list[int] = []
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def take(connection) -> None:
+        begun.set()
         received.extend(json.loads(message)["frame"] for message in connection)
         ended.set()
 
@@ -174,7 +175,8 @@ def test_a_websocket_gets_the_last_frames(real_time: bool):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         sender = open_sender(f"ws://127.0.0.1:{server.socket.getsockname()[1]}", 2, real_time=real_time)
         if real_time:
-            time.sleep(0.5)  # frames from before the connection are left out
+            assert begun.wait(10)  # frames from before the connection are left out
+            time.sleep(0.2)
         count = 20 if real_time else 75
         for number in range(count):
             sender.send(sender.packets([pose(number), pose(number, seed=1)]))

@@ -158,7 +158,8 @@ def test_sound_from_before_the_first_frame_is_cut(begin, pictures, sound):
 def test_other_rates_and_channels_are_converted(begin, pictures):
     time = np.arange(48_000) / 48_000
     tone = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
-    stereo = np.stack([2 * tone, 0 * tone], axis=1)
+    other = (0.1 * np.sin(2 * np.pi * 1300 * time)).astype(np.float32)
+    stereo = np.stack([tone + other, tone - other], axis=1)
     conversation = begin()
     for index, picture in enumerate(pictures):
         conversation.add_frame(picture, index / 25)

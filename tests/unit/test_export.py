@@ -92,6 +92,8 @@ def test_json_by_name(reactions: Path, coefficients: np.ndarray, monkeypatch: py
     for name, values in expected.items():
         got = [frame["weights"][name] for frame in content["frames"]]
         np.testing.assert_allclose(got, values, atol=1e-6)
+    places = [frame["headTranslation"] for frame in content["frames"]]
+    np.testing.assert_allclose(places, place_of_head(coefficients[1]), atol=1e-6)
 
 
 def test_bvh(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,10 +103,16 @@ def test_bvh(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.Monk
     assert lines[start + 1 : start + 3] == [f"Frames: {FRAMES}", "Frame Time: 0.040000"]
     rows = np.array([line.split() for line in lines[start + 3 :]], float)
     assert rows.shape == (FRAMES, 6)
+    np.testing.assert_allclose(rows[:, :3], 100 * place_of_head(coefficients[0]), atol=2e-5)  # centimetres
     z, y, x = np.radians(rows[:, 3:]).T
     for i in (0, 7, 29):  # the channels are applied from the last to the first
         turn = about(2, z[i]) @ about(1, y[i]) @ about(0, x[i])
         np.testing.assert_allclose(turn, turn_of_head(coefficients[0, i, 52:55]), atol=1e-5)
+
+
+def place_of_head(coefficients: np.ndarray) -> np.ndarray:
+    """Metres to the person's left, up and forwards of a head at rest, as `Glb` moves it."""
+    return 0.1 / Look().scale * (coefficients[:, 55:] - NEUTRAL[55:]) * [1, -1, -1]
 
 
 def about(axis: int, angle: float) -> np.ndarray:

@@ -123,6 +123,13 @@ class Code:
         (lambda: made_model() | {"exp_name_list": NAMES[1:]}, ["--trust-pickle"], "has 51 names"),
         (lambda: made_model() | {"exBase": np.zeros((3, 52))}, ["--trust-pickle"], "different numbers of vertices"),
         (lambda: made_model() | {"tri": np.full((2, 3), 81)}, ["--trust-pickle"], "name vertex 81"),
+        (lambda: made_model() | {"tri": np.zeros((0, 3))}, ["--trust-pickle"], "has no triangles"),
+        (
+            lambda: made_model() | {"tri_select": np.zeros((1, 3))},
+            ["--trust-pickle"],
+            "has tri_select and no select_id",
+        ),
+        (lambda: made_model() | {"select_id": np.array([999])}, ["--trust-pickle"], "that meanshape does not have"),
         (made_model, ["--trust-pickle", "--identity", "short.npy"], "holds 3 numbers"),
     ],
 )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_training import LFI, ZHOU
+from toy_training import LFI, ZHOU, stirred
 
 from reactface_jax.config.lfi import LfiConfig
 from reactface_jax.config.zhou import ZhouConfig
@@ -99,7 +99,7 @@ def test_the_loss_falls_and_two_parts_equal_the_whole(row: LearnedMethod):
 @by_name
 def test_answers(row: LearnedMethod):
     """LFI's reactions differ from each other, Zhou et al.'s repeat; a clip's answer depends on no other clip."""
-    variables, seen = begun(row), inputs()
+    variables, seen = stirred(begun(row)), inputs()
     answer = jax.jit(lambda seen, keys: row.answer(variables, seen, 3, keys=keys))
     keys = jax.random.split(jax.random.key(1), 2)
     reactions = answer(seen, keys)
@@ -111,12 +111,14 @@ def test_answers(row: LearnedMethod):
     assert "audio" in row.needs
     swapped = answer(jax.tree.map(lambda x: x[::-1], seen), keys[::-1])
     np.testing.assert_allclose(swapped[::-1], reactions, rtol=0, atol=1e-4)
+    for changed in (seen._replace(speaker=seen.speaker + 1), seen._replace(audio=seen.audio[:, ::-1])):
+        assert jnp.abs(answer(changed, keys) - reactions).max() > 1e-2
 
 
 @by_name
 def test_a_stream_is_the_clip(row: Any):
     """In pieces of one, three and five frames."""
-    variables, seen = begun(row), inputs()
+    variables, seen = stirred(begun(row)), inputs()
     keys = jax.random.split(jax.random.key(1), 2)
     whole = jax.jit(lambda seen: row.answer(variables, seen, 1, keys=keys))(seen)
     state, parts = row.start(variables, 1, keys), []
@@ -157,13 +159,6 @@ def test_settings_that_contradict_each_other():
 
 
 # LFI ---------------------------------------------------------------------------------------------------------------
-
-
-def stirred(variables: Variables) -> Variables:
-    """As after some training: fresh ones have output layers of zeros, so that nothing depends on the speaker."""
-    return variables._replace(
-        params=jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size)).reshape(x.shape), variables.params)
-    )
 
 
 def lfi_loss(config: LfiConfig, variables: Variables, **state: Any) -> tuple[float, dict, dict]:

@@ -265,7 +265,7 @@ def test_bfloat16_is_close_and_parameters_stay_float32(params):
     full = apply(rf.build_model(CONFIG), params, video, audio, **kwargs).listener
     rough = apply(half, params, video, audio, **kwargs).listener
     assert rough.dtype == jnp.float32
-    assert float(jnp.abs(full - rough).max() / jnp.abs(full).max()) < 0.1
+    assert 1e-4 < float(jnp.abs(full - rough).max() / jnp.abs(full).max()) < 0.1
     shapes = jax.eval_shape(lambda: half.init({"params": jax.random.key(0), "sample": jax.random.key(0)}, video, audio))
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
 

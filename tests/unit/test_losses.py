@@ -202,12 +202,13 @@ def test_validation_counts_valid_clips_only():
 
 
 def test_losses_are_float32_for_bfloat16_reactions():
-    listener = jnp.asarray(constant(0.25, 0.5)[None, None], jnp.bfloat16)
+    listener = jnp.asarray(constant(0.3, 0.7)[None, None], jnp.bfloat16)  # squares need more than its 8 bits
     zeros = jnp.zeros((1, 4, 58), jnp.bfloat16)
     given = Reactions(listener, jnp.zeros((1, 1, 1, 8), jnp.bfloat16), jnp.ones((1, 1, 1, 8), jnp.bfloat16), zeros)
     loss, parts = total(given, zeros, zeros[:, None])
     assert all(value.dtype == jnp.float32 for value in [loss, *parts.values()])
-    np.testing.assert_allclose(parts["reconstruction"], 0.03125 + 1.25, rtol=1e-6)
+    expression, pose = np.float64(jnp.bfloat16(0.3)), np.float64(jnp.bfloat16(0.7))
+    np.testing.assert_allclose(parts["reconstruction"], 0.5 * expression**2 + 5 * pose**2, rtol=1e-6)
 
 
 def test_losses_of_the_reference(goldens: Path):

@@ -304,7 +304,7 @@ def test_measuring_does_not_change_its_input(data):
 # ---- Intervals
 
 
-def test_intervals_cover_the_figures_and_shrink_with_the_clips(data):
+def test_intervals_cover_the_figures(data):
     measured = metrics.measure(**data)
     for mode in metrics.MODES:
         figures, drawn = metrics.summarise(measured, mode), bootstrap.draws(measured, mode)

@@ -21,3 +21,4 @@ def test_running_statistics_after_hours_are_those_of_all_frames():
     np.testing.assert_allclose(variance[:, -1], spread.mean(axis=1) + x.var(axis=1), rtol=1e-5)
     long = jax.lax.fori_loop(0, 90_000, lambda n, s: accumulate(*rest, s, jnp.array([4 + 2 * n]))[2], after)
     np.testing.assert_allclose(long.mean, x[:, 4:].mean(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(long.variance, spread[:, 4:].mean(axis=1) + x[:, 4:].var(axis=1), rtol=1e-3)

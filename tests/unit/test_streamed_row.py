@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from toy_training import LFI, ZHOU, batches, conversations
+from toy_training import LFI, ZHOU, batches, conversations, stirred
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
@@ -27,7 +27,7 @@ KEY = jax.random.key(3)
 @pytest.fixture(scope="module", params=[Lfi(LFI), Zhou(ZHOU)], ids=lambda row: row.name)
 def ready(request) -> Ready:
     row = request.param
-    return Ready(row, row.begin(0, jax.jit(row.init)(jax.random.key(0)), batches(4, 30)), MEAN)
+    return Ready(row, stirred(row.begin(0, jax.jit(row.init)(jax.random.key(0)), batches(4, 30))), MEAN)
 
 
 @pytest.fixture(scope="module", name="seen")

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 
+from reactface_jax.export.motion import METRES
 from reactface_jax.live.senders.pose import Pose
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
 PORT = 49983
-_METRE = 0.1  # of the head's unit of length
 _BREATH = 1e-5
 """Metres by which every other packet's place differs: receivers take identical packets for lost tracking."""
 
@@ -29,6 +29,6 @@ class IFacialMocap:
     def packets(self, pose: Pose) -> list[bytes]:
         shapes = "".join(f"{name}-{round(100 * w)}|" for name, w in zip(_NAMES, pose.weights.tolist(), strict=True))
         degrees = np.degrees(pose.turn)
-        place = _METRE * pose.shift + [_BREATH * (pose.number % 2), 0, 0]
+        place = METRES * pose.shift + [_BREATH * (pose.number % 2), 0, 0]
         head = ",".join(f"{value:.5f}" for value in (*degrees, *place))
         return [f"{shapes}=head#{head}|rightEye#0.0,0.0,0.0|leftEye#0.0,0.0,0.0|".encode()]

@@ -2,6 +2,7 @@
 
 import json
 
+from reactface_jax.export.motion import METRES
 from reactface_jax.live.senders.pose import Pose
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 
@@ -19,6 +20,6 @@ class JsonFrames:
             "time": pose.number / pose.frame_rate,
             "weights": {name: round(w, 7) for name, w in zip(ARKIT_NAMES, pose.weights.tolist(), strict=True)},
             "headRotation": [round(angle, 7) for angle in pose.turn.tolist()],
-            "headTranslation": [round(0.1 * length, 7) for length in pose.shift.tolist()],
+            "headTranslation": [round(METRES * length, 7) for length in pose.shift.tolist()],
         }
         return [json.dumps(frame).encode()]

@@ -20,7 +20,7 @@ class Pose:
     turn: Float[np.ndarray, " 3"]
     """Angles about x (nod, positive down), y (to the person's left), z (to the person's right shoulder), rad."""
     shift: Float[np.ndarray, " 3"]
-    """To the person's left, upwards, forwards; in decimetres."""
+    """To the person's left, upwards, forwards; in units of translation (`METRES`)."""
     frame_rate: int = 25
 
     def weight(self, name: str) -> float:

@@ -45,7 +45,8 @@ function layOut() {
     if (track.kind === "reaction") {
       const k = reaction++;
       cell.setAttribute("aria-pressed", "false");
-      cell.addEventListener("click", () => { if (!dragged) mark(player.chosen === k ? -1 : k); });
+      // Of a key (detail 0), or of a pointer that did not turn the faces.
+      cell.addEventListener("click", (event) => { if (event.detail === 0 || !dragged) mark(player.chosen === k ? -1 : k); });
     }
     return cell;
   }));
@@ -139,6 +140,7 @@ function tick(now) {
 // ---- Dragging turns the faces
 let dragged = false;
 byId("cells").addEventListener("pointerdown", (event) => {
+  if (!event.isPrimary || event.button !== 0) return;
   const from = [event.clientX, event.clientY], orbit = [...(player.faces?.orbit || [0, 0])];
   dragged = false;
   const move = (at) => {
@@ -148,9 +150,12 @@ byId("cells").addEventListener("pointerdown", (event) => {
     player.faces.orbit = [Math.max(-1, Math.min(1, orbit[0] + down / 150)), orbit[1] - across / 150];
     draw();
   };
-  const end = () => { window.removeEventListener("pointermove", move); window.removeEventListener("pointerup", end); };
+  const end = () => {
+    window.removeEventListener("pointermove", move);
+    for (const name of ["pointerup", "pointercancel"]) window.removeEventListener(name, end); // cancelled by a swipe
+  };
   window.addEventListener("pointermove", move);
-  window.addEventListener("pointerup", end);
+  for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, end);
 });
 byId("cells").addEventListener("dblclick", () => { if (player.faces) { player.faces.orbit = [0, 0]; draw(); } });
 

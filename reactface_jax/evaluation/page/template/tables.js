@@ -3,7 +3,8 @@
 document.querySelectorAll("table.sortable").forEach((table) => {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
-    const falling = heading.ariaSort !== "descending" && (column > 0 || heading.ariaSort === "ascending");
+    const sorted = heading.getAttribute("aria-sort"); // older Firefox has no ariaSort
+    const falling = sorted !== "descending" && (column > 0 || sorted === "ascending");
     headings.forEach((each) => each.setAttribute("aria-sort", "none"));
     heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
     const value = (row) => {
