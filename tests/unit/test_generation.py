@@ -120,8 +120,15 @@ def test_padding_changes_nothing_of_a_clip_shorter_than_a_window(model, params):
     chex.assert_trees_all_close(found, bare, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("sync_memory", ["window", "previous"])
-@pytest.mark.parametrize("protocol", ["prefix", "window"])
+@pytest.mark.parametrize(
+    ("protocol", "sync_memory"),
+    [
+        ("prefix", "previous"),
+        ("window", "window"),
+        pytest.param("prefix", "window", marks=pytest.mark.long),
+        pytest.param("window", "previous", marks=pytest.mark.long),
+    ],
+)
 def test_protocols_encode_exactly_the_frames_they_may_see(params, protocol, sync_memory):
     model = rf.build_model(dataclasses.replace(CONFIG, sync_memory=sync_memory))
     video, audio = clip(T)

@@ -16,6 +16,7 @@ from reactface_jax.media.video import read_video
 from reactface_jax.metrics.video_distance import MIN_FRAMES, activations, frechet
 from reactface_jax.models.i3d import I3D
 
+pytestmark = pytest.mark.long
 CLIP = Path(__file__).parents[3] / "shared" / "assets" / "dyad_speaker_listener_9s.mp4"
 
 
