@@ -102,7 +102,7 @@ def _pairs(videos: list[Member], sounds: Mapping[str, list[Member]]) -> list[_Pa
 
 
 def _sound(pair: _Pair, sounds: list[Member], has_own_name: bool) -> Member | None:
-    """Raises `Refusal` where it can't be told which sound is the pair's."""
+    """The pair's sound, or None. Raises `Refusal` where several sounds could be it."""
     folders = [video.folder for videos in pair.sides.values() for video in videos]
     if of_split := [sound for sound in sounds if _split_of(sound) == pair.split or sound.folder in folders]:
         return sound_of(pair.name, folders, of_split, pair.is_unique)

@@ -120,7 +120,7 @@ def _require_ours(out: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether `import` wrote what has a name of its files; files of other names it leaves alone."""
+    """Whether a file may be replaced: `import` wrote it, or its name is none that `import` writes."""
     if path.name.startswith(PARTIAL):
         return path.is_dir() and {part.name for part in path.iterdir()} <= {*FOLDERS.values(), PREVIEWS}
     if path.name not in (_NAMES, *(f"{split}.csv" for split in SPLITS)):

@@ -40,7 +40,7 @@ _WAITING = 200
 _SILENT = 10.0
 """After so long without anything from a camera it has ended (s)."""
 _OPTIONS = {"avfoundation": {"framerate": "30"}}
-"""What FFmpeg is told by format: cameras of Macs have no 29.97 pictures a second, which it asks for by itself."""
+"""FFmpeg's options by format: its default of 29.97 pictures a second is refused by cameras of Macs."""
 
 
 class Device(NamedTuple):

@@ -20,7 +20,7 @@ from reactface_jax.errors import INTERRUPTED, UserError
 log = logging.getLogger(__name__)
 
 LOST = 75
-"""Exit code of a process whose job has lost another, or was told to end before it was through: EX_TEMPFAIL, "try again
+"""Exit code of a process whose job lost another process, or was stopped before its last step: EX_TEMPFAIL, "try again
 later"."""
 
 _PATIENCE = 300  # seconds until those that started later have to be there

@@ -90,7 +90,7 @@ def train(
     Raises:
       UserError: a contradiction between the run, the configuration, the data and the devices, or a loss that is
         not finite.
-      Stopped: several processes were told to end before the last step; they have saved.
+      Stopped: SIGTERM ended several processes before the last step; they have saved.
     """
     workdir = Path(workdir)
     if not dry_run:

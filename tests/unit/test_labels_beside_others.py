@@ -48,7 +48,7 @@ def test_matrix_of_other_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Audio_files" / f"{NOXI[1][0]}.wav").unlink()
     write_full(tmp_path)
     for source, degree in (("coefficients", 3), ("full", None)):
-        labels(tmp_path, source, mean_degree=degree, overwrite=True)  # type: ignore[arg-type]
+        labels(tmp_path, source, mean_degree=degree, overwrite=True)
         (split,) = list_splits(tmp_path)
         before = read_appropriateness(tmp_path, split)
         assert before is not None

@@ -87,9 +87,9 @@ def test_a_clip_never_answers_itself_however_few_others_there_are(training):
     method = NearestSegment(top_k=2, own=np.arange(2)).fit_to_pairs(Inputs(speakers), listener)
     reactions = method.generate(Inputs(speakers), 20, key=KEY)
     np.testing.assert_array_equal(reactions, listener[::-1, None].repeat(20, axis=1))
-    alone = NearestSegment(own=np.zeros(1, int)).fit_to_pairs(Inputs(speakers[:1]), listener[:1])
+    single = NearestSegment(own=np.zeros(1, int)).fit_to_pairs(Inputs(speakers[:1]), listener[:1])
     with pytest.raises(UserError, match="leaves a clip's own answer out, and no other was learnt; give more clips"):
-        alone.generate(Inputs(speakers[:1]), key=KEY)
+        single.generate(Inputs(speakers[:1]), key=KEY)
 
 
 def test_voices_are_compared_by_frozen_wav2vec2(training, tmp_path):

@@ -31,7 +31,7 @@ def measured(folder: Path, lengths: list[int]) -> Content:
         rng = np.random.default_rng(number)
         job = EncodePair(folder, "train", number, cast(Any, None))
         arrays = {name: rng.normal(number, 1, (length, 58)).astype(np.float32) for name in "01"}
-        np.savez(job.tables_file, **arrays, **{"0.confidence": np.full((length, 1), number, np.float32)})  # type: ignore[arg-type]
+        np.savez(job.tables_file, **arrays, **{"0.confidence": np.full((length, 1), number, np.float32)})
         pairs.append(Pair(job, None, {"key": "", "frames": [length, length]}))
     pieces = Pieces("train", [cast(Any, None)] * len(lengths), list(range(len(lengths))), len(lengths), [])
     return Content(pieces, Paired(len(lengths)), pairs)

@@ -122,7 +122,7 @@ def test_a_study_is_known_by_what_is_asked_and_shown(films: Path, tmp_path: Path
     other = f"ours={films / 'ours'}", f"mirror={changed / 'mirror'}"
 
     def identity(methods: tuple[str, ...] = methods_of(films), **given: object) -> str:
-        command.build(methods, tmp_path / "study", **{"participants": 2} | given)  # type: ignore[arg-type]
+        command.build(methods, tmp_path / "study", **{"participants": 2} | given)
         found = read_study(tmp_path / "study").id
         assert json.dumps(found) in (tmp_path / "study" / "index.html").read_text()
         return found
@@ -130,9 +130,9 @@ def test_a_study_is_known_by_what_is_asked_and_shown(films: Path, tmp_path: Path
     films_of, others = {"speakers": films / "speakers"}, {"speakers": changed / "speakers"}
     variants = [{}, {"participants": 3}, {"pairs": 4}, {"title": "Pilot"}, {"questions": questions}, {"seed": 1}]
     variants += [{"methods": other}, films_of, others, films_of | {"methods": other}]
-    first = [identity(**variant) for variant in variants]  # type: ignore[arg-type]
+    first = [identity(**variant) for variant in variants]
     assert len(set(first)) == len(variants)
-    assert [identity(**variant) for variant in (variants[0], films_of)] == [first[0], first[7]]  # type: ignore[arg-type]
+    assert [identity(**variant) for variant in (variants[0], films_of)] == [first[0], first[7]]
 
 
 def test_a_picture_keeps_its_proportions() -> None:
