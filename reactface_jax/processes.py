@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_HOSTS_OWN = "4026531836"
+"""The numbering of processes that a Linux host starts with; containers get others (PROC_PID_INIT_INO)."""
+
 
 class Owner(NamedTuple):
     """A process, named so that another one, started later under the same number, is not taken for it."""
@@ -76,7 +79,13 @@ def _watch(parent: int) -> None:
 
 
 def _host() -> str:
-    return re.sub(r"[^\w-]", "_", socket.gethostname()) or "localhost"  # no dot: part of file names
+    """The host's name, and a container's own numbering of processes where it has one: 12 may be two processes there."""
+    name = re.sub(r"[^\w-]", "_", socket.gethostname()) or "localhost"  # no dot: part of file names
+    try:
+        numbering = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    except OSError:  # only Linux has them
+        numbering = _HOSTS_OWN
+    return name if numbering == _HOSTS_OWN else f"{name}_{numbering}"
 
 
 def _started(pid: int) -> int | None:

@@ -34,6 +34,8 @@ _RATIOS = {"VIM": 1, "MIM": SPEECH_RATIO}
 class AttentionMap:
     """Attention of one interaction in windows of one length."""
 
+    method: str
+    """Whose: the row's name."""
     interaction: Literal["VIM", "MIM"]
     window: int
     """Frames."""
@@ -56,6 +58,7 @@ def attention_maps(
     audio: Float[AnyArray, "B L"],
     key: Key[Array, ""],
     windows: Sequence[int] | None = None,
+    method: str = "ReactFace",
 ) -> Iterator[AttentionMap]:
     """Runs the clip protocol in windows of every length, and yields VIM's and MIM's attention where the model has them.
 
@@ -66,6 +69,7 @@ def attention_maps(
       audio: their voices at 16 kHz.
       key: of the reactions' noise.
       windows: frames; `windows_of(model)` by default.
+      method: the name that the maps carry.
     """
     windows = windows_of(model) if windows is None else windows
     video, audio = trim(jnp.asarray(video), jnp.asarray(audio))
@@ -83,7 +87,7 @@ def attention_maps(
             if interaction in found:
                 weights = np.asarray(found[interaction], np.float32)
                 before = weights.shape[1] - _RATIOS[interaction] * window
-                yield AttentionMap(interaction, window, weights[:seen, : before + _RATIOS[interaction] * seen])
+                yield AttentionMap(method, interaction, window, weights[:seen, : before + _RATIOS[interaction] * seen])
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -354,4 +354,4 @@ def _attention(one: _Planned, people: SplitPeople) -> Iterator[AttentionMap]:
     size = one.method.image_size
     batch = next(people.batches(min(people.num_clips, _ATTENTIVE_CLIPS), size, MAX_FRAMES))
     video, key = to_unit_range_on_host(batch.video), jax.random.key(one.config.eval.seed)
-    yield from attention_maps(one.method.model, one.method.params, video, batch.audio, key)
+    yield from attention_maps(one.method.model, one.method.params, video, batch.audio, key, method=one.name)

@@ -57,7 +57,10 @@ def content(clips) -> tuple[report.Report, page.Contents]:
         page.Shown(clip, why, record(frames, frames, voice, FRAMES) if place == 0 else None)
         for place, (clip, why) in enumerate(page.choose_clips(rows[-1], 3, seed=0))
     ]
-    maps = [AttentionMap("VIM", 8, np.tri(8, dtype=np.float32)), AttentionMap("MIM", 8, np.ones((8, 16), np.float32))]
+    maps = [
+        AttentionMap("First", "VIM", 8, np.tri(8, dtype=np.float32)),
+        AttentionMap("Second", "MIM", 8, np.ones((8, 16), np.float32)),
+    ]
     return whole, page.Contents(clips, given, shown, page.arkit_head(NAMES), attention=maps)
 
 
@@ -114,7 +117,7 @@ def test_a_study_reads_its_faces_and_recordings(path, clips, content):
 
 
 def test_it_plays_recording_and_faces_in_step(opened):
-    assert opened.evaluate("[player.faces !== null, player.about.recorded]") == [True, True]
+    assert opened.evaluate("[player.faces !== null, player.recorded]") == [True, True]
     opened.wait_for_function("video.readyState >= 2")
     opened.click("#play")
     # Within the page, since a slow machine may reach the end before the next command arrives.
@@ -125,14 +128,28 @@ def test_it_plays_recording_and_faces_in_step(opened):
     assert opened.evaluate("video.duration") == pytest.approx(2, abs=0.1)
     # A clip without a recording has its own clock, and ends.
     opened.click(".clip >> nth=2")
-    opened.wait_for_function("!player.about.recorded && player.tracks.length > 0")
+    opened.wait_for_function("!player.recorded && player.tracks.length > 0")
     opened.click("#play")
     opened.wait_for_function(f"player.frame === {FRAMES - 1} && !player.playing")
 
 
+def test_faces_play_where_the_browser_can_not_decode_the_recording(opened):
+    clip = opened.evaluate("PAGE.clips.find((each) => each.recorded).clip")
+    opened.evaluate("(clip) => { player.recordings[clip] = URL.createObjectURL(new Blob(['no video'])); }", clip)
+    opened.evaluate("choose", clip)
+    opened.wait_for_selector("#no-recording", state="visible")
+    assert opened.locator("figure.recording").is_hidden()
+    opened.click("#play")
+    opened.wait_for_function(f"player.frame === {FRAMES - 1} && !player.playing")
+    opened.evaluate("(clip) => { delete player.recordings[clip]; }", clip)
+    opened.evaluate("choose", clip)
+    assert opened.evaluate("player.recorded")
+    assert opened.locator("#no-recording").is_hidden()
+
+
 def test_a_face_is_drawn_as_the_renderer_draws_it(opened, clips):
     opened.click(".clip >> nth=0")
-    opened.wait_for_function("player.about.recorded")
+    opened.wait_for_function("player.recorded")
     opened.evaluate("seek(30)")
     pixels = opened.evaluate(
         """() => {
@@ -197,7 +214,7 @@ def test_choices(opened):
     before = opened.evaluate("getComputedStyle(document.body).backgroundColor")
     opened.click("#theme")
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") != before
-    assert opened.evaluate("document.querySelectorAll('.map').length") == 2
+    assert opened.locator("#attention figcaption b").all_inner_texts() == ["VIM of First", "MIM of Second"]
     assert opened.evaluate("document.querySelectorAll('#lags svg').length") == 3
 
 
@@ -219,6 +236,8 @@ def test_what_can_not_be_shown_is_said(content, tmp_path):
     assert head is None
     assert "--coefficient-names" in why
     assert "25 channels" in page.head_for((), 25)[1]
+    of_one = page.to_html(whole, dataclasses.replace(contents, attention=contents.attention[:1]))
+    assert "<figcaption><b>VIM</b>," in of_one
     text = page.to_html(whole, dataclasses.replace(contents, head=head, no_head=why, attention=(), shown=()))
     assert 'id="head-about"' not in text
     assert '<section id="attention">' not in text

@@ -14,6 +14,7 @@ import numpy as np
 
 from reactface_jax.evaluation import published_table as published
 from reactface_jax.evaluation import report
+from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.page.charts import channel_chart, lag_histograms
 from reactface_jax.evaluation.page.contents import Contents, tracks_of
 from reactface_jax.evaluation.page.head import pack_head
@@ -175,11 +176,12 @@ def _clip_figures(row: Row) -> dict[str, np.ndarray]:
 def _attention(contents: Contents) -> str:
     if not contents.attention:
         return ""
+    several = len({each.method for each in contents.attention}) > 1
     figures = "".join(
         f'<figure class="{each.interaction}"><canvas class="map" data-map="{i}" role="img" '
-        f'aria-label="{each.interaction}, window of {each.window} frames"></canvas>'
-        f"<figcaption><b>{each.interaction}</b>, window of {each.window} frames. Down: the listener's frame; across: "
-        f"the speaker's {_MEMORY[each.interaction]}.</figcaption></figure>"
+        f'aria-label="{escape(_of(each, several))}, window of {each.window} frames"></canvas>'
+        f"<figcaption><b>{escape(_of(each, several))}</b>, window of {each.window} frames. Down: the "
+        f"listener's frame; across: the speaker's {_MEMORY[each.interaction]}.</figcaption></figure>"
         for i, each in enumerate(contents.attention)
     )
     return (
@@ -188,6 +190,11 @@ def _attention(contents: Contents) -> str:
         "downwards; a row's weights sum to 1, and the strongest colour is a map's highest weight.</p>"
         f'<div class="maps">{figures}</div></section>'
     )
+
+
+def _of(attention: AttentionMap, several: bool) -> str:
+    """VIM or MIM, and whose where several methods have maps."""
+    return f"{attention.interaction} of {attention.method}" if several else attention.interaction
 
 
 _MEMORY = {"VIM": "face, a column a frame", "MIM": "speech, two columns a frame"}

@@ -1,7 +1,7 @@
 // A clip in step: the recording with its sound, the faces, the curves. The recording is the clock where there is one.
 
 const player = {
-  about: null, tracks: [], method: PAGE.methods[0], chosen: -1, channel: 0, frame: 0,
+  about: null, recorded: false, tracks: [], method: PAGE.methods[0], chosen: -1, channel: 0, frame: 0,
   playing: false, began: 0, beganAt: 0, faces: null, recordings: {},
 };
 const video = byId("recording");
@@ -13,12 +13,12 @@ async function choose(clip) {
   stop();
   const about = PAGE.clips.find((each) => each.clip === clip);
   const tracks = await tracksOf(about);
-  Object.assign(player, { about, tracks, frame: 0 });
+  Object.assign(player, { about, tracks, frame: 0, recorded: about.recorded });
   document.querySelectorAll(".clip").forEach((button) =>
     button.setAttribute("aria-pressed", String(Number(button.dataset.clip) === clip)));
   byId("player").hidden = false;
-  document.querySelector(".recording").hidden = !about.recorded;
-  byId("sound-label").hidden = !about.recorded;
+  showRecording();
+  byId("no-recording").hidden = true;
   if (about.recorded) {
     if (!player.recordings[clip]) {
       const blob = new Blob([bytesOf(byId(`recording-${clip}`).textContent)], { type: "video/mp4" });
@@ -31,6 +31,20 @@ async function choose(clip) {
   layOut();
   seek(0);
 }
+
+function showRecording() {
+  document.querySelector(".recording").hidden = !player.recorded;
+  byId("sound-label").hidden = !player.recorded;
+}
+
+// Some builds of Chromium and Firefox have no decoder of H.264: the faces go on by a clock of their own.
+video.addEventListener("error", () => {
+  if (!player.recorded || !video.error) return;
+  stop();
+  player.recorded = false;
+  byId("no-recording").hidden = false;
+  showRecording();
+});
 
 function layOut() {
   const cells = byId("cells");
@@ -92,7 +106,7 @@ function draw() {
 
 function seek(frame) {
   player.frame = Math.min(PAGE.frames - 1, Math.max(0, frame));
-  if (player.about?.recorded) video.currentTime = (player.frame + 0.5) / PAGE.frame_rate;
+  if (player.recorded) video.currentTime = (player.frame + 0.5) / PAGE.frame_rate;
   player.began = player.frame / PAGE.frame_rate;
   player.beganAt = performance.now();
   draw();
@@ -105,7 +119,7 @@ async function play() {
   byId("play").setAttribute("aria-label", "pause");
   player.began = player.frame / PAGE.frame_rate;
   player.beganAt = performance.now();
-  if (player.about.recorded) {
+  if (player.recorded) {
     video.playbackRate = Number(byId("speed").value);
     video.muted = !byId("sound").checked;
     try { await video.play(); } catch { stop(); return; }
@@ -115,7 +129,7 @@ async function play() {
 
 // Where drawing lags behind the recording, the faces catch up with the picture on which it stops.
 function stop() {
-  if (player.playing && player.about.recorded) {
+  if (player.playing && player.recorded) {
     video.pause();
     player.frame = frameAt(video.currentTime);
     draw();
@@ -130,7 +144,7 @@ const frameAt = (seconds) => Math.min(PAGE.frames - 1, Math.max(0, Math.floor(se
 function tick(now) {
   if (!player.playing) return;
   const speed = Number(byId("speed").value);
-  const time = player.about.recorded ? video.currentTime : player.began + (speed * (now - player.beganAt)) / 1000;
+  const time = player.recorded ? video.currentTime : player.began + (speed * (now - player.beganAt)) / 1000;
   const frame = frameAt(time);
   if (frame !== player.frame) { player.frame = frame; draw(); }
   if (frame >= PAGE.frames - 1 || video.ended) { stop(); return; }
