@@ -3,7 +3,8 @@
 Each time one of three checkpoints gets one to three damages: a flipped bit, zeros, a cut or emptied file, bytes too
 many, a file that is gone or another one's. Then it is loaded for use, the newest and the best, and restored to train
 on. What must come of it: the numbers of a step that was written, under its own name, or one sentence. Everything else
-is counted: wrong numbers (silent), any other exception (traceback), and what lasts longer than a minute (hang).
+is counted: wrong numbers (silent) and any other exception (traceback). What lasts longer than a minute ends the
+process, which prints where it hangs.
 """
 
 import argparse

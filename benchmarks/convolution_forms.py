@@ -14,7 +14,7 @@ from reactface_jax.ops import convolution
 
 
 def measured(frames: int, side: int, width: int) -> Iterator[dict[str, Any]]:
-    """Milliseconds of conv1 and conv2 over one clip: forward, the kernel's gradient, the input's.
+    """Milliseconds of conv1 and conv2 over one clip: forward, the kernel's gradient, the input's, each by itself.
 
     Args:
       frames: of the clip.
@@ -52,23 +52,31 @@ def measured(frames: int, side: int, width: int) -> Iterator[dict[str, Any]]:
             yield from _of_pytorch(layer, name, np.asarray(x, np.float32), np.asarray(kernel, np.float32))
 
 
-def _of_pytorch(layer: str, name: str, x: np.ndarray, kernel: np.ndarray) -> Iterator[dict[str, Any]]:
+def _of_pytorch(
+    layer: str, name: str, x: np.ndarray, kernel: np.ndarray, device: str = "cuda"
+) -> Iterator[dict[str, Any]]:
     if importlib.util.find_spec("torch") is None:
         return
     torch = importlib.import_module("torch")  # by name: only the conversion needs it
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         return
     torch.backends.cudnn.allow_tf32 = name == "backend's default"
     torch.backends.cudnn.benchmark = True
     dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
-    clip = torch.tensor(np.moveaxis(x, -1, 1), device="cuda", dtype=dtype, requires_grad=True)
-    weight = torch.tensor(np.transpose(kernel, (4, 3, 0, 1, 2)).copy(), device="cuda", dtype=dtype, requires_grad=True)
+    clip = torch.tensor(np.moveaxis(x, -1, 1), device=device, dtype=dtype, requires_grad=True)
+    weight = torch.tensor(np.transpose(kernel, (4, 3, 0, 1, 2)).copy(), device=device, dtype=dtype, requires_grad=True)
 
-    def run(*wanted: Any) -> None:
+    def forward() -> Any:
         y = torch.nn.functional.conv3d(clip, weight, stride=(1, 2, 2), padding=(2, 3, 3))
-        if wanted:
-            torch.autograd.grad(y.float().sum(), wanted)
-        torch.cuda.synchronize()
+        torch.cuda.synchronize() if device == "cuda" else None
+        return y
 
-    runs = {"forward": lambda: run(), "kernel": lambda: run(weight), "input": lambda: run(clip)}
+    y = forward()  # once for both gradients: XLA computes them without it
+    ones = torch.ones_like(y)
+
+    def gradient(of: Any) -> None:
+        torch.autograd.grad(y, of, ones, retain_graph=True)
+        torch.cuda.synchronize() if device == "cuda" else None
+
+    runs = {"forward": lambda: forward(), "kernel": lambda: gradient(weight), "input": lambda: gradient(clip)}
     yield {"layer": layer, "numbers": name, "form": "PyTorch", **{k: 1e3 * seconds(f, 3) for k, f in runs.items()}}

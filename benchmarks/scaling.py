@@ -1,17 +1,20 @@
 """What a training step costs on more and more devices: `python -m benchmarks.scaling [--devices 1,2,4,8,16,32,64]`.
 
 Compiles the full-size train step (configs/reference.py, one clip a device by default) for fake CPU devices, runs
-nothing, and prints a device's memory, FLOPs and the bytes of its collectives. F-Enc has the form that accelerators use.
-The memory is what XLA's CPU compiler plans: an accelerator's lays out and fuses otherwise.
+nothing, and prints a clip's arithmetic, a device's memory and the bytes of its collectives. F-Enc has the form that
+accelerators use. The memory is what XLA's CPU compiler plans: an accelerator's lays out and fuses otherwise; the table
+of appropriate reactions, which every device holds beside the step, comes on top.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import os
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 # Compiling for more devices than there are costs most of the time: plain code is enough, since it never runs.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -20,6 +23,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import jax
 
 from benchmarks.hlo_collectives import Collective, collectives
+from benchmarks.train_step import flops_of_step
 from reactface_jax.config import Config, MeshConfig, load_config
 from reactface_jax.files import replacing
 from reactface_jax.models import video_encoder
@@ -57,14 +61,20 @@ def cost(config: Config, layout: str, count: int, clips: int) -> dict:
         "layout": layout,
         "devices": count,
         "clips": rows,
-        "state_bytes": memory.argument_size_in_bytes,
+        "state_bytes": bytes_of_a_device(program.state),
+        "batch_bytes": bytes_of_a_device(program.batch),
         "temporary_bytes": memory.temp_size_in_bytes,
-        "flops": compiled.cost_analysis()["flops"],
+        "flops_a_clip": flops_of_step(config, program) / rows,
         "collective_bytes": dict(sent),
         "ring_bytes": sum(ring_bytes(one) for one in found),
         "messages": sum(one.times for one in found),
         "seconds": seconds,
     }
+
+
+def bytes_of_a_device(tree: Any) -> int:
+    """What each device holds of arrays that are sharded as they say."""
+    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def ring_bytes(one: Collective) -> float:
@@ -97,7 +107,8 @@ def main() -> None:
         config = without_dropout(config)
 
     rows = []
-    print(f"{'layout':14}{'devices':>8}{'clips':>7}{'state MiB':>11}{'temp MiB':>10}{'TFLOP':>8}  collectives, MiB")
+    columns = f"{'layout':14}{'devices':>8}{'clips':>7}{'state MiB':>11}{'batch MiB':>11}{'temp MiB':>10}"
+    print(f"{columns}{'TFLOP a clip':>14}  collectives, MiB")
     for layout in arguments.layouts.split(";"):
         for count in counts:
             if LAYOUTS[layout](count).fsdp == 0:
@@ -106,9 +117,9 @@ def main() -> None:
             rows.append(row)
             sent = ", ".join(f"{kind}: {size / MIB:.1f}" for kind, size in row["collective_bytes"].items()) or "none"
             print(
-                f"{layout:14}{count:8}{row['clips']:7}{row['state_bytes'] / MIB:11.0f}"
-                f"{row['temporary_bytes'] / MIB:10.0f}{row['flops'] / 1e12:8.2f}  {sent}  ({row['messages']} messages, "
-                f"compiled in {row['seconds']:.0f} s)",
+                f"{layout:14}{count:8}{row['clips']:7}{row['state_bytes'] / MIB:11.0f}{row['batch_bytes'] / MIB:11.0f}"
+                f"{row['temporary_bytes'] / MIB:10.0f}{row['flops_a_clip'] / 1e12:14.2f}  {sent}  "
+                f"({row['messages']} messages, compiled in {row['seconds']:.0f} s)",
                 flush=True,
             )
             if arguments.json:

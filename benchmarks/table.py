@@ -3,8 +3,9 @@
     python benchmarks/table.py --out runs/table [--rows mirror trans-ae reactface]
 
 makes the conversations, trains what needs training, evaluates all rows in one report, and writes table.md beside it.
-Whatever is done is not done again, and a run that was stopped goes on: the same command finishes the table. With
---no-pictures the conversations are made in a minute, and the rows are those that need no eyes.
+Whatever is done is not done again, and a run that was stopped goes on: the same command finishes the table. Other
+conversations or trainings than those in the folder are refused. With --no-pictures the conversations are made in a
+minute, and the rows are those that need no eyes.
 """
 
 import itertools
@@ -21,8 +22,9 @@ import jax
 from reactface_jax import arguments
 from reactface_jax.config import config_from_json
 from reactface_jax.errors import UserError, reports_user_errors
-from reactface_jax.evaluation.asked_methods import REFERENCES
+from reactface_jax.evaluation.legend import RESAMPLED
 from reactface_jax.evaluation.published_table import TABLE_II
+from reactface_jax.evaluation.reference_rows import REFERENCES
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.methods.rows import ROWS
 from reactface_jax.processes import command_ending_with_us
@@ -33,6 +35,9 @@ SECONDS = 8
 
 SEEING = ("reactface", "trans-ae", "trans-vae")
 """Rows that see the speaker's picture."""
+
+NOTE = "table.json"
+"""In a run's folder: the words of its training, when it ended and the minutes that it took."""
 
 BEGIN, END = "<!-- written by benchmarks/table.py -->", "<!-- end of what benchmarks/table.py wrote -->"
 """Lines of a page between which the table goes."""
@@ -97,10 +102,7 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
     run = run or _run_command
     raw, shards = given.out / "raw", given.out / "shards"
     make_folder(given.out)
-    if not (raw / "test.csv").is_file():  # written last
-        size = ["--clips", str(given.clips), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
-        size += [] if given.pictures else ["--no-pictures"]
-        run(["dyads", "--out", str(raw), *size])
+    made = conversations(given, raw, run)
     if not (shards / "description.json").is_file():
         run(["prepare", "shards", "--raw", str(raw), "--out", str(shards), "--workers", "2"])
     trained = [row for row in rows if row not in REFERENCES]
@@ -108,14 +110,8 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
         steps = () if given.steps is None else ("--train.steps", str(given.steps))
         train(row, [*PLANS.get(row, "").split(), *steps], given, shards, run)
     methods = [f"{row}={given.out / row}" if row in trained else row for row in rows if row != "gt"]
-    report = given.out / "evaluation" / "report.json"
-    listed = given.out / "methods.txt"
-    text = "\n".join(methods) + "\n"
-    if not report.is_file() or not listed.is_file() or listed.read_text() != text:
-        with replacing(listed) as file:
-            file.write(text.encode())
-        truth = ["--truth", str(raw / "dyads.json")] if (raw / "dyads.json").is_file() else []
-        run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *truth])
+    runs = {row: json.loads((given.out / row / NOTE).read_text()) for row in trained}
+    report = evaluate(methods, {"conversations": made, "methods": methods, "runs": runs}, given, shards, run)
     command = "make table" if given.pictures else "python benchmarks/table.py --no-pictures --out FOLDER"
     facts = {row: trained_facts(given.out / row) for row in trained}
     written = page(json.loads(report.read_text()), facts, command)
@@ -126,6 +122,57 @@ def main(words: Sequence[str] | None = None, run: Run | None = None) -> None:
         with replacing(path) as file:
             file.write(text.encode())
     print(written)
+
+
+def conversations(given: Arguments, raw: Path, run: Run) -> list[str]:
+    """Leaves made conversations in a folder.
+
+    Args:
+      given: the command line.
+      raw: their folder.
+      run: starts their making.
+
+    Returns:
+      The words that they were made with; beside the folder stands a note of them.
+
+    Raises:
+      UserError: those in the folder were made with other words, or the making failed.
+    """
+    words = ["--clips", str(given.clips), "--seconds", str(SECONDS), "--takes", "2", "--seed", "0"]
+    words += [] if given.pictures else ["--no-pictures"]
+    note = given.out / "conversations.json"
+    if note.is_file() and (old := json.loads(note.read_text())["words"]) != words:
+        asked, there = " ".join(words), " ".join(old)
+        raise UserError(f"{raw} holds conversations made with {there}, not with {asked}; give another --out")
+    if not note.is_file() or not (raw / "test.csv").is_file():  # the latter is written last
+        run(["dyads", "--out", str(raw), *words])  # says itself if what is there was made otherwise
+        _write(note, {"words": words})
+    return words
+
+
+def evaluate(methods: Sequence[str], of: Mapping[str, Any], given: Arguments, shards: Path, run: Run) -> Path:
+    """Leaves a report of all rows; made anew unless the one that is there is of the same conversations and trainings.
+
+    Args:
+      methods: words of `reactface eval --methods`.
+      of: what the report depends on. It is noted once the report is complete.
+      given: the command line.
+      shards: the data.
+      run: starts the evaluation.
+
+    Returns:
+      The report's figures, a JSON file.
+    """
+    report, listed = given.out / "evaluation" / "report.json", given.out / "methods.txt"
+    note, truth = given.out / "evaluated.json", given.out / "raw" / "dyads.json"
+    if not report.is_file() or not note.is_file() or json.loads(note.read_text()) != of:
+        note.unlink(missing_ok=True)
+        with replacing(listed) as file:
+            file.write(("\n".join(methods) + "\n").encode())
+        scripts = ["--truth", str(truth)] if truth.is_file() else []
+        run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *scripts])
+        _write(note, of)
+    return report
 
 
 def train(row: str, more: Sequence[str], given: Arguments, shards: Path, run: Run) -> None:
@@ -143,9 +190,9 @@ def train(row: str, more: Sequence[str], given: Arguments, shards: Path, run: Ru
     """
     folder = given.out / row
     words = ["--config", given.config, "--data.dir", str(shards), "--method", row, *more]
-    note = folder / "table.json"
+    note = folder / NOTE
     make_folder(folder)
-    done = {"words": words, "minutes": 0.0, "finished": False}
+    done = {"words": words, "minutes": 0.0, "finished": False, "ended": None}
     if note.is_file():
         done = json.loads(note.read_text())
         if done["words"] != words:
@@ -156,7 +203,7 @@ def train(row: str, more: Sequence[str], given: Arguments, shards: Path, run: Ru
     try:
         _write(note, done)
         run(["train", *words, "--workdir", str(folder), *(["--resume"] if (folder / FOLDER).is_dir() else [])])
-        done["finished"] = True
+        done |= {"finished": True, "ended": time.strftime("%Y-%m-%d %H:%M:%S")}
     finally:
         done["minutes"] += (time.monotonic() - start) / 60
         _write(note, done)
@@ -166,7 +213,7 @@ def trained_facts(folder: Path) -> dict[str, Any]:
     """Steps, minutes and number of parameters of a run."""
     found = load_run(folder)
     count = sum(leaf.size for leaf in jax.tree.leaves(found.params))
-    minutes = json.loads((folder / "table.json").read_text())["minutes"]
+    minutes = json.loads((folder / NOTE).read_text())["minutes"]
     name = "ReactFace" if found.config.method == "reactface" else ROWS[found.config.method](found.config).name
     return {"name": name, "steps": found.step, "minutes": minutes, "parameters": count}
 
@@ -189,9 +236,9 @@ def page(report: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], comm
         "## The table on made conversations",
         "",
         f"`{command}`: {data['clips']} clips of {data['frames']} frames, {data['reactions']} reactions each; "
-        f"ReactFace by protocol {config.eval.protocol}. Measured in clean mode; below each figure its 95 % interval "
-        "over conversations. FPS: reaction frames a second, those of all reactions counted, without rendering and "
-        "without measuring the speaker. Minutes: of training, all tries together.",
+        f"ReactFace by protocol {config.eval.protocol}. Measured in clean mode; below each figure its 95 % interval. "
+        f"Resampled: {data[RESAMPLED]}. FPS: reaction frames a second, those of all reactions counted, without "
+        "rendering and without measuring the speaker. Minutes: of training, all tries together.",
         "",
         "| method | " + " | ".join((*COLUMNS, "FPS", "steps", "minutes", "parameters")) + " |",
         "|---|" + "---:|" * (len(COLUMNS) + 4),

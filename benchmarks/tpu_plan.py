@@ -58,7 +58,7 @@ class Operation(NamedTuple):
     """An instruction that the compiler gives cycles for."""
 
     cycles: int
-    """Of all its runs: loops count as often as they turn, once where the compiler does not say."""
+    """Of all its runs: loops count as often as they turn, once where the text does not say."""
     kind: str
     shape: str
     source: str
@@ -147,7 +147,7 @@ def plan_pieces(config: Config, slice_: Any) -> Iterator[Plan]:
             yield plan(f"{layer} {form}, forward", forward, *shapes)
             yield plan(f"{layer} {form}, kernel gradient", gradient, *shapes)
 
-    clips, length = 2634, config.data.eval_frames  # REACT2023's training split
+    clips, length = 3186, config.data.eval_frames  # REACT2023's training split without UDIVA
     table = jax.ShapeDtypeStruct((NUM_COEFFICIENTS, clips * length), jnp.float32)
     places = jax.ShapeDtypeStruct((1, config.data.max_neighbours, 2), jnp.int32)
     rows = jax.ShapeDtypeStruct((clips, length, NUM_COEFFICIENTS), jnp.float32)

@@ -8,8 +8,8 @@ configuration is a flag too.
 
 Time on the wall is meaningful only on an otherwise idle machine; CPU time is that of both cores together.
 Arithmetic is counted from the program before XLA sees it, with every turn of a loop and nothing twice: what the model
-needs, not what a backend makes of it. Utilisation compares it with `--peak` (TFLOP/s), by default with what a matrix
-product reaches here.
+needs, not what a backend makes of it. Utilisation compares it with `--peak` (TFLOP/s of one device), by default with
+what a matrix product reaches here, times the number of devices.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from benchmarks.profiling import time_by_part
 from reactface_jax.config import Config, load_config
 from reactface_jax.training.dry_run import memory_of
 from reactface_jax.training.methods import make_objective
-from reactface_jax.training.program import make_program
+from reactface_jax.training.program import Program, make_program
 from reactface_jax.training.sharding import make_mesh, place_batch
 from reactface_jax.weights.run import versions
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="that are timed, after one that is not")
     parser.add_argument("--plan", action="store_true", help="compile, print the memory, and end")
     parser.add_argument("--profile", action="store_true", help="time by part of the model, from one more step")
-    parser.add_argument("--peak", type=float, help="TFLOP/s of the device; default: a matrix product's, measured")
+    parser.add_argument("--peak", type=float, help="TFLOP/s of one device; default: a matrix product's, measured")
     parser.add_argument("--json", type=Path, help="where the figures go as JSON too")
     arguments, words = parser.parse_known_args()
     file, overrides = CASES[arguments.case]
@@ -78,9 +78,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
         print(f"{name.replace('_', ' ')}: {value:.4g} {unit}" if isinstance(value, float) else f"{name}: {value}")
 
     print(f"{figures['device']} ({device.platform})")
-    once = dataclasses.replace(config, model=dataclasses.replace(config.model, remat="none", video_chunk=0))
-    counted = make_objective(once).gradient
-    flops = count_flops(jax.make_jaxpr(counted)(state.variables, batch, state.key, state.step).jaxpr)
+    flops = flops_of_step(config, program)
     report("arithmetic_of_a_step", flops / 1e9, "GFLOP")
     start, cpu = time.perf_counter(), time.process_time()
     compiled = program.step.lower(state, batch).compile()
@@ -116,7 +114,7 @@ def measure(config: Config, steps: int, peak: float | None, plan: bool, profile:
     report("clips_a_second", config.train.batch_size / seconds)
     report("frames_a_second", frames / seconds)
     report("speed", flops / seconds / 1e12, "TFLOP/s")
-    best = peak if peak is not None else mesh.size * matrix_product_speed(config.model.dtype) / 1e12
+    best = best_speed(mesh.size, config.model.dtype, peak)
     report("peak_compared_with", best, "TFLOP/s" + ("" if peak else ", a matrix product's"))
     report("utilisation", flops / seconds / 1e12 / best)
     if stats := device.memory_stats():
@@ -177,6 +175,24 @@ def matrix_product_speed(dtype: str, size: int = 4096) -> float:
     return 2 * size**3 / min(times)
 
 
+def best_speed(devices: int, dtype: str, peak: float | None = None) -> float:
+    """What a step's speed is compared with, in TFLOP/s of all devices together.
+
+    Args:
+      devices: on which the step runs.
+      dtype: of the matrix product that is measured on one of them.
+      peak: TFLOP/s of one of them, instead of the measured.
+    """
+    return devices * (matrix_product_speed(dtype) / 1e12 if peak is None else peak)
+
+
+def flops_of_step(config: Config, program: Program) -> int:
+    """Multiplications and additions of a step on all devices together; what is computed again counts once."""
+    once = dataclasses.replace(config, model=dataclasses.replace(config.model, remat="none", video_chunk=0))
+    gradient, state = make_objective(once).gradient, program.state
+    return count_flops(jax.make_jaxpr(gradient)(state.variables, program.batch, state.key, state.step).jaxpr)
+
+
 def count_flops(jaxpr: Jaxpr) -> int:
     """Multiplications and additions of matrix products and convolutions, loops multiplied by their turns.
 
@@ -192,7 +208,7 @@ def count_flops(jaxpr: Jaxpr) -> int:
         elif name == "conv_general_dilated":
             kernel, spec = equation.invars[1].aval.shape, parameters["dimension_numbers"].rhs_spec
             taps = math.prod(kernel) // kernel[spec[0]]  # a group's input channels times pixels
-            holes = math.prod(parameters["lhs_dilation"]) * parameters["batch_group_count"]
+            holes = math.prod(parameters["lhs_dilation"])
             total += 2 * math.prod(equation.outvars[0].aval.shape) * taps // holes
         elif name == "cond":
             total += count_flops(parameters["branches"][-1].jaxpr)

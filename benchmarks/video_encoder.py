@@ -24,6 +24,25 @@ def seconds(function, *arrays, repeats: int = 3) -> float:
     return min(times)
 
 
+def layers_of(size: int, dim: int) -> dict[str, tuple[tuple[int, int], tuple[int, ...], int]]:
+    """Of F-Enc's convolutions the side and the channels of what they see, the shape of their kernels, and their stride.
+
+    Args:
+      size: of the frames' sides.
+      dim: features.
+    """
+    pooled = ((size + 1) // 2 - 3) // 2 + 1
+    half = (pooled + 1) // 2
+    quarter = (half + 1) // 2
+    return {
+        "conv1": ((size, 3), (5, 7, 7, 3, dim // 4), 2),
+        "conv2": ((pooled, dim // 4), (5, 7, 7, dim // 4, dim), 2),
+        "conv3": ((half, dim), (3, 3, 3, dim, dim), 2),
+        "conv4": ((quarter, dim), (3, 3, 3, dim, dim), 1),
+        "conv5": ((quarter, dim), (3, 3, 3, dim, dim), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=8)
@@ -32,17 +51,9 @@ def main() -> None:
     parser.add_argument("--native", action="store_true", help="XLA's 3-D convolution too, which takes its time")
     arguments = parser.parse_args()
     dim, frames = arguments.feature_dim, arguments.frames
-    pooled = (arguments.size // 2 - 3) // 2 + 1
-    layers = {
-        "conv1": ((arguments.size, 3), (5, 7, 7, 3, dim // 4), 2),
-        "conv2": ((pooled, dim // 4), (5, 7, 7, dim // 4, dim), 2),
-        "conv3": ((28, dim), (3, 3, 3, dim, dim), 2),
-        "conv4": ((14, dim), (3, 3, 3, dim, dim), 1),
-        "conv5": ((14, dim), (3, 3, 3, dim, dim), 2),
-    }
     print(f"{jax.devices()[0].device_kind}, {frames} frames of {arguments.size}x{arguments.size}, D = {dim}; ms")
     print(f"{'layer':8}{'form':12}{'forward':>9}{'kernel gradient':>17}{'input gradient':>16}")
-    for name, ((size, channels), kernel_shape, stride) in layers.items():
+    for name, ((size, channels), kernel_shape, stride) in layers_of(arguments.size, dim).items():
         x = jax.random.normal(jax.random.key(0), (1, frames, size, size, channels))
         kernel = jax.random.normal(jax.random.key(1), kernel_shape)
         y = jax.eval_shape(functools.partial(native, stride=stride), x, kernel)

@@ -1,4 +1,4 @@
-"""The listener that comes with the package, trained on made conversations without pictures.
+"""The packaged listener, trained on made conversations without pictures.
 
 Command:   reactface train --config listener --workdir runs/listener
 Hardware:  2 CPU cores.

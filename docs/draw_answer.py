@@ -1,4 +1,4 @@
-"""Draws docs/images/react.webp, the listener that comes with the package answering a real speaker.
+"""Draws docs/images/react.webp, the packaged listener answering a real speaker.
 
     reactface sample-clip --out speaker.mp4
     python docs/draw_answer.py speaker.mp4 --face right

@@ -1,4 +1,4 @@
-"""Draws docs/images/film_strip.png: two real people, and what the listener that comes with the package answers them.
+"""Draws docs/images/film_strip.png: two real people, and what the packaged listener answers them.
 
     reactface sample-clip --out speaker.mp4
     python -m docs.draw_film_strip speaker.mp4

@@ -16,6 +16,13 @@ from reactface_jax.output_files import check_outputs
 
 REACTIONS_FILE = "reactions.npy"
 NAMES_FILE = "coefficient_names.json"
+_OTHER_MEDIA = {
+    *(".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv"),
+    *(".gif", ".jpeg", ".jpg", ".png", ".webp"),
+    *(".aac", ".flac", ".m4a", ".mp3", ".ogg", ".wav"),
+    *(".csv", ".json", ".npy", ".npz"),
+}
+"""Suffixes of which no folder is meant."""
 _WHAT = "an answer of this command"
 _NAMES = re.compile(rf"answer\.mp4|(listener|authors)_\d+\.mp4|{re.escape(REACTIONS_FILE)}|{re.escape(NAMES_FILE)}")
 
@@ -38,7 +45,7 @@ def check_out(out: Path, inputs: Mapping[str, Path | None], *, overwrite: bool) 
     """
     if is_one_video(out):
         return check_outputs(_files_of_video(out), inputs, overwrite=overwrite)
-    if out.suffix[1:2].isalpha():
+    if out.suffix.lower() in _OTHER_MEDIA and not out.is_dir():
         raise UserError(f"--out {out} must end in .mp4, or be a folder")
     for flag, path in inputs.items():
         if path is not None and path.resolve().is_relative_to(out.resolve()):

@@ -23,9 +23,19 @@ from reactface_jax.errors import UserError
 R = TypeVar("R")
 
 HELP = ("-h", "--help")
+SHOWN = (tyro.conf.FlagCreatePairsOff,)
+"""How `--help` shows a command's flags: of --x and --no-x, which are both taken, the one that changes something."""
 
 _POSITIONAL = get_args(tyro.conf.Positional[int])[1]
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+_TYPO = 0.8  # from which similarity on the last word of a dotted name counts as misspelt
+
+
+@dataclasses.dataclass(frozen=True)
+class Give:
+    """A mark of a parameter's type: what to give, for the message that the flag is missing."""
+
+    what: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +48,10 @@ class Parameter:
     """Its type."""
     positional: bool
     required: bool
+    give: str = ""
+    """What to give, where the type does not say it."""
+    aliases: tuple[str, ...] = ()
+    """Other names, likewise with hyphens and without the leading ones."""
 
     @property
     def is_switch(self) -> bool:
@@ -65,15 +79,15 @@ def run(call: Callable[..., R], words: Sequence[str] | None, *, prog: str, descr
     words = sys.argv[1:] if words is None else list(words)
     if any(word in HELP for word in words):
         shown = call if isinstance(call, type) else _without_calling(call)
-        tyro.cli(shown, prog=prog, description=description, args=["--help"])
+        tyro.cli(shown, prog=prog, description=description, args=["--help"], config=SHOWN)
     return bind(call, words, prog=prog)()
 
 
 def bind(call: Callable[..., R], words: Sequence[str], *, prog: str) -> Callable[[], R]:
     """A function with the arguments that a command line gives, ready to be called. As `run`, without `--help`."""
     parameters = parameters_of(call)
-    check_flags(words, parameters, f"flag of `{prog}`")
     see = f"`{prog} --help`"
+    check_flags(words, parameters, f"flag of `{prog}`", see)
     if isinstance(call, type):
         made = _parsed(call, words, parameters, see)
         return lambda: made
@@ -125,7 +139,7 @@ def parse(kind: type[R], words: Sequence[str], *, default: R, what: str, see: st
       UserError: a flag is unknown, or a value does not fit.
     """
     parameters = parameters_of(kind)
-    check_flags(words, parameters, what)
+    check_flags(words, parameters, what, see)
     return _parsed(kind, words, parameters, see, default=default)
 
 
@@ -153,18 +167,61 @@ def parameters_of(call: Callable[..., Any]) -> list[Parameter]:
             ]
         else:
             required = given.default is inspect.Parameter.empty
-            found.append(Parameter(_hyphens(name), kind, _POSITIONAL in marks, required))
+            give = "".join(mark.what for mark in marks if isinstance(mark, Give))
+            aliases = tuple(_name(alias) for mark in marks for alias in getattr(mark, "aliases", None) or ())
+            found.append(Parameter(_hyphens(name), kind, _POSITIONAL in marks, required, give, aliases))
     return found
 
 
-def check_flags(words: Sequence[str], parameters: Sequence[Parameter], what: str) -> None:
-    """Raises `UserError` for a flag that is none of those there are, with the nearest name."""
+def check_flags(words: Sequence[str], parameters: Sequence[Parameter], what: str, see: str) -> None:
+    """Raises `UserError` for a flag that is none of those there are.
+
+    Args:
+      words: a command line.
+      parameters: what there is.
+      what: what a flag is, for the message.
+      see: where flags are explained; the message says so where no name is near.
+    """
     for flag, _ in _segments(words):
         if flag is None or flag in HELP or _find(flag, parameters) is not None:
             continue
-        name, names = _name(flag), ["help", *(each.name for each in parameters if not each.positional)]
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        raise UserError(f"--{name} is no {what}; did you mean --{nearest[0]}?")
+        name = _name(flag)
+        meant = [f"--{each}" for each in _near(name, parameters)]
+        raise UserError(f"--{name} is no {what}; {f'did you mean {_either(meant)}?' if meant else f'see {see}'}")
+
+
+def _near(name: str, parameters: Sequence[Parameter]) -> list[str]:
+    """The names that may be meant by one that there is not.
+
+    The first field of a section. Or all names with the same last word, or a misspelt one, if possible of the same
+    section; sections of which another flag chooses one, such as the methods', stand last. Or the nearest name.
+    """
+    names = [each.name for each in parameters if not each.positional]
+    section, _, word = name.rpartition(".")
+    if inside := [each for each in names if each.startswith(f"{name}.")]:
+        return inside[:1]
+    sections = {each: each.rpartition(".")[0] for each in names}
+    lasts = {each: each.rpartition(".")[2] for each in names}
+    if not section and word not in lasts.values():
+        word = next(iter(difflib.get_close_matches(word, lasts.values(), n=1, cutoff=_TYPO)), word)
+    same = [each for each, last in lasts.items() if word in (last, _initials(last))]
+    if section:
+        near = difflib.get_close_matches(section, [sections[each] for each in same], n=1)
+        same = [each for each in same if not near or sections[each] == near[0]]
+    else:
+        own = [each for each in names if not sections[each]]
+        same = list(dict.fromkeys([*difflib.get_close_matches(name, own, n=1, cutoff=_TYPO), *same]))
+    if same:
+        choices = [
+            get_args(each.kind) for each in parameters if "." not in each.name and get_origin(each.kind) is Literal
+        ]
+        return sorted(same, key=lambda each: any(sections[each] in values for values in choices))
+    return difflib.get_close_matches(name, [*names, "help"], n=1, cutoff=0.6)
+
+
+def _initials(word: str) -> str:
+    """Such as lr of learning-rate; a word without hyphens has none."""
+    return "".join(part[:1] for part in word.split("-")) if "-" in word else word
 
 
 def fits(kind: Any) -> str:
@@ -210,7 +267,11 @@ def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, co
     """The sentence about a command line that tyro does not take."""
     seen = set()
     takes_others = any(parameter.positional for parameter in parameters)
+    needed = [each for each in parameters if complete and each.required and not each.positional]
     for flag, values in _segments(words):
+        if flag is None and not takes_others:
+            such = f", such as {needed[0].flag}" if needed else ""
+            return f"{' '.join(values)} does not fit: a flag must stand before it{such}; see {see}"
         parameter = None if flag is None else _find(flag, parameters)
         if parameter is None:
             continue
@@ -221,10 +282,10 @@ def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, co
         elif not _can_be(parameter, values, takes_others):
             given = " ".join([str(flag), *values])
             return f"{given} does not fit: give {fits(parameter.kind)}; see {see}"
+    for parameter in needed:
+        if parameter.name not in seen:
+            return f"{parameter.flag} is missing; give {parameter.give or fits(parameter.kind)}, as {see} says"
     if complete:
-        for parameter in parameters:
-            if parameter.required and not parameter.positional and parameter.name not in seen:
-                return f"{parameter.flag} is missing; give {fits(parameter.kind)}, as {see} says"
         for parameter in parameters:
             if parameter.required and parameter.positional and not any(flag is None for flag, _ in _segments(words)):
                 name = parameter.name.upper()
@@ -256,7 +317,8 @@ def _find(flag: str, parameters: Sequence[Parameter]) -> Parameter | None:
     name = _name(flag)
     bare = ".".join(part.removeprefix("no-") for part in name.split("."))
     for parameter in parameters:
-        if not parameter.positional and (parameter.name == name or (parameter.is_switch and parameter.name == bare)):
+        known = (parameter.name, *parameter.aliases)
+        if not parameter.positional and (name in known or (parameter.is_switch and bare in known)):
             return parameter
     return None
 

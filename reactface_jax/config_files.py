@@ -20,8 +20,8 @@ def find_config(name: str | Path) -> Path:
     """The file of a configuration.
 
     Args:
-      name: a file, such as mine.py; or a name, such as `reference`, `configs/reference.py` or `ablations/table3`, of a
-        configuration that comes with the package. A file that exists goes first.
+      name: a file, such as mine.py; or a name, such as `reference`, `configs/reference.py` or `methods/trans-ae`, of a
+        configuration that comes with the package, with `-` or `_`. A file that exists goes first.
 
     Raises:
       UserError: there is no such file or name, or the file is not Python.
@@ -33,12 +33,15 @@ def find_config(name: str | Path) -> Path:
         return path
     folder = shipped_configs()
     parts = path.with_suffix("").parts if path.suffix == ".py" else path.parts
-    inside = folder.joinpath(*(parts[1:] if parts[:1] == ("configs",) else parts)).with_suffix(".py")
+    asked = [part.replace("-", "_") for part in (parts[1:] if parts[:1] == ("configs",) else parts)]
+    inside = folder.joinpath(*asked).with_suffix(".py")
     if not path.is_absolute() and ".." not in parts and inside.is_file():
         return inside
-    known = sorted(each.stem for each in folder.glob("*.py"))
-    nearest = difflib.get_close_matches(path.stem, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"give a file, or one of {', '.join(known)}"
+    # Without ablations/, whose files are sets of changes and no configurations.
+    files = [*sorted(folder.glob("*.py")), *sorted(folder.glob("methods/*.py"))]
+    known = {each.stem: each.relative_to(folder).with_suffix("").as_posix() for each in files}
+    nearest = difflib.get_close_matches(path.stem.replace("-", "_"), known, n=1)
+    hint = f"did you mean {known[nearest[0]]}?" if nearest else f"give a file, or one of {', '.join(known.values())}"
     raise UserError(f"configuration {name} does not exist; {hint}")
 
 

@@ -42,14 +42,14 @@ def parse_with_fields(
     own, others = arguments.split(words, arguments.parameters_of(kind))
     if any(word in arguments.HELP for word in words):
         _help(kind, [word for word in own if word not in arguments.HELP], prog, shown)
-    what = f"flag of `{prog}` and no field of the configuration"
+    what, see = f"flag of `{prog}` and no field of the configuration", f"`{prog} --help`"
     flags = arguments.parameters_of(kind)
     try:
         given = arguments.run(kind, own, prog=prog)
     except UserError:  # --cofnig: not that --config is missing
-        arguments.check_flags(others, [*flags, *arguments.parameters_of(type(shown(None)))], what)
+        arguments.check_flags(others, [*flags, *arguments.parameters_of(type(shown(None)))], what, see)
         raise
-    arguments.check_flags(others, [*flags, *arguments.parameters_of(fields_of(given))], what)
+    arguments.check_flags(others, [*flags, *arguments.parameters_of(fields_of(given))], what, see)
     return given, others
 
 
@@ -60,7 +60,7 @@ def _help(kind: type[A], own: list[str], prog: str, shown: Callable[[A | None], 
         given = arguments.run(kind, own, prog=prog)
     config = shown(given)
     unprefixed = tyro.conf.arg(name="")
-    flags = ("command", Annotated[kind, unprefixed])
+    flags = ("command", Annotated[kind, unprefixed, *arguments.SHOWN])
     both = dataclasses.make_dataclass(
         "both",
         [

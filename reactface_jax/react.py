@@ -56,7 +56,7 @@ from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.online.generation import Protocol
 from reactface_jax.rendering import listener_drawers
 from reactface_jax.rendering.answer_videos import Layout, write_videos
-from reactface_jax.rendering.listener_drawers import ListenerDrawer, open_drawer
+from reactface_jax.rendering.listener_drawers import ListenerDrawer, check_options, open_drawer
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ def react(
       protocol: clip, prefix, window or stream; the run's own by default. prefix takes long for long videos, window and
         stream do not; stream is for causal models.
       seed: of the noise that makes reactions differ, from 0 to 2^32 - 1.
-      labels: write "speaker" and "reaction 1" … into the pictures.
+      labels: --no-labels leaves "speaker" and "reaction 1" … out of the pictures.
       audio: a sound file that starts with the first frame, instead of the video's own sound.
       renderer: who is drawn: the 3-D head, a portrait photo (pirender), FaceVerse, or nobody (only coefficients).
       portrait: the photo, for pirender.
@@ -118,7 +118,7 @@ def react(
         reaction: speaker, 3-D face, portrait). By default all that the renderer allows, or the grid for an mp4.
       data: shards of a converted checkpoint's data, for the face at rest and the coefficients' names.
       step: which checkpoint: its step, or `best`, that of the highest validation score; the newest by default.
-      average: take the moving average of the parameters, if the run has one.
+      average: --no-average takes the parameters themselves, not their moving average.
       amplitude: of all motion of a listener, the packaged one or one of your training, 0 to 1.5.
       smiles: of its smiles, -1 to 1: -1 takes them away, 1 doubles them.
       nods: of its nods, likewise.
@@ -144,9 +144,11 @@ def react(
         "--style-clip": style_clip,
     }
     check_out(out, inputs, overwrite=overwrite)
-    listener_drawers.require_options(
-        renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse
+    check_options(
+        renderer, portrait=portrait, renderer_weights=renderer_weights, portrait_size=portrait_size, faceverse=faceverse
     )
+    if faceverse is not None and "faceverse" not in _needed(renderer, chosen, faceverse):
+        raise UserError("--faceverse is for --renderer faceverse or --layouts authors; add one, or leave it out")
     heard_only = is_sound_only(speaker)
     if heard_only:
         _check_heard(speaker, face, audio, checkpoint)
@@ -226,14 +228,19 @@ def _answerer(
     """The packaged listener, one of the user's training, or a trained or converted method."""
     weights = None if checkpoint is None else find_weights(checkpoint)
     if checkpoint is None or weights is not None:
-        if protocol is not None or step is not None or data is not None:
-            raise UserError("--protocol, --step and --data are not for a listener; give another --checkpoint, or none")
+        if protocol is not None or step is not None or not average or data is not None:
+            raise UserError(
+                "--protocol, --step, --no-average and --data are not for a listener; leave them out, or give the "
+                "--checkpoint of another method"
+            )
         if weights is None:
             return _Answerer(load_pretrained("listener", control), COEFFICIENT_NAMES, "the packaged listener")
         return _Answerer(own_listener(weights, control), COEFFICIENT_NAMES, f"the listener {checkpoint}")
     stored = read_stored(checkpoint, step, average)
-    if stored.mean_face is None and step is not None:
-        raise UserError(f"--step is for a training's checkpoints; {checkpoint} was converted: leave it out")
+    if stored.mean_face is None and (step is not None or not average):
+        raise UserError(
+            f"--step and --no-average are for a training's checkpoints; {checkpoint} was converted: leave them out"
+        )
     mean_face, names = data_of(stored, data)
     method = make_trained(stored.config, stored.variables, mean_face, protocol)
     check_can_measure(method, names)

@@ -20,6 +20,7 @@ os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # lowering a pro
 
 import jax
 import jaxlib
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -67,6 +68,12 @@ def as_users_compile() -> dict[str, int | bool]:
     if jaxlib.__version__.startswith("0.10."):
         options["xla_cpu_use_fusion_emitters"] = True
     return options
+
+
+@pytest.fixture
+def as_users_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the check of annotated shapes and types, so that calls get as far as those of users do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ Hardware:  one accelerator; windows of 80 frames, 256 of them at a time, without
 Time:      not yet measured.
 Expected:  not yet measured. The paper's Table II has the row; its authors trained on other data.
 
-The release's schedule: 30 epochs of all windows of 80 frames. REACT2023's 2634 training clips of 750 frames have
-671 each, which are 6904 batches an epoch. The loader cuts the windows, one of each clip in turn, wherever they begin.
+The release's schedule: 30 epochs of all windows of 80 frames. A clip of 750 frames has 671, the 2634 rows of
+REACT2023's train.csv (UDIVA's too) 6904 batches; an epoch is that many steps, whatever clips there are. The loader cuts
+the windows, one of each clip in turn, wherever they begin.
 """
 
 from reactface_jax.config import Config, DataConfig, TrainConfig

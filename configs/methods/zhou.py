@@ -5,8 +5,9 @@ Hardware:  any; without pictures, a window of 90 frames of each of 16 clips.
 Time:      not yet measured.
 Expected:  not yet measured. The paper's Table II has the row: one reaction, repeated, so FRDiv is 0.
 
-The release's schedule of 500 epochs, where an epoch is one window of each of REACT2023's 2634 training clips: all
-windows at a distance of one frame, as the release takes them of its smaller data, would be 119 thousand batches each.
+The release's schedule of 500 epochs, where an epoch is as many windows as REACT2023's train.csv has rows, 2634 with
+UDIVA: all windows at a distance of one frame, as the release takes them of its smaller data, would be 119 thousand
+batches each.
 Whole clips are read, so that windows at their end are shorter, down to 30 frames, as in the release.
 """
 

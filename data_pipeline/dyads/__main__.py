@@ -21,10 +21,11 @@ class Arguments:
     out: Path
     """Folder of the tree."""
     clips: int = 48
-    """Conversations of train, val and test together; each gives two directions."""
+    """Conversations of train, val and test together; each becomes two clips, one a direction."""
     seconds: float = 10.0
     """Length of each."""
     seed: int = 0
+    """Of everything that is drawn: the same seed makes the same conversations."""
     takes: int = 3
     """Conversations that share a script, and so are each other's appropriate reactions."""
     test_scripts: int | None = None
@@ -53,7 +54,8 @@ def main(words: Sequence[str] | None = None) -> None:
         people=arguments.people,
         show_progress=True,
     )
-    print(f"{arguments.clips} conversations of {arguments.seconds:g} s are in {arguments.out}")
+    count = arguments.clips
+    print(f"{count} conversations ({2 * count} clips) of {arguments.seconds:g} s are in {arguments.out}")
     counts = count_events(conversations["test"])
     print(f"events in the scripts of test: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
     if min(counts.values()) < ENOUGH_EVENTS:

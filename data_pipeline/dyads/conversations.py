@@ -54,7 +54,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.num_clips < len(SPLITS):
-            raise UserError(f"--clips {self.num_clips} is too few: each of {', '.join(SPLITS)} needs one")
+            raise UserError(f"--clips {self.num_clips} is too few: each of {', '.join(SPLITS)} needs a conversation")
         if not 2 <= self.seconds < float("inf"):  # NaN is not either
             reason = "too short for an event and its answer" if self.seconds < 2 else "no length"
             raise UserError(f"--seconds {self.seconds:g} is {reason}: give 2 or more")
@@ -63,7 +63,7 @@ class Recipe:
         if self.test_scripts is not None and not 1 <= self.test_scripts <= self.num_scripts - 2:
             raise UserError(
                 f"--test-scripts {self.test_scripts} does not leave a script each to train and val: {self.num_clips} "
-                f"clips in takes of {self.takes} are {self.num_scripts} scripts; give more --clips"
+                f"conversations in takes of {self.takes} are {self.num_scripts} scripts; give more --clips"
             )
 
     @property

@@ -22,7 +22,8 @@ from data_pipeline.dyads.listening import STYLES, answer
 from data_pipeline.dyads.performance import perform, rest
 from data_pipeline.dyads.scripts import ROLES, Script, add_silent_events, redraw, write_script
 from data_pipeline.dyads.voice import RATE, Loudness, listen, speak
-from reactface_jax.files import replacing
+from reactface_jax.errors import UserError
+from reactface_jax.files import make_folder, replacing
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.types import FRAME_RATE, NUM_COEFFICIENTS, SAMPLE_RATE
 from reactface_jax.worker_pool import worker_pool
@@ -33,6 +34,9 @@ FORM = np.repeat([0, 1], [CONVERSING, LISTENING])
 """Which form of the speaker each listener answers."""
 TALKS = 1 - FORM
 """Who takes the floor."""
+_FEWEST_FRAMES = 3
+"""Of a clip: the voice's loudness is smoothed over as many."""
+_OTHER = "give another file, which will be written"
 _SCRIPT, _SPEAKER, _LISTENER, _OWN_EVENTS, _SILENT_EVENTS = range(5)
 
 
@@ -67,11 +71,22 @@ def make_pairs(
         seed: of everything; workers change nothing.
         workers: processes. With several, a script needs Python's usual `if __name__ == "__main__":`.
         cache: a .npz that is read if it is there, and written otherwise.
+
+    Raises:
+        UserError: the clips have fewer than 3 frames; the cache holds other conversations, can't be read or can't be
+            written.
     """
+    frames = round(seconds * FRAME_RATE)
+    if frames < _FEWEST_FRAMES:
+        raise UserError(f"--data.seconds {seconds:g} is {frames} frames; give at least {_FEWEST_FRAMES}, .12 seconds")
+    asked = (num_scripts, seconds, seed)
     if cache is not None and cache.is_file():
-        with np.load(cache, allow_pickle=False) as file:
-            return ListeningPairs(*(file[name] for name in ListeningPairs._fields))
-    jobs = [_Job(seed, number, round(seconds * FRAME_RATE)) for number in range(num_scripts)]
+        return _read(cache, asked)
+    if cache is not None:  # what can be wrong is said before minutes of playing
+        if cache.is_dir():
+            raise UserError(f"--data.cache {cache} is a folder; give a file, such as {cache / 'pairs.npz'}")
+        make_folder(cache.parent)
+    jobs = [_Job(seed, number, frames) for number in range(num_scripts)]
     if workers == 1:
         played = [_play(job) for job in jobs]
     else:
@@ -80,8 +95,30 @@ def make_pairs(
     pairs = ListeningPairs(*(np.concatenate(parts) for parts in zip(*played, strict=True)))
     if cache is not None:
         with replacing(cache) as file:
-            np.savez(file, **pairs._asdict())
+            np.savez(file, scripts_seconds_seed=np.array(asked, np.float64), **pairs._asdict())
     return pairs
+
+
+def _read(cache: Path, asked: tuple[int, float, int]) -> ListeningPairs:
+    """What was kept. Raises `UserError` unless it is what is asked for: number of scripts, seconds, seed."""
+    try:
+        with cache.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            kept = file["scripts_seconds_seed"] if "scripts_seconds_seed" in file.files else None
+            pairs = ListeningPairs(*(file[name] for name in ListeningPairs._fields))
+    except Exception as error:
+        raise UserError(f"--data.cache {cache} holds no conversations, or is damaged; {_OTHER}") from error
+    if kept is None:
+        raise UserError(f"--data.cache {cache} is of an earlier version, which did not keep its numbers; {_OTHER}")
+    if tuple(kept) != asked:
+        raise UserError(
+            f"--data.cache {cache} holds {_in_words(*kept)}, and {_in_words(*asked)} are asked for; give these, or "
+            "another file"
+        )
+    return pairs
+
+
+def _in_words(scripts: float, seconds: float, seed: float) -> str:
+    return f"{scripts:.0f} scripts of {seconds:g} s with seed {seed:.0f}"
 
 
 def _play(job: _Job) -> ListeningPairs:

@@ -44,7 +44,7 @@ def look(
       pieces: how many of each split, chosen at random.
       seconds: how much of each.
       seed: of the choice.
-      drawn: measure and show landmarks, and draw the coefficients' heads: about 5 s a piece.
+      drawn: --no-drawn leaves out landmarks, which are measured, and the coefficients' heads: about 5 s a piece.
       overwrite: replace a page at --out.
     """
     if pieces < 0 or not 0 < seconds <= 60:

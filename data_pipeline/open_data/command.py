@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.table import Table
@@ -11,11 +12,12 @@ from rich.table import Table
 from data_pipeline.open_data.cutting import Cutting
 from data_pipeline.open_data.dualtalk import FLAME
 from data_pipeline.open_data.open_reader import FORMS, OpenReader
-from data_pipeline.progress import progress
+from data_pipeline.progress import progress, reporter
 from data_pipeline.raw_tree.react2023 import LeftOut
 from data_pipeline.shards.command import encode_my_part, part_of
 from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import runner_of
+from reactface_jax.arguments import Give
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
 
@@ -28,7 +30,7 @@ def command_for(form: str) -> Callable[..., None]:
 
     def prepare(
         raw: Path,
-        out: str,
+        out: Annotated[str, Give("the folder to make")],
         piece_seconds: float = Cutting.piece_seconds,
         min_seconds: float = Cutting.min_seconds,
         mostly: float = Cutting.mostly,
@@ -78,14 +80,9 @@ def command_for(form: str) -> Callable[..., None]:
         from data_pipeline.shards.write import write_shards
 
         with progress() as bar:
-            tasks = {}
-
-            def report(task: str, done: int, total: int) -> None:
-                if task not in tasks:
-                    tasks[task] = bar.add_task(task, total=total, completed=done)
-                bar.update(tasks[task], completed=done)
-
-            description = write_shards(reader, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=report)
+            description = write_shards(
+                reader, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=reporter(bar)
+            )
         for name, split in description["splits"].items():
             for row in split["left_out"]:
                 if row["damaged"]:

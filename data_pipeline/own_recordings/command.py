@@ -61,7 +61,7 @@ def import_pairs(
       out: the tree's folder.
       clip_seconds: length of the clips that recordings are cut into.
       min_seconds: shorter ones are left out.
-      previews: write a video and a figure of every clip, to look at.
+      previews: --no-previews leaves out a video and a figure of every clip, to look at.
       workers: processes.
       overwrite: make recordings again that are there with other settings.
     """
@@ -213,7 +213,7 @@ def extract(
       face: largest, left, right, or a number counted from the left.
       clip_seconds: length of the clips that the video is cut into.
       min_seconds: shorter ones are left out.
-      previews: write a video and a figure of every clip, to look at.
+      previews: --no-previews leaves out a video and a figure of every clip, to look at.
     """
     settings = Settings(clip_seconds, min_seconds, previews)
     check_choice(face)

@@ -1,18 +1,20 @@
 """`prepare shards`: a raw tree's shard set."""
 
 import os
+from typing import Annotated
 
-from data_pipeline.progress import progress
+from data_pipeline.progress import progress, reporter
 from data_pipeline.raw_tree.react2023 import list_splits, warning_of_shared_people
 from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import Runner, runner_of
+from reactface_jax.arguments import Give
 from reactface_jax.errors import UserError
 
 
 def shards(
-    raw: str,
-    out: str,
+    raw: Annotated[str, Give("the tree's folder, or gs://bucket/folder")],
+    out: Annotated[str, Give("the folder to make, or gs://bucket/folder")],
     workers: int = os.cpu_count() or 1,
     overwrite: bool = False,
     max_bad: int = 0,
@@ -53,14 +55,7 @@ def shards(
     from data_pipeline.shards.write import write_shards
 
     with progress() as bar:
-        tasks = {}
-
-        def report(task: str, done: int, total: int) -> None:
-            if task not in tasks:
-                tasks[task] = bar.add_task(task, total=total, completed=done)  # what was done before is no speed
-            bar.update(tasks[task], completed=done)
-
-        description = write_shards(raw, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=report)
+        description = write_shards(raw, out, overwrite=overwrite, max_bad=max_bad, runner=runner, report=reporter(bar))
     for name, split in description["splits"].items():
         for row in split["left_out"]:
             if row["damaged"]:
@@ -92,12 +87,5 @@ def encode_my_part(raw: str | Reader, out: str, part: tuple[int, int], overwrite
     from data_pipeline.shards.write import write_part
 
     with progress() as bar:
-        tasks = {}
-
-        def report(task: str, done: int, total: int) -> None:
-            if task not in tasks:
-                tasks[task] = bar.add_task(task, total=total, completed=done)
-            bar.update(tasks[task], completed=done)
-
-        write_part(raw, out, part, overwrite=overwrite, runner=runner, report=report)
+        write_part(raw, out, part, overwrite=overwrite, runner=runner, report=reporter(bar))
     print(f"part {part[0]} of {part[1]} is encoded; when all are, the same command without --shard joins them in {out}")

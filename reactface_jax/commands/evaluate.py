@@ -8,6 +8,7 @@ Fields of the run's configuration can be changed, such as `--eval.num-reactions 
 figures.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -56,10 +57,13 @@ def parse(words: Sequence[str] | None) -> tuple[Arguments, list[str]]:
     )
     if arguments.predictions and fields:
         raise UserError(f"{fields[0]} goes with runs; with --predictions leave it out")
-    if arguments.data is not None:
-        fields += ["--data.dir", arguments.data]
-    if arguments.split is not None:
-        fields += ["--eval.split", arguments.split]
+    for flag, field, given in (("--data", "--data.dir", arguments.data), ("--split", "--eval.split", arguments.split)):
+        if given is None:
+            continue
+        for name, value in itertools.pairwise(fields):
+            if name == field and value != given:
+                raise UserError(f"{flag} {given} and {field} {value} contradict each other; give one of them")
+        fields += [field, given]
     return arguments, fields
 
 
@@ -76,7 +80,7 @@ def _config(arguments: Arguments | None) -> Config:
     """The configuration that `--help` shows: the model's, where the command line says which."""
     if arguments is None or arguments.predictions:
         return Config()
-    from reactface_jax.evaluation.evaluate_run import asked_methods
+    from reactface_jax.evaluation.asked_methods import asked_methods
 
     stored = [one.stored for one in asked_methods(arguments) if one.stored is not None]
     return stored[0].config if stored else Config()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from reactface_jax.arguments import check_choice
+from reactface_jax.arguments import SHOWN, check_choice
 from reactface_jax.commands.table import COMMANDS, EXTRAS
 from reactface_jax.errors import UserError, reports_user_errors
 
@@ -78,7 +78,7 @@ def print_completion(words: Sequence[str]) -> None:
         _one_of(calls),
         prog="reactface",
         args=["--tyro-print-completion", words[0]],
-        config=(tyro.conf.OmitSubcommandPrefixes,),
+        config=(tyro.conf.OmitSubcommandPrefixes, *SHOWN),
     )
 
 

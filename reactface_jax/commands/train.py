@@ -9,9 +9,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-import tyro
-
+from reactface_jax.arguments import Give
 from reactface_jax.compiled_programs import default_folder, keep_compiled_programs
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.config_files import read_config_file
@@ -23,12 +23,11 @@ from reactface_jax.rendering.portrait.config import RendererConfig
 AnyConfig = Config | RendererConfig | ListenerConfig
 
 
-@tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
 @dataclass(frozen=True)
 class Arguments:
     """Trains a model. Besides these flags it takes every field of the configuration."""
 
-    config: str
+    config: Annotated[str, Give("a name such as demo or reference, or a file")]
     """The configuration: a name, such as reference, or a file."""
     workdir: Path | None = None
     """The run's folder, for checkpoints and TensorBoard files; needed unless --dry-run."""

@@ -4,7 +4,7 @@ A value outside its range and contradictions are refused as soon as a configurat
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal, get_args
 
 from reactface_jax.config.belfusion import BelfusionConfig
@@ -143,18 +143,18 @@ class LossConfig(Section, name="loss"):
     """Weights of the five losses; 0 leaves one out."""
 
     target: Literal["appropriate", "paired"] = "appropriate"  # the nearest appropriate reaction, or the own listener's
-    # The appropriate reaction nearest to the first one, sought for expression and pose separately (as published) or
-    # once; reaction: for every appropriate one the nearest of train.num_reactions.
+    # apart: the appropriate expression and the appropriate pose nearest to the first reaction's, as published;
+    # together: one reaction for both; reaction: for each appropriate one the nearest of train.num_reactions.
     nearest: Literal["apart", "together", "reaction"] = "apart"
-    # What is to differ, by the diversity loss and in the search of nearest reaction: course: each reaction without its
-    # mean over the clip.
+    # What the diversity loss, and the search of nearest reaction, compare: reaction: whole ones; course: each without
+    # its mean over the clip, so that a constant makes no difference.
     diversity_of: Literal["reaction", "course"] = "reaction"
-    reconstruction: Weight = 1.0
+    reconstruction: Weight = 1.0  # weight of the distance to appropriate reactions
     pose: Weight = 10.0  # of rotation and translation within the reconstruction
-    kl: Weight = 1e-5
-    diversity: Weight = 100.0
-    smooth: Weight = 10.0
-    speaker: Weight = 1.0
+    kl: Weight = 1e-5  # weight of the latents' divergence from N(0, 1)
+    diversity: Weight = 100.0  # weight of the likeness between a clip's reactions
+    smooth: Weight = 10.0  # weight of changes of the reaction's velocity
+    speaker: Weight = 1.0  # weight of the error in the speaker's own coefficients
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class OptimizerConfig(Section, name="optimizer"):
 class TrainConfig(Section, name="train"):
     """One training run."""
 
-    steps: Count = 65_800  # 200 epochs of 2634 clips at batch 8
+    steps: Count = 65_800  # 200 epochs of train.csv's 2634 rows at batch 8
     batch_size: Count = 8
     num_reactions: Count = 3
     accumulate: Count = 1  # parts into which a batch is cut; their gradients are averaged, for a part's memory
@@ -261,6 +261,8 @@ class EvalConfig(Section, name="eval"):
     seed: Seed = 0
 
 
+_SMALLEST = 8
+"""Height and width of frames, of which convolutions with strides leave something."""
 MethodName = Literal["reactface", "trans-ae", "lfi", "ng", "zhou", "trans-vae", "belfusion"]
 
 
@@ -268,7 +270,7 @@ MethodName = Literal["reactface", "trans-ae", "lfi", "ng", "zhou", "trans-vae", 
 class Config:
     """An experiment."""
 
-    method: MethodName = "reactface"  # what is trained; every other one has a section of its own
+    method: MethodName = "reactface"  # what is trained; configs/methods/ holds the others, with their steps and crops
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     trans_ae: TransAeConfig = field(default_factory=TransAeConfig)
@@ -290,10 +292,34 @@ class Config:
         compares = self.method == "reactface" and self.loss.target == "appropriate"
         return self.data.max_neighbours if compares else 1
 
+    @property
+    def uses_optimizer(self) -> bool:
+        """Whether the method is trained as `optimizer` says; the others' sections have rates of their own."""
+        return self.method in ("reactface", "trans-ae")
+
+    @property
+    def steps_shape_rate(self) -> bool:
+        """Whether `train.steps` shapes the learning rate, so that a run of fewer steps can't go on to more."""
+        return self.uses_optimizer and self.optimizer.schedule == "cosine"
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """The fields that are the method's learning rates, such as "optimizer.learning_rate"."""
+        name = "optimizer" if self.uses_optimizer else self.method.replace("-", "_")
+        return tuple(
+            f"{name}.{each.name}"
+            for each in fields(getattr(self, name))
+            if each.name.endswith("rate") and each.type is Positive
+        )
+
     def __post_init__(self) -> None:
-        methods = get_args(MethodName)
+        methods, size = get_args(MethodName), self.data.image_size
         require(self.method in methods, f"method {self.method!r} must be one of {', '.join(methods)}")
-        if self.method not in ("reactface", "trans-ae"):
+        require(
+            self.method != "trans-vae" or size >= _SMALLEST,
+            f"data.image_size {size} must be at least {_SMALLEST} for trans-vae, which sees pictures",
+        )
+        if not self.uses_optimizer:
             return  # the others have no model section to fit
         self.model.check_window("train.window", self.train.window)
         require(
@@ -302,6 +328,10 @@ class Config:
             f"{self.train.num_reactions}; give 2 or more",
         )
         require(
-            self.data.image_size > 0 or not self.model.use_video,
-            f"data.image_size {self.data.image_size} must be positive, or 0 with model.use_video False",
+            size > 0 or not self.model.use_video,
+            f"data.image_size {size} must be positive, or 0 with model.use_video False",
+        )
+        require(
+            size >= _SMALLEST or not self.model.use_video,
+            f"data.image_size {size} must be at least {_SMALLEST}, for the strides of F-Enc",
         )

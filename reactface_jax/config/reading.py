@@ -16,6 +16,9 @@ from reactface_jax.errors import UserError
 
 C = TypeVar("C")
 FIELD = "field of the configuration"
+_ONLY_TRAINED = ("ListenerConfig", "RendererConfig")
+"""Configurations of another kind, by their classes, which stand on higher floors."""
+_SEE = "`reactface train --help` and reactface_jax/config/fields.py"
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -27,10 +30,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
       overrides: command-line words, such as `["--model.feature-dim", "64"]`.
 
     Raises:
-      UserError: the file is missing or defines no config, a field is unknown (the nearest name is suggested), or a
+      UserError: the file is missing or defines no `Config`, a field is unknown (the nearest name is suggested), or a
         value does not fit.
     """
     config = read_config_file(path)
+    if (kind := type(config).__name__) in _ONLY_TRAINED:
+        raise UserError(
+            f"configuration {path} is a {kind}, which only `reactface train` takes; give one that defines "
+            "`config = Config(...)`, such as reference"
+        )
     if not isinstance(config, Config):
         raise UserError(f"configuration {path} must define `config = Config(...)` of reactface_jax.config")
     return apply_overrides(config, overrides)
@@ -38,13 +46,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def apply_overrides(config: C, overrides: Sequence[str]) -> C:
     """Replaces fields by command-line words. Raises `UserError` for an unknown field or a value that does not fit."""
-    see = "`reactface train --help` and reactface_jax/config/fields.py"
-    return arguments.parse(type(config), overrides, default=config, what=FIELD, see=see)
+    if isinstance(overrides, str):
+        raise UserError(f"overrides is the text {overrides!r}; give a list of words: {overrides.split()}")
+    return arguments.parse(type(config), overrides, default=config, what=FIELD, see=_SEE)
 
 
 def check_names(overrides: Sequence[str], kind: type[Any]) -> None:
     """Raises `UserError` if a command-line word names no field of such a configuration."""
-    arguments.check_flags(overrides, arguments.parameters_of(kind), FIELD)
+    arguments.check_flags(overrides, arguments.parameters_of(kind), FIELD, _SEE)
 
 
 def config_from_json(values: Mapping[str, Any]) -> Config:

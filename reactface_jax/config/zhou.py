@@ -21,7 +21,7 @@ class ZhouConfig(Section, name="zhou"):
     b2: Share = 0.999
     weight_decay: Weight = 0.05
     halving: Count = 30  # epochs after which the learning rate is halved, one sooner for the first time
-    epoch_steps: Count = 165  # updates that count as an epoch: one window of each of REACT2023's 2634 clips at batch 16
+    epoch_steps: Count = 165  # updates that count as an epoch: as many windows as train.csv has rows, 2634, at batch 16
     statistics_batches: Count = 32  # training batches that means and deviations are measured on
     released: bool = False  # the original's defects: methods/zhou says which
 

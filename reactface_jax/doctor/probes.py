@@ -77,7 +77,7 @@ PROBES: Mapping[str, Probe] = {
         found = list(find_faces([np.zeros((96, 96, 3), np.uint8)] * 2))
     say(len(found) == 2, "it starts and looks at pictures")
 """,
-        "apt-get install libegl1 libgles2",
+        "apt-get install libegl1 libgles2 libgl1 libglib2.0-0",
     ),
     "codecs": Probe(
         "video and sound (PyAV)",

@@ -13,8 +13,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from reactface_jax.arguments import Give
 from reactface_jax.config import Config, load_config
 from reactface_jax.config_flags import parse_with_fields
 from reactface_jax.errors import UserError, reports_user_errors
@@ -39,11 +40,11 @@ Run = Callable[[Sequence[str]], None]
 class Arguments:
     """Trains and compares the variants of the paper's ablations. Fields of the configuration are flags for all."""
 
-    set: tuple[str, ...]
+    set: Annotated[tuple[str, ...], Give("a table such as table3, or several of these")]
     """Tables, such as table3, or files like configs/ablations/*.py."""
-    config: str
+    config: Annotated[str, Give("a name such as demo, or a file")]
     """The full model: a configuration's name, such as demo, or a file."""
-    data: str
+    data: Annotated[str, Give("the shards that `reactface prepare shards` wrote")]
     """The shards."""
     out: Path
     """Folder of the runs and of the tables."""

@@ -8,27 +8,16 @@ from typing import Literal, get_args
 from reactface_jax.config import Config
 from reactface_jax.config.fields import MethodName
 from reactface_jax.errors import UserError
+from reactface_jax.evaluation.arguments import Arguments
 from reactface_jax.evaluation.published_table import ORDER
+from reactface_jax.evaluation.reference_rows import REFERENCES
 from reactface_jax.methods.listener import find_weights
 from reactface_jax.methods.rows import ROWS
-from reactface_jax.methods.trained import Stored, read_stored
+from reactface_jax.methods.trained import Stored, read_stored, stored_folder, stored_run
 from reactface_jax.text_reading import read_text
+from reactface_jax.weights.params_file import CONFIG_NAME
+from reactface_jax.weights.run import load_run
 
-REFERENCES = {
-    "gt": "GT",
-    "mirror": "Mirror",
-    "delayed-mirror": "delayed-mirror",
-    "random": "Random",
-    "random-uniform": "Random uniform",
-    "random-segment": "Random segment",
-    "mean-seq": "MeanSeq",
-    "mean-fr": "MeanFr",
-    "linear": "linear",
-    "nn-motion": "NN motion",
-    "nn-audio": "NN audio",
-    "listener": "Listener",
-}
-"""Rows without a run, by their words; what the table calls them. `listener` is the one that comes with the package."""
 _LISTENER = REFERENCES["listener"]
 
 
@@ -44,6 +33,38 @@ class Asked:
     """None: a reference row, or a listener."""
     listener: Path | None = None
     """Weights of a listener of the user's own training."""
+
+
+def asked_methods(arguments: Arguments) -> list[Asked]:
+    """The methods of a command line.
+
+    Raises:
+      UserError: one can't be read, or a flag is for methods that are not among them.
+    """
+    if arguments.table:
+        asked = read_methods(arguments.table, arguments.step, arguments.average)
+        if arguments.wav2vec2 is not None and REFERENCES["nn-audio"] not in [one.row for one in asked]:
+            raise UserError("--wav2vec2 is for the row nn-audio; add that to --methods, or leave --wav2vec2 out")
+        of_runs = [one for one in asked if one.stored is not None and one.stored.mean_face is not None]
+        if (arguments.step is not None or not arguments.average) and not of_runs:
+            raise UserError("--step and --no-average are for training runs, and there is none; leave them out")
+        return asked
+    if arguments.checkpoint is not None:
+        stored = _of_run(arguments.checkpoint, arguments.step, arguments.average)
+    else:
+        assert arguments.converted is not None
+        stored = stored_folder(arguments.converted)
+    row = row_of(stored.config)
+    return [Asked(row, row, stored)]
+
+
+def _of_run(folder: Path, step: int | Literal["best"] | None, average: bool) -> Stored:
+    """Of --checkpoint. Raises `UserError`, which names the flag that takes the folder, if it is something else."""
+    if find_weights(folder) is not None:
+        raise UserError(f"--checkpoint {folder} is a listener's training; give --methods {folder}")
+    if (folder / CONFIG_NAME).is_file():
+        raise UserError(f"--checkpoint {folder} was converted; give --converted {folder}")
+    return stored_run(load_run(folder, step, average=average), folder)
 
 
 def read_methods(words: Sequence[str], step: int | Literal["best"] | None, average: bool) -> list[Asked]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 from reactface_jax.errors import UserError
-from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.arguments import Arguments
 from reactface_jax.evaluation.legend import RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
@@ -21,6 +20,7 @@ from reactface_jax.evaluation.prediction_files import (
 )
 from reactface_jax.evaluation.report import Report, mode_differences
 from reactface_jax.evaluation.result import Evaluation, check_out
+from reactface_jax.evaluation.rows import baseline_methods, baselines, known_of
 from reactface_jax.evaluation.split import OWN_ONLY
 from reactface_jax.evaluation.video_realism import open_comparison
 from reactface_jax.methods import Inputs
@@ -46,12 +46,12 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d", "truth")
     inputs = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
     paths = prediction_paths(arguments.predictions)
-    check_out(out, inputs | {f"--predictions {name}": path for name, path in paths.items()})
+    check_out(out, inputs | {f"--predictions {name}": path for name, path in paths.items()}, console)
     clips = read_clips(speaker, listener, neighbours, arguments.clip_ids, arguments.coefficient_names)
     known = _known(clips, arguments.truth, arguments.window)
     training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)
     given = read_predictions(paths, clips)
-    ready = evaluation.baseline_methods(clips, training)
+    ready = baseline_methods(clips, training)
     names = [method.name for method in ready]
     if taken := given.keys() & names:
         raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
@@ -77,7 +77,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     most = max(array.shape[1] for array in given.values())
     real = comparison and comparison.real_listeners(clips, console)
     rows = measure_methods(
-        itertools.chain(evaluation.baselines(ready, Inputs(clips.speaker), most), given.items()),
+        itertools.chain(baselines(ready, Inputs(clips.speaker), most), given.items()),
         len(names),
         clips,
         console,
@@ -109,7 +109,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
 
 def _known(clips: Clips, truth: Path | None, window: int | None) -> Known:
     """What is known of the clips; a truth knows more of made ones than their channels show."""
-    known = evaluation.known_of(clips)
+    known = known_of(clips)
     if window is not None:
         known = replace(known, window=window)
     if truth is None:

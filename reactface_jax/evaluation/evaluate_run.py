@@ -2,8 +2,8 @@
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,8 @@ from rich.progress import track
 from reactface_jax.all_devices import AllDevices
 from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError
-from reactface_jax.evaluation import rows as evaluation
 from reactface_jax.evaluation.arguments import Arguments
-from reactface_jax.evaluation.asked_methods import Asked, place, read_methods, row_of
+from reactface_jax.evaluation.asked_methods import Asked, asked_methods, place
 from reactface_jax.evaluation.attention_maps import MAX_FRAMES, AttentionMap, attention_maps
 from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_split
 from reactface_jax.evaluation.legend import RESAMPLED, resampled
@@ -27,19 +26,19 @@ from reactface_jax.evaluation.prediction_files import checksum
 from reactface_jax.evaluation.reference_rows import Search, Training, fitted, listener_row
 from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
+from reactface_jax.evaluation.rows import DEFAULT, Generated, Row, generate_split, in_a_file
 from reactface_jax.evaluation.split import OWN_ONLY, SplitPeople
-from reactface_jax.evaluation.video_realism import open_comparison
+from reactface_jax.evaluation.video_realism import VideoComparison, open_comparison
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.methods import Inputs, Method
+from reactface_jax.methods import Method
 from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
-from reactface_jax.methods.listener import find_weights
 from reactface_jax.methods.ready import Ready
-from reactface_jax.methods.trained import Stored, TrainedMethod, make_trained, stored_folder, stored_run
+from reactface_jax.methods.trained import Stored, TrainedMethod, make_trained
 from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.online.generation import protocol_of
 from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.shard_set import open_shards
-from reactface_jax.weights.run import load_run, versions
+from reactface_jax.weights.run import versions
 
 _ATTENTIVE_CLIPS = 4  # over which the page's attention maps are averaged
 
@@ -53,11 +52,43 @@ class _Planned(NamedTuple):
     method: TrainedMethod | None = None
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What is read and checked before anything is generated."""
+
+    asked: list[Asked]
+    config: Config
+    """Of the first method, whose split and data are everybody's."""
+    out: Path
+    people: SplitPeople
+    split: KnownSplit
+    comparison: VideoComparison | None
+    planned: list[_Planned]
+    """All rows in order, but for the ceilings."""
+    ready: list[Method]
+    """The reference rows among them."""
+    windows: dict[str, int]
+    """Of the methods that have their own (frames)."""
+
+    @property
+    def sources(self) -> str:
+        """Where the methods came from."""
+        stored = [one.stored.source for one in self.asked if one.stored is not None]
+        listeners = [str(one.listener) for one in self.asked if one.listener is not None]
+        return "; ".join(stored + listeners) or "reference rows only"
+
+    @property
+    def warm_ups(self) -> dict[str, int]:
+        """Frames that methods get before each clip."""
+        learned = {one.name: one.method.method for one in self.planned if isinstance(one.method, Ready)}
+        return {name: method.warm_up for name, method in learned.items() if method.warm_up}
+
+
 def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> tuple[Evaluation, Path] | None:
     """Generates reactions to a split, and measures them beside the baselines.
 
     Args:
-      arguments: with `checkpoint`, `converted` or `methods`.
+      arguments: with `checkpoint`, `converted` or a `table`.
       fields: words that change fields of the methods' configurations.
       console: of messages and bars.
 
@@ -67,14 +98,33 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
     Raises:
       UserError: an input is unusable, or the folder can't be replaced; before anything is generated.
     """
-    # ---- Methods and data
+    prepared = _prepare(arguments, fields, console)
+    in_memory = sum(one.method is not None for one in prepared.planned) == 1
+    generated = {
+        one.name: _generate(one, prepared.people, console, in_memory=in_memory)
+        for one in prepared.planned
+        if one.method is not None
+    }
+    if jax.process_index() > 0:
+        return None
+    reactions = {name: found.prediction for name, found in generated.items()}  # those of reference rows come to them
+    speeds = {name: found.frames_per_second for name, found in generated.items()}
+    rows = [
+        replace(row, frames_per_second=speeds.get(row.name, row.frames_per_second))
+        for row in _measure(arguments, prepared, reactions, console)
+    ]
+    return _evaluation(arguments, prepared, rows, reactions), prepared.out
+
+
+def _prepare(arguments: Arguments, fields: list[str], console: Console) -> _Prepared:
+    """Methods and data. Raises `UserError` as `evaluate_run` does."""
     asked = asked_methods(arguments)
     stored = [one.stored for one in asked if one.stored is not None]
     configs = _configs(stored, fields)
     config = configs[0]
     if not config.data.dir:
         raise UserError("--data is missing; give the shards that `reactface prepare shards` wrote")
-    out = arguments.out or _folder(arguments) / f"evaluation-{config.eval.split}"
+    out = arguments.out or _default_out(arguments, config.eval.split)
     inputs = {
         "--checkpoint": arguments.checkpoint,
         "--converted": arguments.converted,
@@ -84,96 +134,99 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         "--i3d": arguments.i3d,
         "--truth": arguments.truth,
     }
-    check_out(out, inputs)
+    check_out(out, inputs, console)
     people = SplitPeople(open_shards(config.data.dir), config.eval.split, config.data.eval_frames)
-    clips, seed = people.clips, config.eval.seed
+    clips = people.clips
     for one in stored:
         if one.coefficient_names not in (None, clips.coefficient_names):
             raise UserError(
                 f"{config.data.dir} names its coefficients differently than the data of {one.source}; give --data"
             )
-    if arguments.i3d and not people.shards.has_pictures:
-        raise UserError(f"{config.data.dir} has no pictures of real listeners to compare with; leave --i3d out")
-    comparison = arguments.i3d and open_comparison(
-        clips,
-        arguments.i3d,
-        arguments.realism_pairs,
-        seed,
-        arguments.renderer,
-        arguments.renderer_weights,
-        arguments.portrait,
-        arguments.faceverse,
-    )
-    planned = _planned(asked, configs, people)
+    comparison = _comparison(arguments, people, config)
+    trained = _planned(asked, configs, people)
     windows = {
         one.name: one.config.model.window
-        for one in planned
+        for one in trained
         if one.config is not None and one.config.method == "reactface"
     }
     window = next(iter(windows.values()), config.model.window)  # of rows that have none
     split = know_split(people.shards, people.split, clips, window, arguments.truth)
 
-    ready = _references(asked if arguments.methods else None, people, split, arguments.wav2vec2)
+    ready = _references(asked if arguments.table else None, people, split, arguments.wav2vec2)
     places = {one.name: one.row for one in asked}
-    planned = [*(_Planned(each.name, places.get(each.name, each.name)) for each in ready), *planned]
-    if arguments.methods:
+    planned = [*(_Planned(each.name, places.get(each.name, each.name)) for each in ready), *trained]
+    if arguments.table:
         planned.sort(key=_place)
     names = [one.name for one in planned]
     if arguments.compare_with not in (None, *names):
         raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
+    return _Prepared(asked, config, out, people, split, comparison, planned, ready, windows)
 
-    # ---- Reactions
-    generated = {
-        one.name: _generate(one, people, console, in_memory=len(stored) == 1)
-        for one in planned
-        if one.method is not None
-    }
-    if jax.process_index() > 0:
+
+def _comparison(arguments: Arguments, people: SplitPeople, config: Config) -> VideoComparison | None:
+    """Of FRRea, which --i3d asks for. Raises `UserError` if it can't be measured."""
+    if arguments.i3d is None:
         return None
-    reactions = {name: found.prediction for name, found in generated.items()}
-    answers = _answers(names, ready, reactions, split.inputs, config, keep=bool(arguments.methods))
+    if not people.shards.has_pictures:
+        raise UserError(f"{config.data.dir} has no pictures of real listeners to compare with; leave --i3d out")
+    return open_comparison(
+        people.clips,
+        arguments.i3d,
+        arguments.realism_pairs,
+        config.eval.seed,
+        arguments.renderer,
+        arguments.renderer_weights,
+        arguments.portrait,
+        arguments.faceverse,
+    )
 
-    # ---- Figures
-    ceilings = _ceilings(arguments, people, config) if arguments.ceilings else []
-    real = comparison and comparison.real_listeners(clips, console, people.listener_videos)
-    last = len(stored) if not arguments.methods else len(planned)
-    rows = measure_methods(
-        itertools.chain(itertools.islice(answers, len(names) - last), ceilings, answers),
-        len(planned) + len(ceilings),
-        clips,
+
+def _measure(
+    arguments: Arguments, prepared: _Prepared, reactions: dict[str, Float[np.ndarray, "N K T C"]], console: Console
+) -> list[Row]:
+    """All rows with their figures; a table's reference rows add their reactions to `reactions`."""
+    people, comparison = prepared.people, prepared.comparison
+    ceilings = _ceilings(arguments, people, prepared.config) if arguments.ceilings else {}
+    names = [one.name for one in prepared.planned]
+    place = 0 if arguments.table else len(names) - 1  # of the ceilings: a single method's row stays the last
+    names[place:place] = ceilings
+    real = comparison and comparison.real_listeners(people.clips, console, people.listener_videos)
+    return measure_methods(
+        _answers(names, prepared, reactions, ceilings, keep=bool(arguments.table)),
+        len(names),
+        people.clips,
         console,
-        split.known,
+        prepared.split.known,
         own_only=("other-take",),
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
-        windows=windows,
+        windows=prepared.windows,
     )
-    rows = [
-        replace(row, frames_per_second=generated[row.name].frames_per_second) if row.name in generated else row
-        for row in rows
-    ]
+
+
+def _evaluation(
+    arguments: Arguments, prepared: _Prepared, rows: list[Row], reactions: dict[str, Float[np.ndarray, "N K T C"]]
+) -> Evaluation:
+    """What was measured, ready to be written."""
+    people, config = prepared.people, prepared.config
+    clips, names = people.clips, [one.name for one in prepared.planned]
     reactions = {name: reactions[name] for name in names if name in reactions}
     arrays = dict(speaker=clips.speaker, listener=clips.listener, neighbours=clips.neighbours)
-    if not arguments.methods:
+    if not arguments.table:
         arrays = {"prediction": reactions[names[-1]], **arrays}
-    sums = {name: checksum(array) for name, array in (arrays if not arguments.methods else reactions | arrays).items()}
-    warm_ups = {
-        one.name: one.method.method.warm_up
-        for one in planned
-        if isinstance(one.method, Ready) and one.method.method.warm_up
-    }
-    sources = [one.source for one in stored] + [str(one.listener) for one in asked if one.listener is not None]
+    sums = {name: checksum(array) for name, array in (reactions | arrays if arguments.table else arrays).items()}
+    warm_ups = prepared.warm_ups
     report = Report(
         rows=rows,
         config=config,
-        source="; ".join(sources) or "reference rows only",
+        source=prepared.sources,
         data={
             "data": config.data.dir,
             "split": config.eval.split,
             "clips": people.num_clips,
             "frames": people.num_frames,
             "reactions": config.eval.num_reactions,
-            RESAMPLED: resampled(split.known.groups, clips.clip_ids, scripts=arguments.truth is not None),
+            RESAMPLED: resampled(prepared.split.known.groups, clips.clip_ids, scripts=arguments.truth is not None),
             "sha256": sums,
             **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
             **({"frames put before each clip": warm_ups} if warm_ups else {}),
@@ -182,31 +235,16 @@ def evaluate_run(arguments: Arguments, fields: list[str], console: Console) -> t
         compared_with=arguments.compare_with,
     )
     recording = people.recording if arguments.recordings and people.shards.has_pictures else None
-    attention = itertools.chain.from_iterable(_attention(one, people) for one in planned)
-    return Evaluation(report, clips, reactions, {} if arguments.methods else arrays, recording, attention), out
+    attention = itertools.chain.from_iterable(_attention(one, people) for one in prepared.planned)
+    return Evaluation(report, clips, reactions, {} if arguments.table else arrays, recording, attention)
 
 
-def asked_methods(arguments: Arguments) -> list[Asked]:
-    """The methods of a command line. Raises `UserError` if one can't be read."""
-    if arguments.methods:
-        return read_methods(arguments.methods, arguments.step, arguments.average)
-    if arguments.checkpoint is not None:
-        if find_weights(arguments.checkpoint) is not None:
-            raise UserError(
-                f"--checkpoint {arguments.checkpoint} is a listener's training; give --methods {arguments.checkpoint}"
-            )
-        run = load_run(arguments.checkpoint, arguments.step, average=arguments.average)
-        stored = stored_run(run, arguments.checkpoint)
-    else:
-        stored = stored_folder(_folder(arguments))
-    row = row_of(stored.config)
-    return [Asked(row, row, stored)]
-
-
-def _folder(arguments: Arguments) -> Path:
+def _default_out(arguments: Arguments, split: str) -> Path:
+    """In the method's own folder; another checkpoint than the newest has a folder of its own."""
     folder = arguments.checkpoint or arguments.converted
     assert folder is not None
-    return folder
+    step = "" if arguments.step is None else f"-step-{arguments.step}"
+    return folder / f"evaluation-{split}{step}"
 
 
 def _configs(stored: list[Stored], fields: list[str]) -> list[Config]:
@@ -253,7 +291,7 @@ def _references(
     """
     training, listener = Training(split.training_listeners, split.training_speakers), people.clips.listener
     if asked is None:
-        return fitted(evaluation.DEFAULT, listener, training)
+        return fitted(DEFAULT, listener, training)
     names = ["GT", *(one.name for one in asked if one.stored is None and one.listener is None)]
     if "Listener" in names and people.clips.coefficient_names != COEFFICIENT_NAMES:
         raise UserError(
@@ -273,10 +311,9 @@ def _references(
 
 def _answers(
     names: Iterable[str],
-    ready: Iterable[Method],
+    prepared: _Prepared,
     reactions: dict[str, Float[np.ndarray, "N K T C"]],
-    inputs: Inputs,
-    config: Config,
+    ceilings: Mapping[str, Float[np.ndarray, "N K T C"]],
     *,
     keep: bool,
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
@@ -284,29 +321,28 @@ def _answers(
 
     Args:
       names: in order.
-      ready: reference rows.
-      reactions: of the others.
-      inputs: what reference rows see.
-      config: number of reactions, and the seed of reference rows.
+      prepared: with the reference rows.
+      reactions: of trained methods.
+      ceilings: of these rows.
       keep: add those of reference rows to `reactions`, but for GT's, for the page to play.
     """
-    references = {method.name: method for method in ready}
+    references, config = {method.name: method for method in prepared.ready}, prepared.config.eval
     for name in names:
         if name in references:
-            key = jax.random.key(config.eval.seed)
-            found = references[name].generate(inputs, config.eval.num_reactions, key=key)
+            key = jax.random.key(config.seed)
+            found = references[name].generate(prepared.split.inputs, config.num_reactions, key=key)
             if keep and name != "GT":
-                reactions[name] = found if found.strides[1] == 0 else evaluation.in_a_file(found)
+                reactions[name] = found if found.strides[1] == 0 else in_a_file(found)
             yield name, found
         else:
-            yield name, reactions[name]
+            yield name, ceilings[name] if name in ceilings else reactions[name]
 
 
 def _place(one: _Planned) -> int:
     return place(one.row)
 
 
-def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory: bool) -> evaluation.Generated:
+def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory: bool) -> Generated:
     assert one.config is not None
     assert one.method is not None
     config = one.config.eval
@@ -324,7 +360,7 @@ def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory
         rows = devices.own_rows(batch_size)
     batches = people.batches(batch_size, method.image_size, rows=rows)
     total = -(-people.num_clips // batch_size)
-    return evaluation.generate_split(
+    return generate_split(
         method,
         track(batches, "generating", total=total, console=console, transient=True),
         people.num_clips,
@@ -335,16 +371,14 @@ def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory
     )
 
 
-def _ceilings(
-    arguments: Arguments, people: SplitPeople, config: Config
-) -> list[tuple[str, Float[np.ndarray, "N K T C"]]]:
+def _ceilings(arguments: Arguments, people: SplitPeople, config: Config) -> dict[str, Float[np.ndarray, "N K T C"]]:
     """Rows of what the rule of made conversations reaches on the clips' own scripts."""
     rule = importlib.import_module("data_pipeline.dyads.ceilings")  # by name: as with shards, it lives on another floor
     clips, reactions = people.clips, config.eval.num_reactions
     made: list[tuple[str, np.ndarray]] = rule.ceiling_rows(
         arguments.truth, people.split, reactions, clips.clip_ids, people.num_frames
     )
-    return made
+    return dict(made)
 
 
 def _attention(one: _Planned, people: SplitPeople) -> Iterator[AttentionMap]:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from reactface_jax.metrics.groups import unit_of
+from reactface_jax.metrics.synchrony import SHORTEST
 
 _COLUMNS = (
     "listening: FRCorr over the frames in which the speaker has the floor. by chance: FRCorr against as many "
@@ -15,7 +16,8 @@ _COLUMNS = (
     "FRDiv / FRDvs, how much of the diversity depends on the speaker. uncalled: smiles, raised brows and frowns a "
     "second that no event explains. gain: how much better the next frame is foretold from the right speaker's "
     "past than from another's, and p, by permutation. smile lag: frames by which smiles follow the speaker's, and "
-    "their correlation r there. NaN: share of reactions in which a constant channel makes paper mode's offset 49. "
+    "their correlation r there. NaN: share of reactions that have no correlation at some lag, since a channel is "
+    "constant or the clip is shorter than {shortest} frames; paper mode's offset is then that lag, mostly 49. "
     "inside: share of the movement within {windows}. border: change at window borders by change "
     "elsewhere. stillness: movement where all appropriate listeners are still. motion: Fréchet distance of pieces "
     "of motion, and its floor, that of real people. FPS: reaction frames a second, those of all reactions "
@@ -47,7 +49,7 @@ def legend_of(reference: str, mark: str, windows: Mapping[str, int | None], over
       windows: by the row, the frames of the windows in which it was looked at; None where that is not known.
       over: from `resampled`; None where that is not known.
     """
-    columns = _COLUMNS.format(windows=_windows(windows))
+    columns = _COLUMNS.format(windows=_windows(windows), shortest=SHORTEST)
     if over == _NOTHING:
         return f"{columns} Intervals and tests need several conversations; here all clips are one group."
     over = over or "conversations (in made ones scripts)"

@@ -9,8 +9,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reactface_jax.evaluation import rows as evaluation
-from reactface_jax.evaluation.rows import Row
+from reactface_jax.evaluation.rows import Row, evaluate, known_of
 from reactface_jax.metrics import Mode
 from reactface_jax.metrics.reacting import Known
 from reactface_jax.metrics.video_distance import VideoDistance
@@ -44,7 +43,7 @@ def measure_methods(
       num_videos: videos that `realism` compares for each method.
       windows: of the methods that have their own (frames); the others are looked at in those of `known`.
     """
-    known, windows = known or evaluation.known_of(clips), windows or {}
+    known, windows = known or known_of(clips), windows or {}
     rows = []
     with progress_bar("measuring", count * (len(clips.speaker) + num_videos), console) as advance:
         for name, prediction in methods:
@@ -52,7 +51,7 @@ def measure_methods(
             if name in own_only:
                 compared = replace(clips, neighbours=np.eye(len(clips.neighbours), dtype=bool))
             looked_at = replace(known, window=windows.get(name, known.window))
-            row = evaluation.evaluate(name, prediction, compared, looked_at, advance=advance)
+            row = evaluate(name, prediction, compared, looked_at, advance=advance)
             rows.append(row if realism is None else replace(row, realism=realism(prediction, advance)))
     return rows
 

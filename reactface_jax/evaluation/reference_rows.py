@@ -1,6 +1,6 @@
 """The rows that are not trained in steps, fitted and ready to answer a split."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -48,24 +48,22 @@ DEFAULT_SEARCH = Search()
 
 
 def fitted(
-    names: Collection[str],
+    names: Sequence[str],
     listener: Float[np.ndarray, "N T C"],
     training: Training | None,
     search: Search = DEFAULT_SEARCH,
 ) -> list[Method]:
-    """The rows of these names that the training data allow, in the table's order.
+    """The rows of these names that the training data allow, in the names' order.
 
     Args:
-      names: as the table has them.
+      names: as the table has them; one that stands twice counts once.
       listener: of the split that is answered.
       training: of the training split; None leaves out those that learn.
       search: of nearest neighbours.
     """
-    made: list[Method] = []
-    for name, make in _ROWS.items():
-        if name in names and (method := make(listener, training, search)) is not None:
-            made.append(method)
-    return made
+    makers = {row.name: row.make for row in _ROWS.values()}
+    made = (makers[name](listener, training, search) for name in dict.fromkeys(names))
+    return [method for method in made if method is not None]
 
 
 def listener_row(weights: Path, name: str, coefficient_names: tuple[str, ...]) -> Listener:
@@ -111,17 +109,27 @@ def _nearest(by: Literal["speaker", "audio"]) -> _Make:
     return make
 
 
-_ROWS: Mapping[str, _Make] = {
-    "GT": lambda listener, training, search: GroundTruth(listener),
-    "Mirror": _alone(Mirror()),
-    "Random": _of_listeners(RandomDraws()),
-    "MeanSeq": _of_listeners(MeanSequence()),
-    "MeanFr": _of_listeners(MeanFrame()),
-    "delayed-mirror": _of_pairs(DelayedMirror()),
-    "linear": _of_pairs(Linear()),
-    "Random uniform": _of_listeners(RandomUniform()),
-    "Random segment": _of_listeners(RandomSegment()),
-    "NN motion": _nearest("speaker"),
-    "NN audio": _nearest("audio"),
-    "Listener": lambda listener, training, search: load_pretrained("listener", _TALKING),
+class _Row(NamedTuple):
+    name: str
+    """In the table."""
+    make: _Make
+
+
+_ROWS: Mapping[str, _Row] = {
+    "gt": _Row("GT", lambda listener, training, search: GroundTruth(listener)),
+    "mirror": _Row("Mirror", _alone(Mirror())),
+    "delayed-mirror": _Row("delayed-mirror", _of_pairs(DelayedMirror())),
+    "random": _Row("Random", _of_listeners(RandomDraws())),
+    "random-uniform": _Row("Random uniform", _of_listeners(RandomUniform())),
+    "random-segment": _Row("Random segment", _of_listeners(RandomSegment())),
+    "mean-seq": _Row("MeanSeq", _of_listeners(MeanSequence())),
+    "mean-fr": _Row("MeanFr", _of_listeners(MeanFrame())),
+    "linear": _Row("linear", _of_pairs(Linear())),
+    "nn-motion": _Row("NN motion", _nearest("speaker")),
+    "nn-audio": _Row("NN audio", _nearest("audio")),
+    "listener": _Row("Listener", lambda listener, training, search: load_pretrained("listener", _TALKING)),
 }
+"""By their words on the command line."""
+
+REFERENCES: Mapping[str, str] = {word: row.name for word, row in _ROWS.items()}
+"""What the table calls the rows without a run, by their words. `listener` is the one that comes with the package."""

@@ -17,6 +17,7 @@ from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.metrics import MODES, Mode
 from reactface_jax.metrics.bootstrap import Interval, differ, interval
+from reactface_jax.metrics.synchrony import SHORTEST
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
@@ -213,8 +214,9 @@ def mode_differences(row: Row) -> list[str]:
     if clean["FRSyn_NaN_share"] > 0:
         offset = "undefined" if math.isnan(clean["FRSyn"]) else f"{clean['FRSyn']:.2f}"
         sentences.append(
-            f"FRSyn is {offset}, {paper['FRSyn']:.2f} in paper mode, which answers 49 for the "
-            f"{clean['FRSyn_NaN_share']:.0%} of reactions that have a constant channel"
+            f"FRSyn is {offset}, {paper['FRSyn']:.2f} in paper mode, which takes the first lag without a correlation, "
+            f"mostly 49; {clean['FRSyn_NaN_share']:.0%} of the reactions have one, since a channel is constant or the "
+            f"clip is shorter than {SHORTEST} frames"
         )
     elif abs(clean["FRSyn"] - paper["FRSyn"]) > 5e-3:
         sentences.append(f"FRSyn is {clean['FRSyn']:.2f}, {paper['FRSyn']:.2f} in paper mode: clips shorter than 4 s")

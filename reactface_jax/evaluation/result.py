@@ -45,12 +45,13 @@ class Evaluation:
     attention: Iterable[AttentionMap] = ()
 
 
-def check_out(out: Path, inputs: Mapping[str, Path | None]) -> None:
-    """Refuses a folder for the report before anything is computed.
+def check_out(out: Path, inputs: Mapping[str, Path | None], console: Console) -> None:
+    """Refuses a folder for the report before anything is computed, or says that it will be replaced.
 
     Args:
       out: the folder, which is replaced as a whole where it holds an evaluation.
       inputs: files and folders that are read, by their flags; they must not lie in it.
+      console: of the message.
 
     Raises:
       UserError: an input would be lost, the folder holds other things, or it can't be written.
@@ -59,6 +60,8 @@ def check_out(out: Path, inputs: Mapping[str, Path | None]) -> None:
         if path is not None and path.resolve().is_relative_to(out.resolve()):
             raise UserError(f"--out {out} would replace {flag} {path}; give another folder")
     require_replaceable(out, _is_evaluation, _WHAT)
+    if out.is_dir() and any(out.iterdir()):
+        console.print(f"{out} holds an evaluation, which this one will replace")
 
 
 def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int, faceverse: Path | None) -> None:

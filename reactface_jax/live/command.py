@@ -9,7 +9,9 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from reactface_jax.arguments import run
 from reactface_jax.compiled_programs import keep_compiled_programs
@@ -39,7 +41,7 @@ class Arguments:
     checkpoint: Path | None = None
     """The run of a causal ReactFace (--model.causal), a listener, LFI or Zhou et al., instead of the listener in the
     package."""
-    reactions: int = 1
+    reactions: Annotated[int, tyro.conf.arg(aliases=("--num-reactions",))] = 1
     """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may change it."""
     amplitude: float = 1.0
     """Of all motion, 0 to 1.5. The page has sliders for this and the next two."""
@@ -56,7 +58,7 @@ class Arguments:
     as_fast_as_possible: bool = False
     """Play a file without waiting for its times."""
     browser: bool = True
-    """Open the page in this machine's browser."""
+    """--no-browser prints the page's address and opens no browser."""
 
 
 @reports_user_errors

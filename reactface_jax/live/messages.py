@@ -25,6 +25,7 @@ from reactface_jax.types import NUM_EXPRESSION
 MOST_REACTIONS = 4
 LARGEST = 2**20
 """Bytes of a message."""
+_SETTINGS = ("amplitude", "smile", "nod", "seed", "chosen", "paused", "hears", "reset")
 _LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _OPTIONAL = {"tongueOut", *POSE_NAMES}
 """Coefficients that a tracker need not know: MediaPipe has no tongue."""
@@ -107,6 +108,8 @@ def _is_number(value: object) -> bool:
 
 def read_settings(given: Mapping[str, Any], now: Settings) -> tuple[Settings, bool]:
     """Settings after a message, and whether a new conversation is wanted. Raises `UserError` for what does not fit."""
+    if unknown := given.keys() - set(_SETTINGS):
+        raise UserError(f"{min(unknown)!r} is no setting; there are {', '.join(_SETTINGS)}")
 
     def number(name: str, old: float | int, low: float | int, high: float | int) -> float | int:
         value = given.get(name, old)

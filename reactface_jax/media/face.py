@@ -59,7 +59,7 @@ class FaceLandmarker:
       measures: whether `measure` is wanted, which takes longer.
 
     Raises:
-      UserError: MediaPipe is not installed, or its graphics libraries are not.
+      UserError: MediaPipe is not installed, or a library that it needs is not.
     """
 
     def __init__(self, measures: bool = False) -> None:
@@ -291,8 +291,10 @@ def _start_mediapipe(measures: bool) -> tuple[ModuleType, "MediaPipeLandmarker"]
         return mediapipe, vision.FaceLandmarker.create_from_options(options)
     except ModuleNotFoundError as error:
         raise UserError(f"finding faces needs {error.name}; run: pip install 'reactface-jax[render]'") from error
-    except OSError as error:  # a shared library is missing
-        raise UserError(f"MediaPipe can't start ({error}); run: apt-get install libegl1 libgles2") from error
+    except (ImportError, OSError) as error:  # OpenCV or MediaPipe lacks a shared library
+        raise UserError(
+            f"MediaPipe can't start ({error}); run: apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
+        ) from error
 
 
 @contextlib.contextmanager

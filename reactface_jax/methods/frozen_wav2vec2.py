@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from reactface_jax.config import AudioConfig
 from reactface_jax.errors import UserError
+from reactface_jax.models.precision import exact_products
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.types import AnyArray
 from reactface_jax.weights.params_file import load_params
@@ -29,8 +31,12 @@ def frozen_wav2vec2(folder: Path) -> Embedding:
     params, values = load_params(folder)
     if "audio" not in values:
         raise UserError(f"{folder} holds no wav2vec 2.0; convert one with `reactface convert wav2vec2`")
-    encoder = Wav2Vec2Encoder(AudioConfig(**values["audio"]))
-    encode = jax.jit(lambda voices: encoder.apply({"params": params}, voices))
+    encoder: Any = Wav2Vec2Encoder(AudioConfig(**values["audio"]))
+
+    @jax.jit
+    def encode(voices: Float[AnyArray, "N L"]) -> Float[Array, "N S E"]:
+        with exact_products():
+            return encoder.apply({"params": params}, voices)
 
     def features(voices: Float[AnyArray, "N L"]) -> Float[np.ndarray, "N S E"]:
         parts = []

@@ -27,7 +27,7 @@ def read_style(path: Path) -> Float[np.ndarray, "T 58"]:
 
 
 def own_listener(weights: Path, control: Control | None = None) -> Listener:
-    """A listener of the user's own training, with its knobs as they were trained if none are given.
+    """A listener of the user's own training, with the knobs of the packaged one if none are given.
 
     Raises:
       UserError: these are no such weights, or they know other coefficients than those that MediaPipe measures.

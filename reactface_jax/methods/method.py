@@ -17,10 +17,12 @@ class Inputs(NamedTuple):
     """What can be seen of N speakers; a method names the fields that it needs, others may be None."""
 
     speaker: Float[AnyArray, "N T C"] | None = None
-    """Coefficients; NaN where the face was lost."""
+    """Raw coefficients; NaN where the face was lost."""
     audio: Float[AnyArray, "N L"] | None = None
-    """The voice, 16 kHz mono, 640 samples a frame: at its training's level for a `PairFittedMethod`, else at any."""
+    """The voice, 16 kHz mono, 640 samples a frame, at any level; for a `PairFittedMethod` at that of its training."""
     video: UInt8[AnyArray, "N T H W 3"] | None = None
+    """Pictures, RGB bytes at 25 fps, of the size that the method was trained with. (`rf.generate` takes them as
+    floating-point numbers in [-1, 1].)"""
 
 
 @runtime_checkable

@@ -69,6 +69,7 @@ class NearestSegment:
         num_clips, num_frames = listener.shape[:2]
         if num_frames < SEGMENT:
             raise UserError(f"{self.name} takes segments of {SEGMENT} frames; the training clips have {num_frames}")
+        speakers = self._held(speakers)
         starts = range(0, num_frames - SEGMENT + 1, SEGMENT)
         keys = np.concatenate([self._features(speakers, start) for start in starts])
         values = np.concatenate([listener[:, start : start + SEGMENT] for start in starts]).astype(np.float32)
@@ -87,6 +88,7 @@ class NearestSegment:
             raise UserError(f"{self.name} has no training data; call fit_to_pairs first")
         if self.top_k > len(self.index.keys):
             raise UserError(f"top_k {self.top_k} is more than the {len(self.index.keys)} training segments")
+        inputs = self._held(inputs)
         num_clips, num_frames = self._size(inputs)
         reactions = np.empty((num_clips, num_reactions, num_frames, self.index.values.shape[-1]), np.float32)
         excluded = np.full(num_clips, -1) if self.own is None else np.asarray(self.own)
@@ -118,14 +120,18 @@ class NearestSegment:
             raise UserError(f"{self.name} needs the speaker's voice; give clips with sound")
         return inputs.audio.shape[0], inputs.audio.shape[1] // SAMPLES_PER_FRAME
 
+    def _held(self, inputs: Inputs) -> Inputs:
+        """With faces that were lost as they were seen last, in whichever segment that was."""
+        return inputs._replace(speaker=held(seen_speaker(inputs, self.name))) if self.by == "speaker" else inputs
+
     def _features(self, inputs: Inputs, start: int) -> Float[np.ndarray, "N F"]:
         """Of the segment that begins with a frame; before the clip its first frame, or silence, goes on."""
         num_frames = self._size(inputs)[1]
         frames = np.arange(start, start + SEGMENT)
         if self.by == "speaker":
-            speaker = seen_speaker(inputs, self.name)
-            part = speaker[:, np.clip(frames, 0, num_frames - 1)]
-            return held(part).reshape(len(part), -1).astype(np.float32)
+            assert inputs.speaker is not None
+            part = np.asarray(inputs.speaker)[:, np.clip(frames, 0, num_frames - 1)]
+            return part.reshape(len(part), -1).astype(np.float32)
         assert inputs.audio is not None
         voice = np.asarray(inputs.audio).reshape(len(inputs.audio), num_frames, SAMPLES_PER_FRAME)
         heard = np.zeros((len(voice), SEGMENT, SAMPLES_PER_FRAME), np.float32)

@@ -10,9 +10,14 @@ NAMES = ("listener",)
 
 
 def load_pretrained(name: str = "listener", control: Control | None = None) -> Listener:
-    """A method that is ready to answer, with its knobs as they were trained if none are given.
+    """A `Listener` that is ready to answer.
 
-    Raises `UserError` if no such weights come with the package, or a knob is out of range.
+    Args:
+        name: of the weights; there is only `listener`.
+        control: its knobs; by default those of the training, but for a guidance of 1.2.
+
+    Raises:
+        UserError: no such weights come with the package, or a knob is out of range.
     """
     if name not in NAMES:
         raise UserError(f"no weights called {name} come with the package; there is {', '.join(NAMES)}")

@@ -1,7 +1,7 @@
 """Trained rows that are ready to answer: raw coefficients in and out, the voice at any level, lost faces held."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ class Ready:
     """A row with what it has learnt. Raises `UserError` if its variables are another configuration's."""
 
     method: LearnedMethod
-    variables: Variables
-    mean_face: Float[np.ndarray, " C"]
+    variables: Variables = field(repr=False)
+    mean_face: Float[np.ndarray, " C"] = field(repr=False)
     """Of the training's data."""
     image_size: int = 0
     """Of the frames that it sees; 0: none."""

@@ -1,6 +1,6 @@
 """A causal ReactFace as a method that answers while the speaker goes on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +33,13 @@ class StreamedState(NamedTuple):
     """Windows that were answered."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StreamedReactFace:
     """Sees the face's crop as in training and hears the voice; a missing voice is silence."""
 
     model: CausalReactFace
-    params: PyTree
-    mean_face: Float[np.ndarray, " C"]
+    params: PyTree = field(repr=False)
+    mean_face: Float[np.ndarray, " C"] = field(repr=False)
     """Added to the model's answers, in its own order of channels."""
     image_size: int
     order: tuple[int, ...] = tuple(range(NUM_COEFFICIENTS))

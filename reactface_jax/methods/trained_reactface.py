@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -26,8 +26,8 @@ class TrainedReactFace:
     """Raises `UserError` if the parameters are another configuration's, or the model has no such protocol."""
 
     model: ReactFace
-    params: Any
-    mean_face: Float[np.ndarray, " C"]
+    params: Any = field(repr=False)
+    mean_face: Float[np.ndarray, " C"] = field(repr=False)
     """Of the training's data."""
     image_size: int
     """Of the frames."""

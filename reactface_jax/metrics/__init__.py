@@ -19,3 +19,7 @@ def __getattr__(name: str) -> object:
 
         return i3d
     raise AttributeError(f"module 'reactface_jax.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,13 +12,16 @@ from jaxtyping import Bool, Float, Int
 
 MAX_LAG = 49
 """Frames: 2 s at 25 fps, the ends excluded."""
+SHORTEST = MAX_LAG + 2
+"""Frames of a clip whose outermost lags overlap in 2 frames; one frame has no correlation."""
 
 
 class Synchrony(NamedTuple):
     """Lag at the highest correlation with the speaker; an offset is its absolute value."""
 
     reference_offset: Float[np.ndarray, "N K"]
-    """Frames. A constant channel makes every correlation NaN, of which argmax returns the first lag: 49."""
+    """Frames. Where lags have no correlation, argmax returns the first of them: 49 if a channel is constant or the clip
+    is shorter than `SHORTEST`, else the first one at which a channel is constant in the frames that overlap."""
     reference_nan: Bool[np.ndarray, "N K"]
     """Where that happened."""
     offset: Float[np.ndarray, "N K"]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from reactface_jax.config import ModelConfig
+from reactface_jax.errors import UserError
 from reactface_jax.models.listener import Carry, Listener, Reaction, Speaker
 from reactface_jax.models.recomputation import policy
 from reactface_jax.models.speaker_encoder import SpeakerFeatures, make_speaker_encoder
@@ -50,6 +51,9 @@ class ReactFace(nn.Module):
           noise: standard normal, one vector a reaction and window; None draws it from the "sample" stream.
           lengths: valid frames of each clip in a padded batch; None: all.
           deterministic: no dropout; otherwise the "dropout" stream is needed.
+
+        Raises:
+          UserError: the noise has another shape.
         """
         video, audio = trim(video, audio)
         features = self.encode(video, audio, lengths, deterministic=deterministic)
@@ -222,7 +226,7 @@ class ReactFace(nn.Module):
         if noise is None:
             return jax.random.normal(self.make_rng("sample"), shape)
         if noise.shape != shape:
-            raise ValueError(f"noise has shape {noise.shape}; [B, K, N, D] is {shape} here")
+            raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
         return jnp.asarray(noise)
 
 

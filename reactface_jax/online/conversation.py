@@ -57,18 +57,24 @@ class Conversation:
           model: from `build_model`, causal.
           params: its parameters.
           num_reactions: K.
-          image_size: of the frames, `data.image_size` of the training.
+          image_size: of the frames, `data.image_size` of the training (a run's `config.data.image_size`).
           mean_face: added to the coefficients (a run's `mean_face`); None: they are relative to it.
           patience: how long frames wait for sound and sound for frames (s of their timestamps).
           seed: of the noise that makes reactions differ.
 
         Raises:
-          UserError: the model is not causal, or the patience is no time.
+          UserError: the model is not causal, there is no reaction, the patience is no time, or the mean face is not of
+            the model's coefficients.
         """
         if not 0 <= patience < np.inf:
             raise UserError(f"a patience of {patience} s is no time to wait; give seconds from 0 on")
         self._model, self._params, self._patience = model, params, patience
         self._num_reactions, self._image_size = num_reactions, image_size
+        if mean_face is not None and np.shape(mean_face) != (NUM_COEFFICIENTS,):
+            raise UserError(
+                f"mean_face has shape {np.shape(mean_face)}, but the model answers {NUM_COEFFICIENTS} coefficients; "
+                "give the mean_face of its run, or None"
+            )
         self._mean_face = np.zeros(NUM_COEFFICIENTS, np.float32) if mean_face is None else mean_face
         self._key = jax.random.key(seed)
         self.reset()
@@ -105,7 +111,10 @@ class Conversation:
         """
         picture, size = np.asarray(picture), self._image_size
         if picture.shape != (size, size, 3):
-            raise UserError(f"the picture is {picture.shape}; this conversation takes {size} x {size} RGB")
+            raise UserError(
+                f"the picture is {picture.shape}; this conversation takes {size} x {size} RGB; give image_size= of the "
+                "training"
+            )
         if picture.dtype != np.uint8:
             raise UserError(f"the picture is {picture.dtype}; give uint8 RGB from 0 to 255")
         self._check_time("frame", time, self._newest_frame)

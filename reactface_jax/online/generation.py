@@ -23,6 +23,8 @@ from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace, trim
 from reactface_jax.online import stream
+from reactface_jax.online.draws import check_draws
+from reactface_jax.online.speaker_sound import check_audio
 from reactface_jax.online.speaker_video import check_video
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
@@ -41,7 +43,7 @@ def generate(
     video: Shaped[AnyArray, "B T H W 3"],
     audio: Float[AnyArray, "B L"],
     *,
-    protocol: str = "prefix",
+    protocol: str | None = None,
     num_reactions: int = 1,
     noise: Float[AnyArray, "B K N D"] | None = None,
     key: Key[Array, ""] | None = None,
@@ -51,13 +53,14 @@ def generate(
     Args:
       model: from `build_model`.
       params: its parameters.
-      video: the speaker's frames, floating point in [-1, 1], at 25 fps.
+      video: the speaker's frames, floating point in [-1, 1], at 25 fps, of the training's `data.image_size`: bytes as
+        in `Inputs.video` are `video / 127.5 - 1`.
       audio: the speaker's voice at 16 kHz, normalised over its file; if it ends early, so do the reactions. A
         last frame that lacks at most 240 samples still counts, and zeros stand for them; the bare model goes without.
       protocol: `prefix` is the reference's evaluation (the speaker up to each window's end, encoded again every
         window); `clip` its training (the whole clip encoded at once); `window` its script for own videos (each window
         encoded by itself). A causal model has `clip`, and `stream`, which gives the same numbers without holding the
-        clip's features.
+        clip's features. None: `stream` for a causal model, else `prefix`.
       num_reactions: K.
       noise: standard normal, one vector a reaction and window of w frames; or
       key: from which it is drawn. Exactly one of the two.
@@ -66,10 +69,15 @@ def generate(
       Coefficients relative to `mean_face`.
 
     Raises:
-      UserError: video of another type or range; both or neither of `noise` and `key`; noise of another shape; an
-        unknown protocol, or one that the model does not have.
+      UserError: video of another shape, type or range; audio of another shape, or not finite; no clip, frame or
+        reaction; both or neither of `noise` and `key`; noise of another shape; a key that is none; an unknown protocol,
+        or one that the model does not have.
     """
     check_video(video)
+    if len(video) == 0:
+        raise UserError("video holds no clip; give at least one")
+    check_audio(audio, len(video))
+    check_draws(num_reactions, key)
     video, audio = trim(jnp.asarray(video), jnp.asarray(audio))
     batch, num_frames = video.shape[:2]
     if num_frames == 0:
@@ -83,6 +91,8 @@ def generate(
         noise = jax.random.normal(key, shape)
     elif noise.shape != shape:
         raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
+    if protocol is None:
+        protocol = "stream" if isinstance(model, CausalReactFace) else "prefix"
     check_protocol(model, protocol)
 
     bucket = math.lcm(BUCKET, model.config.window)

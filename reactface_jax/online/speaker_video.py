@@ -16,10 +16,13 @@ _MEND = "video / 127.5 - 1"
 
 
 def check_video(video: Shaped[AnyArray, "B T H W 3"]) -> None:
-    """Raises `UserError` for frames that are not floating-point numbers of about [-1, 1].
+    """Raises `UserError` for frames that are not [B, T, H, W, 3], floating-point numbers of about [-1, 1].
 
-    Values are looked at where they are known: inside `jax.jit`, and of rows on other hosts, only the type is.
+    Values are looked at where they are known: inside `jax.jit`, and of rows on other hosts, only shape and type are.
     """
+    if video.ndim != 5 or video.shape[-1] != 3:
+        hint = "; add the batch's axis, video[None]" if video.ndim == 4 and video.shape[-1] == 3 else ""
+        raise UserError(f"video has shape {video.shape}, but the model takes [B, T, H, W, 3]{hint}")
     if not jnp.issubdtype(video.dtype, jnp.floating):
         raise UserError(f"video is {video.dtype}, but the model takes floating-point frames in [-1, 1]; give {_MEND}")
     if isinstance(video, jax.core.Tracer) or (isinstance(video, jax.Array) and not video.is_fully_addressable):

@@ -20,6 +20,8 @@ from reactface_jax.models.causal.reactface import CausalReactFace, StreamState
 from reactface_jax.models.causal.ring import KeysValues, ring_size
 from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace
+from reactface_jax.online.draws import check_draws
+from reactface_jax.online.speaker_sound import check_audio
 from reactface_jax.online.speaker_video import check_video
 from reactface_jax.tree_names import named_leaves
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
@@ -45,9 +47,10 @@ def start(
       image_size: of the speaker's frames, a side or (height, width).
 
     Raises:
-      UserError: the model is not causal.
+      UserError: the model is not causal, or there is no conversation or reaction.
     """
     del params
+    check_draws(num_reactions, batch_size=batch_size)
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     return causal_reactface.start(_causal(model).config, batch_size, num_reactions, size)
 
@@ -79,9 +82,11 @@ def step(
       The state after the step, and coefficients relative to `mean_face`.
 
     Raises:
-      UserError: the model is not causal, video is of another type or range, or a shape does not fit.
+      UserError: the model is not causal, video is of another type or range, sound is not finite, a shape does not fit,
+        or the key is none.
     """
     config = _causal(model).config
+    check_video(video)
     batch, frames = video.shape[:2]
     num_reactions, width = state.listener.reaction.shape[1], config.window
     if frames == 0 or frames % width:
@@ -95,7 +100,8 @@ def step(
     if state.speaker.video is not None and video.shape[2:4] != state.speaker.video.conv1.frames.shape[2:4]:
         size = state.speaker.video.conv1.frames.shape[2:4]
         raise UserError(f"frames are {video.shape[2:4]}, but the state was started with image_size {size}")
-    check_video(video)
+    check_audio(audio, batch)
+    check_draws(num_reactions, key)
     shape = (batch, num_reactions, frames // width, config.feature_dim)
     if (noise is None) == (key is None):
         raise UserError("step needs either noise= or key=, one of the two")

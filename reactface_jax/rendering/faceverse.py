@@ -92,7 +92,7 @@ class FaceVerseRenderer:
         self._pixels = vtkUnsignedCharArray()
 
     def render(self, coefficients: Float[np.ndarray, " C"]) -> UInt8[np.ndarray, "H W 3"]:
-        """One picture, RGB. Raises `ValueError` if there are not 58 coefficients."""
+        """One picture, RGB. Raises `UserError` if there are not 58 coefficients."""
         self._vertices[:] = self.pose(coefficients)
         self._surface.GetPoints().Modified()
         return draw(self._window, self._pixels)
@@ -101,7 +101,7 @@ class FaceVerseRenderer:
         """Vertices in front of the camera, which is at z = -10: v R + t."""
         coefficients = np.asarray(coefficients, np.float32)
         if coefficients.shape != (NUM_COEFFICIENTS,):
-            raise ValueError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
+            raise UserError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
         expression, angles, translation = np.split(coefficients, (NUM_EXPRESSION, NUM_EXPRESSION + 3))
         face = self._neutral + self._directions @ expression
         return (face @ rotation_matrix(angles) + translation).astype(np.float32)

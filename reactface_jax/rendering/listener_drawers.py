@@ -94,10 +94,28 @@ class PortraitDrawer:
         pass
 
 
-def require_options(
+def check_options(
+    renderer: str,
+    *,
+    portrait: Path | None,
+    renderer_weights: Path | None,
+    faceverse: Path | None,
+    portrait_size: int | None = None,
+) -> None:
+    """Raises `UserError` if a flag that the renderer needs is not given, or one that it does not look at is.
+
+    Call it before long work. `faceverse` may be given beside any renderer: it also draws for others than this one.
+    """
+    _require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    of_portraits = {"--portrait": portrait, "--renderer-weights": renderer_weights, "--portrait-size": portrait_size}
+    for flag, given in of_portraits.items():
+        if given is not None and renderer != "pirender":
+            raise UserError(f"{flag} is for --renderer pirender; add that, or leave {flag} out")
+
+
+def _require_options(
     renderer: str, *, portrait: Path | None, renderer_weights: Path | None, faceverse: Path | None
 ) -> None:
-    """Raises `UserError` if a file that the renderer needs is not given; call it before long work."""
     if renderer == "pirender" and (portrait is None or renderer_weights is None):
         missing = "--portrait" if portrait is None else "--renderer-weights"
         raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
@@ -127,7 +145,7 @@ def open_drawer(
     Raises:
       UserError: a file that the renderer needs is missing or unusable, or nothing here can draw.
     """
-    require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    _require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
     if renderer == "head":
         return HeadDrawer(names)
     if renderer == "faceverse":

@@ -280,9 +280,11 @@ def saved_if_it_fails(checkpoints: Checkpoints, step: int, state: TrainState, ab
 def check_resumable(saved: About, current: About) -> None:
     """Raises `UserError` if a run can't go on from a checkpoint: names the configuration fields that differ."""
     free: tuple[str, ...] = FREE_FIELDS
-    if current.config.optimizer.schedule == "cosine":  # train.steps shapes the learning rate
+    if current.config.steps_shape_rate:
         free = tuple(name for name in free if name != "train.steps")
     differing = [line for line in differences(saved.config, current.config) if not line.startswith(free)]
+    if any(line.startswith("train.steps:") for line in differing):
+        differing.append("train.steps shapes the cosine of the learning rate")
     if differing:
         raise UserError(f"the checkpoint is of another configuration ({'; '.join(differing)}); keep its values")
     if saved.coefficient_names != current.coefficient_names or not np.array_equal(saved.mean_face, current.mean_face):

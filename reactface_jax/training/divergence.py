@@ -79,8 +79,16 @@ def diverged(bad: Launched, state: TrainState, config: Config, clip_ids: Sequenc
     return UserError(
         f"training diverged at step {bad.step}: {values}; the batch's clips are {', '.join(names)}; "
         f"`reactface replay {path}` computes this step again and says where it happens; then start again "
-        "without a damaged clip, with a lower --optimizer.learning-rate or with --optimizer.clip-norm 1"
+        f"{_otherwise(config)}"
     )
+
+
+def _otherwise(config: Config) -> str:
+    """What may help, by the flags that the method has."""
+    rates = " and ".join(f"--{rate.replace('_', '-')}" for rate in config.rates)
+    if config.uses_optimizer:
+        return f"without a damaged clip, with a lower {rates} or with --optimizer.clip-norm 1"
+    return f"without a damaged clip or with a lower {rates}"
 
 
 def read_dump(path: Path) -> Dump:

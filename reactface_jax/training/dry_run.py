@@ -56,8 +56,15 @@ def memory_of(compiled: Any) -> Memory:
     )
 
 
-def what_would_run(step_fn: Any, state: TrainState, batch: Batch) -> Iterator[str]:
-    """Compiles the step for these shapes and yields lines about them."""
+def what_would_run(step_fn: Any, state: TrainState, batch: Batch, table: int = 0) -> Iterator[str]:
+    """Compiles the step for these shapes and yields lines about them.
+
+    Args:
+      step_fn: a `jax.jit`.
+      state: shapes, and how they are sharded.
+      batch: likewise.
+      table: bytes of the appropriate reactions, which every device holds beside the step; 0 if batches bring them.
+    """
     for name, x in batch._asdict().items():
         yield f"  batch.{name}: {x.dtype.name} {list(x.shape)}"
     for name in ("params", "average", "method_state", "opt_state"):
@@ -66,13 +73,16 @@ def what_would_run(step_fn: Any, state: TrainState, batch: Batch) -> Iterator[st
             continue
         share = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves)
         yield f"  state.{name}: {len(leaves)} arrays, {_size(share)} a device"
+    if table:
+        yield f"  table of appropriate reactions, {_size(table)} a device"
     yield "compiling the step"
     compiled = step_fn.lower(state, batch).compile()
     memory = memory_of(compiled)
     backend = jax.default_backend()
     yield (
-        f"memory a device by XLA's analysis for {backend}: {_size(memory.peak)} = {_size(memory.arguments)} state and "
-        f"batch + {_size(memory.temporaries)} temporary + {_size(memory.outputs)} new outputs"
+        f"memory a device by XLA's analysis for {backend}: {_size(memory.peak + table)} = {_size(memory.arguments)} "
+        f"state and batch + {_size(memory.temporaries)} temporary + {_size(memory.outputs)} new outputs"
+        + (f" + {_size(table)} table of appropriate reactions" if table else "")
     )
     if flops := (compiled.cost_analysis() or {}).get("flops"):
         yield f"arithmetic a step and device by XLA's count, loops counted once: {flops / 1e9:.4g} GFLOP"

@@ -8,6 +8,7 @@ from reactface_jax import losses
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
 from reactface_jax.methods.learned import LearnedMethod, Variables, seen
+from reactface_jax.models.precision import exact_products, products
 from reactface_jax.training.accumulation import averaged
 from reactface_jax.training.objective import Objective
 from reactface_jax.training.sharding import gathered
@@ -32,7 +33,8 @@ def learned_objective(method: LearnedMethod, config: Config) -> Objective:
             loss, (metrics, state) = method.loss(whole, batch, key=key, step=step)
             return loss, ({"loss": loss, **metrics}, state)
 
-        gradients, (metrics, state) = jax.grad(loss_fn, has_aux=True)(variables.params)
+        with products(config.model, training=True):
+            gradients, (metrics, state) = jax.grad(loss_fn, has_aux=True)(variables.params)
         return metrics, gradients, state
 
     def gradient(variables: Variables, batch: Batch, key: PRNGKeyArray, step: Array) -> tuple[Metrics, Params, Params]:
@@ -50,7 +52,8 @@ def learned_objective(method: LearnedMethod, config: Config) -> Objective:
     def answer(variables: Variables, batch: Batch) -> tuple[Metrics, Array]:
         keys = jax.vmap(lambda row: jax.random.fold_in(root, row))(jnp.asarray(batch.clip))
         variables = Variables(gathered(variables.params, has_rules=False), variables.state)
-        reactions = method.answer(variables, seen(batch, method.needs), config.eval.num_reactions, keys=keys)
+        with exact_products():  # as in use
+            reactions = method.answer(variables, seen(batch, method.needs), config.eval.num_reactions, keys=keys)
         distance = losses.distance(reactions[:, 0], batch.listener, batch.clip >= 0, pose_weight=config.loss.pose)
         return {"loss": distance}, reactions
 

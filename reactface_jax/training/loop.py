@@ -113,7 +113,8 @@ def train(
             config, mesh, about.versions, data.description, program.state.params, 0, objective.frozen
         ):
             log.info(line)
-        for line in what_would_run(program.step, program.state, program.batch):
+        table_bytes = 0 if data.listeners is None else np.dtype(np.float32).itemsize * data.listeners.size
+        for line in what_would_run(program.step, program.state, program.batch, table_bytes):
             log.info(line)
         return program.state
 

@@ -5,7 +5,7 @@ devices once (0.56 GB for REACT2023's training split), and a batch brings no mor
 640 bytes a clip.
 
 On the devices the table has a row a coefficient, all clips behind each other: TPUs pad an array's last axis to 128
-numbers, and would copy a table [N T C] into that form, 0.94 GiB, in every step (`benchmarks/tpu_plan.py pieces`).
+numbers, and would copy a table [N T C] into that form, 1.14 GiB, in every step (`benchmarks/tpu_plan.py pieces`).
 """
 
 import functools

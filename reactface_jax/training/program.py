@@ -85,7 +85,7 @@ def make_program(config: Config, mesh: Mesh) -> Program:
     shapes = jax.eval_shape(init)
     objective.check(shapes.params)
     placement = shardings(shapes, mesh, has_rules=objective.has_rules)
-    step = on_mesh(make_train_step(objective.gradient, objective.optimizer, config), mesh)
+    step = on_mesh(make_train_step(objective.gradient, objective.optimizer, config, objective.stages), mesh)
     return Program(
         objective=objective,
         mesh=mesh,

@@ -21,9 +21,16 @@ from reactface_jax.types import Batch
 
 
 def make_train_step(
-    gradient: Gradient, optimizer: optax.GradientTransformation, config: Config
+    gradient: Gradient, optimizer: optax.GradientTransformation, config: Config, stages: tuple[int, ...] = (0,)
 ) -> Callable[[TrainState[Array], Batch], tuple[TrainState[Array], Metrics]]:
-    """One update: the gradient, the optimiser, the moving average."""
+    """One update: the gradient, the optimiser, the moving average.
+
+    Args:
+      gradient: of the objective.
+      optimizer: its own.
+      config: the experiment.
+      stages: updates after which a stage begins; the average starts anew with each.
+    """
 
     def train_step(state: TrainState[Array], batch: Batch) -> tuple[TrainState[Array], Metrics]:
         metrics, gradients, method_state = gradient(state.variables, batch, state.key, state.step)
@@ -31,7 +38,9 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         step = state.step + 1
-        average = None if state.average is None else _average(state.average, params, step, config.train.ema)
+        average = state.average
+        if average is not None:
+            average = _average(average, params, _in_stage(step, stages), config.train.ema)
         updated: TrainState[Any] = dataclasses.replace(
             state,
             step=step,
@@ -57,8 +66,16 @@ def is_finite(metrics: Metrics) -> Array:
     return jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])
 
 
+def _in_stage(step: Int[Array, ""], stages: tuple[int, ...]) -> Int[Array, ""]:
+    """How many of `step` updates belong to the current stage."""
+    if len(stages) == 1:
+        return step
+    begins = jnp.asarray(stages)
+    return step - jnp.where(begins < step, begins, 0).max()
+
+
 def _average(average: Params, params: Params, step: Int[Array, ""], decay: float) -> Params:
-    """The exponential moving average after `step` updates. Early on it forgets faster: the start is no goal.
+    """The exponential moving average after `step` updates of it. Early on it forgets faster: the start is no goal.
 
     `optax.incremental_update` is the same up to rounding, and a run that resumes would not end in the same bits.
     """

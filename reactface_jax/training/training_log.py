@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
-from reactface_jax.config import Config
+from reactface_jax.config import Config, OptimizerConfig, differences
 from reactface_jax.methods.rows import picture_size
 from reactface_jax.models.precision import described
 from reactface_jax.optimizer import path_mask
@@ -65,10 +65,14 @@ def what_runs(
         part = "/".join(name.split("/")[:2])
         parts[part] = parts.get(part, 0) + size
     yield from (f"  {part}: {size:,}" for part, size in parts.items())
-    if config.method == "reactface":
-        yield f"precision: {described(config.model, device.platform)} (model.precision {config.model.precision})"
+    yield f"precision: {described(config.model, device.platform)} (model.precision {config.model.precision})"
+    if unused := [] if config.uses_optimizer else differences(OptimizerConfig(), config.optimizer, "optimizer."):
+        names = ", ".join(line.partition(":")[0] for line in unused)
+        yield f"not used by {config.method}: {names}; it learns by {' and '.join(config.rates)}"
     if start >= train.steps:
-        yield f"steps: all {train.steps} were made; a higher --train.steps goes on"
+        yield f"steps: all {train.steps} were made" + (
+            "" if config.steps_shape_rate else "; a higher --train.steps goes on"
+        )
     else:
         yield f"steps: {start} to {train.steps}{', resumed' if start else ''}; the first one compiles"
 

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from reactface_jax.config import Config, config_from_json
 from reactface_jax.errors import UserError
 from reactface_jax.weights.checksums import CHECKSUMS, DamagedError, verify
+from reactface_jax.weights.params_file import CONFIG_NAME
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,13 @@ class Run:
     """A trained model with what its user needs."""
 
     config: Config
-    params: Any
+    params: Any = dataclasses.field(repr=False)
     step: int
-    mean_face: Float[np.ndarray, " C"]
+    mean_face: Float[np.ndarray, " C"] = dataclasses.field(repr=False)
+    """Added to the model's output it gives raw coefficients."""
     coefficient_names: tuple[str, ...]
     versions: Mapping[str, str]
-    method_state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    method_state: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     """What the method carries besides parameters; nothing of ReactFace."""
 
 
@@ -75,7 +77,7 @@ def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, 
     if not run_dir.is_dir():
         raise UserError(f"run {run_dir} does not exist; give the --workdir of a training run")
     if not (run_dir / FOLDER).is_dir():
-        raise UserError(f"{run_dir} holds no checkpoints; give the --workdir of a training run")
+        raise UserError(_holds_no_run(run_dir))
     steps = steps_of(run_dir)
     if not steps:
         raise UserError(f"{run_dir} has no checkpoint yet; wait for the first or start the training again")
@@ -94,6 +96,18 @@ def load_run(run_dir: str | Path, step: int | Literal["best"] | None = None, *, 
     if step not in steps:
         raise UserError(f"{run_dir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
     return _load(run_dir, step, average)
+
+
+def _holds_no_run(folder: Path) -> str:
+    """The sentence about a folder without checkpoints."""
+    if (folder / CONFIG_NAME).is_file():
+        return (
+            f"{folder} was converted, so it is no training run, which is needed here; `reactface eval --converted` and "
+            "`reactface react --checkpoint` take it"
+        )
+    runs = [path for path in folder.iterdir() if (path / FOLDER).is_dir()]
+    hint = f"did you mean {runs[0]}?" if len(runs) == 1 else "give the --workdir of a training run"
+    return f"{folder} holds no checkpoints; {hint}"
 
 
 def _load(run_dir: Path, step: int, average: bool) -> Run:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -55,5 +56,31 @@ def test_a_part_that_fails_is_named_and_the_time_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["accelerator.py", "--out", str(tmp_path), "--minutes", "0"])
     accelerator.main()
     parts = json.loads((tmp_path / "accelerator.json").read_text())["parts"]
-    assert parts["fails"]["missing"] == "what follows, since the time was up"
-    assert "works" not in parts
+    assert parts["fails"]["missing"] == "rows that come after these, if there are any, since the time was up"
+    assert parts["works"]["missing"] == "all of it, since the time was up"
+    assert parts["works"]["rows"] == []
+    page = (tmp_path / "accelerator.md").read_text()
+    assert "**works**: Works.\n\nMissing: all of it, since the time was up." in page
+
+
+def test_programs_that_were_not_compiled_are_counted(tmp_path, monkeypatch):
+    """By the event that JAX records where it finds a program in its cache."""
+    from benchmarks import accelerator
+
+    def loads(_):
+        """Loads."""
+        for event in ("cache_hits", "cache_misses", "cache_hits"):
+            jax.monitoring.record_event(f"/jax/compilation_cache/{event}")
+        yield {"compilation": 0.1}
+
+    def compiles(_):
+        """Compiles."""
+        yield {"compilation": 9.0}
+
+    monkeypatch.setattr(accelerator, "PARTS", (loads, compiles))
+    monkeypatch.setattr(sys, "argv", ["accelerator.py", "--out", str(tmp_path)])
+    accelerator.main()
+    parts = json.loads((tmp_path / "accelerator.json").read_text())["parts"]
+    assert {name: part["loaded"] for name, part in parts.items()} == {"loads": 2, "compiles": 0}
+    page = (tmp_path / "accelerator.md").read_text()
+    assert page.count("Programs that were loaded from the cache instead of compiled: 2.") == 1

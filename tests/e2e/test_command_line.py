@@ -82,7 +82,13 @@ def test_mistakes_on_the_command_line_of_train(capsys, tmp_path):
         capsys, "train", "--config", "pirender_small", "--train.clip", "1", "--workdir", str(tmp_path)
     )
     assert "--cofnig is no flag of `reactface train`" in refused(capsys, "train", "--cofnig", "tiny")
-    assert "--config is missing" in refused(capsys, "train", "--workdir", "x")
+    assert "--config is missing; give a name such as demo" in refused(capsys, "train", "--workdir", "x")
+    assert "did you mean --train.batch-size or --eval.batch-size?" in refused(capsys, *words, "--batch-size", "4")
+    assert "--raw is missing; give the tree's folder" in refused(capsys, "prepare", "shards", "--out", "x")
+    assert "me.mp4 does not fit: a flag must stand before it, such as --speaker" in refused(capsys, "react", "me.mp4")
+    assert "--overwrite is no flag of `reactface dyads`; see `reactface dyads --help`" in refused(
+        capsys, "dyads", "--overwrite"
+    )
     assert "--workdir is missing" in refused(capsys, "train", "--config", "tiny")
     assert "--data.dir is missing" in refused(capsys, *words)
     assert "--dry-run is for trainings of ReactFace" in refused(
@@ -126,10 +132,20 @@ def test_a_configuration_is_found_by_name_from_any_folder(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert load_config("reference") == load_config("configs/reference.py") == load_config("reference.py") == Config()
     assert find_config("ablations/table3").name == "table3.py"
+    for name in ("methods/trans-ae", "methods/trans_ae", "configs/methods/trans-ae.py"):
+        assert load_config(name).method == "trans-ae"
     Path("reference.py").write_text("from reactface_jax.config import *\nconfig = Config(data=DataConfig(dir='x'))\n")
     assert load_config("reference.py").data.dir == "x"  # a file of one's own goes first
     with pytest.raises(UserError, match=r"refrence does not exist; did you mean reference\?"):
         load_config("refrence")
+    with pytest.raises(UserError, match=r"trans-ae does not exist; did you mean methods/trans_ae\?"):
+        load_config("trans-ae")
+    with pytest.raises(UserError, match=r"give a file, or one of demo, .*, vico, methods/belfusion, .*, methods/zhou$"):
+        load_config("no-such-thing")
+    with pytest.raises(UserError, match="listener is a ListenerConfig, which only `reactface train` takes; give one"):
+        load_config("listener")
+    with pytest.raises(UserError, match="pirender is a RendererConfig, which only `reactface train` takes; give one"):
+        load_config("pirender")
     with pytest.raises(UserError, match=r"configuration \.\./configs/tiny\.py does not exist"):
         load_config("../configs/tiny.py")
     Path("config.json").write_text("{}")

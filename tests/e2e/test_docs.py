@@ -110,7 +110,7 @@ def check_flags(call: Callable[..., Any], rest: list[str], prog: str) -> None:
     parameters = arguments.parameters_of(call)
     if dataclasses.is_dataclass(call):  # beside a configuration's fields
         parameters += arguments.parameters_of(type(fields_of(rest)))
-    arguments.check_flags(rest, parameters, f"flag of `{prog}`")
+    arguments.check_flags(rest, parameters, f"flag of `{prog}`", f"`{prog} --help`")
 
 
 def test_configurations_that_are_named_exist() -> None:
@@ -157,6 +157,51 @@ def test_a_snippet_names_what_there_is(page: str, text: str) -> None:
             names = ast.unparse(node).split(".")
             if names[0] in modules and all(name.isidentifier() for name in names):
                 functools.reduce(getattr, names[1:], modules[names[0]])
+
+
+def listed() -> set[str]:
+    """Full names of what api.md lists: by a directive, or as `rf.NAME` in its text; a module's with `:members:` too."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    names = {f"reactface_jax.{name}" for name in re.findall(r"`rf\.(\w+)", page)}
+    for kind, name, options in re.findall(r"^\.\. auto(\w+):: (\S+)\n((?:   :.*\n)*)", page, re.MULTILINE):
+        names.add(name)
+        if kind == "module":
+            module = importlib.import_module(name)
+            own = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == name]
+            public = getattr(module, "__all__", own)
+            chosen = re.search(r":members: (.+)", options)
+            names |= {f"{name}.{member}" for member in (chosen[1].split(", ") if chosen else public)}
+    return names
+
+
+def snippets() -> list[tuple[str, str]]:
+    """(page, text) of every Python block of pages, cards and notebooks."""
+    pages = [*PAGES, *sorted((ROOT / "docs").glob("*/*.md"))]
+    pattern = re.compile(r"^```(?:python|\{code-cell\}.*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(page.name, text) for page in pages for text in pattern.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "text"), snippets())
+def test_what_a_snippet_takes_from_here_is_listed(page: str, text: str) -> None:
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name != "reactface_jax"}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "rf":
+            names.add(f"reactface_jax.{node.attr}")
+    ours = {name for name in names if name.split(".")[0] in ("reactface_jax", "data_pipeline")}
+    assert not ours - listed(), f"{page} uses what docs/api.md does not list"
+
+
+def test_all_public_names_are_listed() -> None:
+    package = importlib.import_module("reactface_jax")
+    assert len(package.__all__) > 15
+    assert not {f"reactface_jax.{name}" for name in package.__all__} - listed()
+    for room in (package, package.metrics, package.rendering):
+        assert dir(room) == sorted(room.__all__)
+        assert all(hasattr(room, name) for name in dir(room))
 
 
 @functools.cache

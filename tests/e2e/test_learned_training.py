@@ -65,12 +65,41 @@ def test_two_parts_are_the_whole_also_across_a_stage(tmp_path):
     assert np.any(np.asarray(other.params["gain"]) != np.asarray(whole.params["gain"]))
 
 
-def test_a_last_stage_that_never_begins_is_said(tmp_path, caplog):
-    train(configure(*WORDS, "--train.steps", "2"), tmp_path / "short", make_data(without_pictures))
+def test_a_last_stage_that_never_begins_is_said_and_may_come_later(tmp_path, caplog):
+    """Also where the configuration has a cosine, which is not this row's."""
+    words = (*WORDS, "--optimizer.schedule", "cosine")
+    train(configure(*words, "--train.steps", "2"), tmp_path, make_data(without_pictures))
     assert "--train.steps 2 ends before the last stage begins, at step 2" in caplog.text
+    assert "go on with --resume" in caplog.text
     caplog.clear()
-    train(configure(*WORDS, "--train.steps", "3"), tmp_path / "long", make_data(without_pictures))
+    state = train(configure(*words, "--train.steps", "3"), tmp_path, make_data(without_pictures), resume=True)
     assert "the last stage" not in caplog.text
+    assert int(state.step) == 3
+
+
+def test_the_average_forgets_where_a_stage_began(tmp_path):
+    config = configure(*WORDS, "--train.steps", "4", "--train.ema", "0.9", "--train.checkpoint-every", "1")
+    train(config, tmp_path, make_data(without_pictures))
+    gains, averages = (
+        {step: load_run(tmp_path, step, average=average).params["gain"] for step in (2, 3, 4)}
+        for average in (False, True)
+    )
+    expected = gains[2]  # the second stage begins after two updates, and the average with it
+    for step, number in ((3, 1), (4, 2)):
+        decay = (1 + number) / (10 + number)
+        expected = decay * expected + (1 - decay) * gains[step]
+        np.testing.assert_allclose(averages[step], expected, rtol=1e-5)
+
+
+def test_what_a_row_does_not_use_is_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    words = ("--optimizer.learning-rate", "1e-9", "--optimizer.clip-norm", "1")
+    train(configure(*WORDS, *words), tmp_path, make_data(without_pictures), dry_run=True)
+    unused = "optimizer.learning_rate, optimizer.clip_norm"
+    assert f"not used by zhou: {unused}; it learns by zhou.learning_rate" in caplog.text
+    caplog.clear()
+    train(configure(*words, "--model.no-use-video"), tmp_path, make_data(), dry_run=True)
+    assert "not used" not in caplog.text
 
 
 def test_the_loss_falls_and_the_log_says_what_runs(tmp_path, caplog, monkeypatch):
@@ -110,7 +139,8 @@ def test_a_dry_run_and_a_replay(tmp_path, caplog):
         batch = without_pictures(step)
         return batch._replace(listener=np.full_like(batch.listener, np.nan)) if step == 1 else batch
 
-    with pytest.raises(UserError, match="diverged at step 2"):
+    advice = r"diverged at step 2: .* start again without a damaged clip or with a lower --zhou.learning-rate$"
+    with pytest.raises(UserError, match=advice):
         train(configure(*WORDS, "--train.steps", "3"), tmp_path / "run", make_data(broken))
     dump = read_dump(tmp_path / "run" / "diverged-step-2.npz")
     assert float(dump.variables.state["updates"]) == 1

@@ -59,6 +59,8 @@ def test_the_packaged_listener_answers_without_a_checkpoint(
     for change, message in (
         (["--checkpoint", tmp_path / "other.safetensors"], "was trained on coefficients with other names"),
         (["--protocol", "clip"], "are not for a listener"),
+        (["--step", "3"], "are not for a listener"),
+        (["--no-average"], "--no-average and --data are not for a listener"),
         (["--style-clip", tmp_path / "other.npy"], "has shape (50, 25)"),
         (["--style-clip", tmp_path / "none.npy"], "does not exist"),
     ):
@@ -123,7 +125,8 @@ def test_a_converted_checkpoint_answers_with_its_datas_face(
     np.testing.assert_allclose(answers[1] - answers[0], 100, rtol=0, atol=1e-4)
     for change, message in (
         ([], "was converted and does not say of which data; give them with --data"),
-        (["--data", tmp_path / "one", "--step", 7], "was converted: leave it out"),
+        (["--data", tmp_path / "one", "--step", 7], "was converted: leave them out"),
+        (["--data", tmp_path / "one", "--no-average"], "was converted: leave them out"),
         (["--data", tmp_path / "one", "--checkpoint", run], "knows its own"),
         (["--data", tmp_path / "one", "--renderer", "head"], "the 3-D head needs the 52 ARKit names"),
     ):

@@ -249,3 +249,21 @@ def test_a_dry_run_tells_shapes_and_memory_and_writes_nothing(tmp_path, caplog, 
     assert re.search(r"memory a device by XLA's analysis for \w+: \d+\.\d [MG]iB = ", caplog.text)
     assert "devices: 1 x " in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_counts_the_table_of_appropriate_reactions(tmp_path, caplog, stand_in):
+    """It lies on every device beside the step, which does not take it."""
+    caplog.set_level(logging.INFO)
+    parts = []
+    for listeners in (None, np.zeros((64, 4096, 58), np.float32)):
+        data = dataclasses.replace(make_data(), listeners=listeners)
+        train(configure(), tmp_path / "run", data, dry_run=True)
+        (line,) = [line for line in caplog.messages if line.startswith("memory a device")]
+        parts.append([float(size) for size in re.findall(r"(\d+\.\d) MiB", line)])
+        if listeners is None:
+            assert "table" not in caplog.text
+        caplog.clear()
+    without, (whole, *summands) = parts
+    assert whole == pytest.approx(without[0] + 58, abs=0.11)
+    assert whole == pytest.approx(sum(summands), abs=0.3)
+    assert summands == [*without[1:], 58.0]

@@ -1,6 +1,7 @@
 """Trans-AE: it learns by ReactFace's loop, resumes to the bit, and answers every clip with one reaction."""
 
 import dataclasses
+import functools
 import logging
 import re
 
@@ -8,13 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_model
+from toy_training import conversations
 from training_run import assert_same, configure, make_batch, make_data, without_dropout
 
 from reactface_jax import losses
 from reactface_jax.errors import UserError
 from reactface_jax.methods import Inputs
+from reactface_jax.methods.learned import Variables
 from reactface_jax.methods.trained import make_trained
-from reactface_jax.methods.trans_ae import TransAe
+from reactface_jax.methods.trans_ae import TransAe, method
+from reactface_jax.methods.trans_ae.network import TransAeNetwork
 from reactface_jax.training.loop import train
 from reactface_jax.training.methods import make_objective
 from reactface_jax.types import NUM_EXPRESSION
@@ -67,6 +72,37 @@ def test_with_pictures_it_has_reactfaces_encoder():
     reactface = jax.eval_shape(make_objective(configure()).init, jax.random.key(0)).params
     assert jax.tree.map(np.shape, shapes["speaker_encoder"]) == jax.tree.map(np.shape, reactface["speaker_encoder"])
     assert sorted(shapes) == ["layer_0", "layer_1", "listener_map", "speaker_encoder"]
+
+
+def test_in_use_f_enc_takes_64_frames_at_a_time_and_answers_the_same(monkeypatch):
+    """As ReactFace: if `model.video_chunk` says nothing. Training keeps the whole clip's maps then."""
+    made = []
+
+    def network(config, num_layers):
+        made.append(config.video_chunk)
+        return TransAeNetwork(config, num_layers)
+
+    monkeypatch.setattr(method, "TransAeNetwork", network)
+    words = ("--method", "trans-ae", "--trans-ae.num-layers", "1", "--model.video-grid", "2")
+    row = TransAe(without_dropout(configure(*words, "--data.image-size", "16")))
+    variables = Variables(small_model.drawn(jax.eval_shape(row.init, jax.random.key(0)).params), {})
+    rng = np.random.default_rng(0)
+    video = rng.integers(0, 256, (1, 70, 16, 16, 3)).astype(np.uint8)
+    inputs = Inputs(video=video, audio=rng.standard_normal((1, 70 * 640)).astype(np.float32))
+    keys = jax.random.split(jax.random.key(0), 1)
+    made.clear()
+    answers = []
+    for chunk, expected in ((0, 64), (16, 16), (128, 128)):
+        model = dataclasses.replace(row.config.model, video_chunk=chunk)
+        chunked = TransAe(dataclasses.replace(row.config, model=model))
+        answers.append(jax.jit(functools.partial(chunked.answer, num_reactions=1, keys=keys))(variables, inputs))
+        assert made.pop() == expected
+        assert not made
+    for other in answers[:2]:
+        np.testing.assert_allclose(other, answers[2], atol=1e-5)
+    batch = conversations(0, 1, 16, image=16)
+    jax.eval_shape(functools.partial(row.loss, key=keys[0], step=jnp.int32(0)), variables, batch)
+    assert made == [0]
 
 
 def test_mistakes():

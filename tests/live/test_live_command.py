@@ -48,7 +48,7 @@ def test_a_file_drives_avatars_as_fast_as_possible(delayed_smile, speaker_frames
     thread.start()
     port = receiver.getsockname()[1]
     words = ["--source", str(tmp_path / "talk.mp4"), "--send", f"livelink://127.0.0.1:{port}", "ws://127.0.0.1:9"]
-    command.main([*words, "--reactions", "2", "--as-fast-as-possible"])
+    command.main([*words, "--num-reactions", "2", "--as-fast-as-possible"])  # as react calls it
     thread.join()
     receiver.close()
     said = capsys.readouterr().out

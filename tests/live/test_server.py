@@ -230,6 +230,7 @@ FACE = {name: 0.1 for name in ARKIT_NAMES}
         ('{"amplitude": NaN}', "amplitude is a number"),
         ('{"amplitude": 1' + 400 * "0" + "}", "amplitude is a number"),
         ('{"seed": "x"}', "seed is a number"),
+        ('{"smiles": 1}', "'smiles' is no setting; there are amplitude, smile, nod, seed, chosen, paused, hears"),
         ('{"chosen": 2}', "chosen is a number from 0 to 1"),
         (b"X", "a message is F or A"),
         (b"F" + struct.pack(">d", float("inf")) + b"xx", "a finite number"),

@@ -1,4 +1,7 @@
-"""One process of a job, for test_host_jobs.py: `host_job.py WORKDIR DEVICES [FIELD ...]`, resuming if it can."""
+"""One process of a job, for test_host_jobs.py: `host_job.py WORKDIR DEVICES [FIELD ...]`, resuming if it can.
+
+A stand-in takes ReactFace's place; another method is trained itself, on speakers who move and listeners who follow.
+"""
 
 import dataclasses
 import logging
@@ -7,8 +10,10 @@ import sys
 import time
 
 import jax
+import numpy as np
 from jax.sharding import PartitionSpec
-from training_run import StandIn, configure, make_batch, make_data
+from toy_training import conversations
+from training_run import FRAMES, StandIn, configure, make_batch, make_data
 
 from reactface_jax.training import hosts, reactface_objective, sharding
 from reactface_jax.training.loop import train
@@ -31,7 +36,8 @@ def main(workdir: str, devices: str, *words: str) -> None:
         rows = host_rows(make_mesh(config=config.mesh), ROWS)
 
         def own(step: int):
-            return jax.tree.map(lambda x: x[rows], make_batch(step, ROWS))
+            whole = make_batch(step, ROWS) if config.method == "reactface" else conversations(step, ROWS, FRAMES)
+            return jax.tree.map(lambda x: np.asarray(x)[rows], whole)
 
         def slowly(step: int):
             time.sleep(0.1)  # so that a test can act between steps

@@ -14,6 +14,8 @@ from reactface_jax.ops import convolution, pooling
 from reactface_jax.training import sharding
 from reactface_jax.training.program import make_program
 
+LAYERS, WINDOWS = 3, 2
+
 HLO = """
 %body (p: (s32[], f32[4])) -> (s32[], f32[4]) {
   %r = f32[4]{0} all-reduce(f32[4]{0} %g), replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0'}, to_apply=%add
@@ -42,12 +44,12 @@ def test_collectives_are_read_from_the_text():
 def full_size(**mesh: int) -> Config:
     """The full-size model's widths, on short clips of small frames.
 
-    Depth, frames and their size repeat the same operations: a layer stands for twelve, 16 frames of 32x32 for 256 of
-    224x224. Dropout takes nothing from other devices, since random numbers are a function of the place in the batch;
-    leaving it out halves the compilation.
+    Depth, frames and their size repeat the same operations: a loop over three layers stands for one over twelve, 16
+    frames of 32x32 for 256 of 224x224. Two windows, so that the loops differ in their turns. Dropout takes nothing from
+    other devices, since random numbers are a function of the place in the batch; leaving it out halves the compilation.
     """
     return Config(
-        model=without_dropout(ModelConfig(audio=AudioConfig(num_layers=1))),
+        model=without_dropout(ModelConfig(audio=AudioConfig(num_layers=LAYERS))),
         data=DataConfig(image_size=32, clip_frames=16, max_neighbours=4),
         train=TrainConfig(window=8),
         mesh=MeshConfig(**mesh),
@@ -87,28 +89,32 @@ def test_parameters_alone_are_gathered_each_once(compiled):
 
 @pytest.mark.long
 def test_activations_are_summed_over_the_model_axis_alone(compiled):
-    """Twice forward and four times backward a layer: the inputs of query, key and value are summed one by one."""
+    """Twice forward and four times backward a layer: the inputs of query, key and value are summed one by one.
+
+    The layers are a loop, so that six sums stand in the text."""
     found, _ = compiled
     activations = (2, 31, 768)  # rows of a device, frames of wav2vec 2.0, its width
     sums = [one for one in found for shape in one.shapes if one.kind == "all-reduce" and shape == activations]
     assert len(sums) == 6
-    assert all(one.group == 2 and one.times == 1 for one in sums)
+    assert all(one.group == 2 and one.times == LAYERS for one in sums)
 
 
 @pytest.mark.long
 def test_gradients_are_summed_over_the_batch_once(compiled):
-    """Those of the listener once a window, in the loop over windows."""
+    """Those of the listener once a window, in the loop over windows; those of wav2vec 2.0's layers in theirs."""
     found, state = compiled
-    summed: dict[int, int] = {1: 0, 2: 0}
+    summed: dict[int, int] = {1: 0, WINDOWS: 0, LAYERS: 0}
     for one in found:
         if one.kind == "all-reduce" and one.group == 4:
             summed[one.times] += sum(int(np.prod(shape)) for shape in one.shapes if shape)
-    sizes = {"listener": 0, "rest": 0}
+    sizes = {"listener": 0, "layers": 0, "rest": 0}
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         if "feature_extractor" not in name:  # frozen
             # Gradients are whole over "fsdp" when they are summed, and cut afterwards.
             parts = 2 if "model" in leaf.sharding.spec else 1
-            sizes["listener" if name.startswith("listener") else "rest"] += leaf.size // parts
+            of = "layers" if "audio_encoder/layer_" in name else "listener" if name.startswith("listener") else "rest"
+            sizes[of] += leaf.size // parts
     assert summed[1] == pytest.approx(sizes["rest"], rel=1e-3)
-    assert summed[2] == pytest.approx(sizes["listener"], rel=1e-2)
+    assert summed[WINDOWS] == pytest.approx(sizes["listener"], rel=1e-2)
+    assert LAYERS * summed[LAYERS] == pytest.approx(sizes["layers"], rel=1e-3)

@@ -1,5 +1,6 @@
 """Jobs of two real processes over loopback: they train, are preempted, lose one of them, and go on elsewhere."""
 
+import functools
 import os
 import pathlib
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
 import pytest
 
 from reactface_jax.training import hosts
@@ -119,6 +122,26 @@ def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path
     assert sorted(one.losses) == list(range(saved + 1, last + 1))
     for step, loss in one.losses.items():
         assert loss == pytest.approx(pair[0].losses[step], rel=1e-3)
+
+
+def test_two_processes_train_a_row_in_stages_and_measure_as_one_does(tmp_path, started):
+    """The second stage begins after two steps, with the latents' range over all processes' clips."""
+    sizes = {"window": 8, "width": 8, "mlp-width": 8, "denoiser-width": 16, "denoiser-layers": 3, "time-width": 8}
+    steps = {"vae-steps": 2, "statistics-batches": 2}
+    words = ["--method", "belfusion", "--train.steps", "4", "--train.eval-every", "0", "--train.ema", "0.9"]
+    words += [word for name, value in (sizes | steps).items() for word in (f"--belfusion.{name}", str(value))]
+    pair = job(started, tmp_path / "pair", *words)
+    one = one_process(started, tmp_path / "one", 8, *words)
+    for process in (*pair, one):
+        assert process.end() == 0, process.said
+    assert "method belfusion" in pair[0].said
+    together, alike = load_run(tmp_path / "pair"), load_run(tmp_path / "one")
+    assert together.step == 4
+    for step, loss in one.losses.items():
+        assert pair[0].losses[step] == pytest.approx(loss, rel=1e-3)
+    for tree in ("params", "method_state"):
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+        jax.tree.map(close, getattr(together, tree), getattr(alike, tree))
 
 
 @pytest.mark.long

@@ -66,8 +66,15 @@ def test_a_folder_is_replaced_as_a_whole_and_only_if_it_is_an_answer(tmp_path):
     (out / "thesis.tex").touch()
     with pytest.raises(UserError, match="is not an answer of this command"):
         check_out(out, {}, overwrite=True)
-    with pytest.raises(UserError, match=r"must end in \.mp4"):
-        check_out(tmp_path / "answer.avi", {}, overwrite=False)
+    for name in ("answer.avi", "answer.NPY", "answer.wav"):
+        with pytest.raises(UserError, match=r"must end in \.mp4"):
+            check_out(tmp_path / name, {}, overwrite=False)
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    check_out(tmp_path / "r.v1", {}, overwrite=False)
+    (tmp_path / "speaker.mov").mkdir()
+    check_out(tmp_path / "speaker.mov", {}, overwrite=False)
 
 
 @pytest.mark.parametrize("name", ["answer.mp4", "answer"])

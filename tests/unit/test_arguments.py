@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import tyro
@@ -64,6 +64,7 @@ def test_words_become_arguments():
         (["a.png", "--size", "3", "--form", "gif"], "--form gif does not fit: give png or jpg"),
         (["a.png", "--size", "3", "--gamma", "x"], "--gamma x does not fit: give a number"),
         (["a.png", "--size", "3", "b.png"], "does not fit; see `draw --help`"),
+        (["a.png", "--background", "3"], "--background is no flag of `draw`; see `draw --help`"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, message, capsys):
@@ -82,6 +83,63 @@ def test_mistakes_in_nested_fields_and_in_names():
         arguments.choose({"it": draw}, ["ti"], prog="draw")
     with pytest.raises(UserError, match=r"`draw chek` is no command; did you mean check\?"):
         arguments.choose({"check": draw}, ["chek"], prog="draw")
+
+
+@dataclasses.dataclass(frozen=True)
+class Nested:
+    small: Inner
+    large: Inner
+    inner: Outer
+    which: Literal["small", "other"] = "other"
+    learning_rate: float = 0.1
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("--small", "--small.depth"),  # a section
+        ("--inner", "--inner.inner.depth"),
+        ("--depth", "--large.depth, --inner.inner.depth or --small.depth"),  # which is one choice of --which
+        ("--wide", "--large.wide, --inner.inner.wide or --small.wide"),
+        ("--dept", "--large.depth, --inner.inner.depth or --small.depth"),
+        ("--inner.depth", "--inner.inner.depth"),
+        ("--lage.depth", "--large.depth"),
+        ("--large.dept", "--large.depth"),
+        ("--middle.name", "--inner.name"),
+        ("--lr", "--learning-rate"),
+        ("--large.lr", "--learning-rate"),
+    ],
+)
+def test_a_field_that_stands_elsewhere_is_found(flag, meant):
+    parameters = arguments.parameters_of(Nested)
+    with pytest.raises(UserError) as error:
+        arguments.check_flags([flag, "1"], parameters, "field", "`draw --help`")
+    assert str(error.value) == f"{flag} is no field; did you mean {meant}?"
+
+
+@dataclasses.dataclass(frozen=True)
+class Needed:
+    config: Annotated[str, arguments.Give("a name or a file")]
+    title: Annotated[str, tyro.conf.arg(aliases=("--headline",))] = ""
+
+
+def test_what_to_give_and_words_without_a_flag_and_aliases():
+    with pytest.raises(UserError, match=r"^--config is missing; give a name or a file, as `draw --help` says$"):
+        arguments.run(Needed, [], prog="draw")
+    with pytest.raises(UserError, match=r"^me\.mp4 does not fit: a flag must stand before it, such as --config; see"):
+        arguments.run(Needed, ["me.mp4", "--title", "x"], prog="draw")
+    assert arguments.run(Needed, ["--config", "c", "--headline", "x"], prog="draw") == Needed("c", "x")
+    with pytest.raises(UserError, match="--headline does not fit: give text"):
+        arguments.run(Needed, ["--config", "c", "--headline"], prog="draw")
+
+
+def test_help_shows_the_switch_that_changes_something_and_both_are_taken(capsys):
+    with pytest.raises(SystemExit):
+        arguments.run(draw, ["--help"], prog="draw")
+    shown = capsys.readouterr().out
+    assert "--no-grid" in shown
+    assert "--grid" not in shown
+    assert arguments.run(draw, ["a.png", "--size", "3", "--grid"], prog="draw")[-1] is True
 
 
 def test_every_field_of_nested_dataclasses_is_a_flag_once():

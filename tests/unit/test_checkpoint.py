@@ -323,11 +323,14 @@ def test_another_configuration_is_refused_with_the_fields_that_differ():
 
 
 def test_steps_are_part_of_a_cosine_schedule():
-    def cosine(steps):
-        return make_about(Config(train=TrainConfig(steps=steps), optimizer=OptimizerConfig(schedule="cosine")))
+    def cosine(steps, method="reactface"):
+        optimizer = OptimizerConfig(schedule="cosine")
+        return make_about(Config(method=method, train=TrainConfig(steps=steps), optimizer=optimizer))
 
-    with pytest.raises(UserError, match=r"train.steps: 5 there, 6 here"):
+    why = r"train.steps: 5 there, 6 here; train.steps shapes the cosine of the learning rate\); keep its values"
+    with pytest.raises(UserError, match=why):
         check_resumable(cosine(5), cosine(6))
+    check_resumable(cosine(5, "zhou"), cosine(6, "zhou"))  # which has a rate of its own
 
 
 def test_another_data_set_is_refused():

@@ -3,6 +3,7 @@
 import pytest
 
 from reactface_jax.config import AudioConfig, Config, DataConfig, LossConfig, ModelConfig, TrainConfig, load_config
+from reactface_jax.config.fields import MethodName
 from reactface_jax.errors import UserError
 
 
@@ -36,13 +37,24 @@ def test_a_number_may_be_negative_or_written_with_an_exponent(config_file):
     [
         ("--model.feature-dims", "--model.feature-dim"),
         ("--train.batchsize", "--train.batch-size"),
-        ("--optimizer.lr=3", "--optimizer"),
+        ("--optimizer.lr=3", r"--optimizer.learning-rate\?"),
+        ("--batch-size", r"--train.batch-size or --eval.batch-size\?"),
+        ("--seed", r"--train.seed or --eval.seed\?"),
+        ("--num-reactions", r"--train.num-reactions or --eval.num-reactions\?"),
+        ("--window", "--model.window, --train.window, --lfi.window"),
+        ("--learning-rate", "--optimizer.learning-rate, --lfi.learning-rate"),
+        ("--data", r"--data.dir\?"),
         ("--model.audio.layers", "--model.audio.num-layers"),
     ],
 )
 def test_an_unknown_field_gets_the_nearest_name(config_file, flag, suggestion):
     with pytest.raises(UserError, match=f"{flag.split('=')[0]} is no field .* did you mean {suggestion}"):
         load_config(config_file, [flag, "3"])
+
+
+def test_a_field_that_is_like_none_gets_the_place_where_all_are(config_file):
+    with pytest.raises(UserError, match="--out is no field of the configuration; see `reactface train --help`"):
+        load_config(config_file, ["--out", "3"])
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,12 @@ def test_a_value_that_does_not_fit_is_named(config_file, words, capsys):
     with pytest.raises(UserError, match=f"^{' '.join(words)} does not fit"):
         load_config(config_file, ["--train.seed", "1", *words] if words[0].startswith("--") else words)
     assert capsys.readouterr() == ("", "")  # one sentence, no help page before it
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_one_text_is_no_list_of_words(config_file):
+    with pytest.raises(UserError, match=r"give a list of words: \['--model.feature-dim', '64'\]"):
+        load_config(config_file, "--model.feature-dim 64")
 
 
 @pytest.mark.parametrize(
@@ -108,3 +126,31 @@ def test_eyes_need_pictures() -> None:
     with pytest.raises(UserError, match=r"image_size 0 must be positive, or 0 with model.use_video False"):
         Config(data=DataConfig(image_size=0))
     assert Config(data=DataConfig(image_size=0), model=ModelConfig(use_video=False)).data.image_size == 0
+
+
+@pytest.mark.parametrize("method", ["reactface", "trans-ae", "trans-vae"])
+def test_pictures_of_a_few_pixels_leave_nothing_to_see(method: MethodName) -> None:
+    with pytest.raises(UserError, match=r"data.image_size 7 must be at least 8"):
+        Config(method=method, data=DataConfig(image_size=7))
+    assert Config(method=method, data=DataConfig(image_size=8)).data.image_size == 8
+
+
+def test_trans_vae_needs_pictures() -> None:
+    with pytest.raises(UserError, match=r"data.image_size 0 must be at least 8 for trans-vae, which sees pictures"):
+        Config(method="trans-vae", data=DataConfig(image_size=0))
+
+
+@pytest.mark.parametrize(
+    ("method", "rates"),
+    [
+        ("reactface", ("optimizer.learning_rate",)),
+        ("trans-ae", ("optimizer.learning_rate",)),
+        ("lfi", ("lfi.learning_rate",)),
+        ("ng", ("ng.vqvae_rate", "ng.predictor_rate")),
+        ("zhou", ("zhou.learning_rate",)),
+        ("trans-vae", ("trans_vae.learning_rate",)),
+        ("belfusion", ("belfusion.vae_rate", "belfusion.denoiser_rate")),
+    ],
+)
+def test_a_method_knows_its_learning_rates(method: MethodName, rates: tuple[str, ...]) -> None:
+    assert Config(method=method).rates == rates

@@ -303,5 +303,11 @@ def test_reset_begins_anew_and_a_saved_conversation_goes_on(begin, pictures, sou
 
 
 def test_a_picture_of_another_size_is_refused(begin):
-    with pytest.raises(UserError, match="takes 16 x 16 RGB"):
+    with pytest.raises(UserError, match="takes 16 x 16 RGB; give image_size= of the training"):
         begin().add_frame(np.zeros((8, 8, 3), np.uint8), 0.0)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_a_mean_face_of_other_coefficients_is_refused(begin):
+    with pytest.raises(UserError, match=r"mean_face has shape \(25,\), but the model answers 58 coefficients; give"):
+        begin(mean_face=np.zeros(25, np.float32))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.dyads import make, play, writer
+from data_pipeline.dyads.__main__ import main
 from data_pipeline.dyads.attributes import attributes
 from data_pipeline.dyads.channels import channels
 from data_pipeline.dyads.conversations import Recipe, count_events, neighbours, plan
@@ -150,8 +151,10 @@ def test_other_recipes_and_other_folders_are_refused(tree, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(UserError, match="not empty"):
         make(tmp_path, **SMALL)
-    with pytest.raises(UserError, match="--clips 2"):
+    with pytest.raises(UserError, match="--clips 2 is too few: each of train, val, test needs a conversation"):
         make(tmp_path / "new", num_clips=2)
+    with pytest.raises(UserError, match="12 conversations in takes of 3 are 4 scripts; give more --clips"):
+        make(tmp_path / "new", num_clips=12, test_scripts=3)
     assert not (tmp_path / "new").exists()
 
 
@@ -160,6 +163,13 @@ def test_command_line_reports_in_one_sentence(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: --seconds 1 is too short")
+
+
+def test_command_line_says_how_many_clips_the_conversations_are(tmp_path, capsys):
+    root = tmp_path / "tree"
+    main(["--out", str(root), "--clips", "3", "--seconds", "2", "--no-pictures", "--workers", "1"])
+    assert f"3 conversations (6 clips) of 2 s are in {root}\n" in capsys.readouterr().out
+    assert len(list(root.glob("Audio_files/**/*.wav"))) == 6
 
 
 def test_plan_is_a_function_of_the_seed():

@@ -1,17 +1,25 @@
 """An evaluation's folder is replaced as a whole; names are shown as they are; arguments contradict nothing."""
 
+import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from reactface_jax.commands.evaluate import parse
+from reactface_jax.config import Config, apply_overrides
 from reactface_jax.errors import UserError
-from reactface_jax.evaluation import report, result
+from reactface_jax.evaluation import evaluate_run, report, result
 from reactface_jax.evaluation.arguments import Arguments
+from reactface_jax.evaluation.asked_methods import asked_methods
 from reactface_jax.evaluation.escaping import latex, markdown
-from reactface_jax.evaluation.rows import evaluate
+from reactface_jax.evaluation.rows import Row, evaluate
+from reactface_jax.methods import GroundTruth, Inputs, Mirror
 from reactface_jax.types import Clips
+from reactface_jax.weights.params_file import save_params
 
 ODD = "a|b_[/x] :smile: %{$1}\n`c` \\d <e>"
 
@@ -69,13 +77,22 @@ def test_an_evaluation_that_fails_leaves_the_old_one(evaluation, tmp_path, monke
 
 def test_folders_that_are_not_an_evaluation_are_kept(tmp_path):
     (tmp_path / "thesis.tex").touch()
+    console = Console(record=True)
     with pytest.raises(UserError, match="holds files but is not an evaluation"):
-        result.check_out(tmp_path, {})
+        result.check_out(tmp_path, {}, console)
     with pytest.raises(UserError, match=r"would replace --speaker .*speaker\.npy"):
-        result.check_out(tmp_path / "x", {"--speaker": tmp_path / "x" / "speaker.npy", "--listener": None})
+        result.check_out(tmp_path / "x", {"--speaker": tmp_path / "x" / "speaker.npy", "--listener": None}, console)
     with pytest.raises(UserError, match="lies below the file"):
-        result.check_out(tmp_path / "thesis.tex" / "out", {})
-    result.check_out(tmp_path / "new", {"--checkpoint": tmp_path})
+        result.check_out(tmp_path / "thesis.tex" / "out", {}, console)
+    result.check_out(tmp_path / "new", {"--checkpoint": tmp_path}, console)
+    assert console.export_text() == ""
+
+
+def test_a_folder_that_will_be_replaced_is_named_before_the_work(evaluation, tmp_path):
+    write(evaluation, tmp_path / "out")
+    console = Console(record=True, width=500)
+    result.check_out(tmp_path / "out", {}, console)
+    assert f"{tmp_path / 'out'} holds an evaluation, which this one will replace\n" in console.export_text()
 
 
 def test_names_are_shown_as_they_are():
@@ -99,12 +116,23 @@ def test_names_in_reports(evaluation):
         ({"checkpoint": Path("a"), "converted": Path("b")}, "--checkpoint and --converted exclude each other"),
         ({"checkpoint": Path("a"), "ceilings": True}, "--ceilings needs --truth"),
         ({"predictions": ("a.npy",), "truth": Path("b")}, "--truth needs --clip-ids"),
-        ({"predictions": ("a.npy",), "truth": Path("b"), "ceilings": True}, "--ceilings goes with --checkpoint"),
+        ({"predictions": ("a.npy",), "truth": Path("b"), "ceilings": True}, "--checkpoint, --converted or --methods"),
         ({"predictions": ("a.npy",), "window": 0}, "--window 0 is below 1"),
         ({"checkpoint": Path("a"), "window": 8}, "--window goes with --predictions"),
         ({"checkpoint": Path("a"), "speaker": Path("b")}, "--speaker goes with --predictions"),
         ({"checkpoint": Path("a"), "page_clips": -1}, "--page-clips -1 is negative"),
         ({"checkpoint": Path("a"), "faceverse": Path("nowhere.npz")}, "--faceverse nowhere.npz does not exist"),
+        ({"checkpoint": Path("a"), "renderer": "pirender"}, "--renderer is for FRRea, which needs --i3d"),
+        ({"checkpoint": Path("a"), "renderer_weights": Path("b")}, "--renderer-weights is for FRRea"),
+        ({"checkpoint": Path("a"), "portrait": Path("b")}, "--portrait is for FRRea"),
+        ({"methods": ("mirror",), "realism_pairs": 5}, "--realism-pairs is for FRRea, which needs --i3d"),
+        ({"checkpoint": Path("a"), "i3d": Path("b"), "portrait": Path("c")}, "--portrait is for --renderer pirender"),
+        ({"checkpoint": Path("a"), "i3d": Path("b"), "renderer": "pirender"}, "pirender needs --portrait"),
+        ({"checkpoint": Path("a"), "faceverse": Path(__file__), "page_clips": 0}, "--faceverse is for the page"),
+        ({"converted": Path("a"), "step": "best"}, "--step and --no-average are for a training's checkpoints"),
+        ({"converted": Path("a"), "average": False}, "--step and --no-average are for a training's checkpoints"),
+        ({"checkpoint": Path("a"), "wav2vec2": Path("b")}, "--wav2vec2 goes with --methods"),
+        ({"predictions": ("a",), "wav2vec2": Path("b")}, "--wav2vec2 goes with --methods"),
         ({"predictions": ("a",), "step": 3}, "--step and --no-average go with runs"),
         ({"predictions": ("a",), "data": "x"}, "--data and --split go with --checkpoint"),
         ({"predictions": ("a",), "speaker": Path("b")}, "--listener is missing"),
@@ -113,3 +141,88 @@ def test_names_in_reports(evaluation):
 def test_arguments_that_contradict_each_other(given, message):
     with pytest.raises(UserError, match=message):
         Arguments(**given)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"step": 7}, "--step and --no-average are for training runs, and there is none"),
+        ({"average": False}, "--step and --no-average are for training runs, and there is none"),
+        ({"wav2vec2": Path("nothere")}, "--wav2vec2 is for the row nn-audio; add that to --methods"),
+    ],
+)
+def test_flags_that_no_row_of_a_table_looks_at(flags, message):
+    with pytest.raises(UserError, match=message):
+        asked_methods(Arguments(methods=("listener", "mirror"), out=Path("out"), **flags))
+    with pytest.raises(UserError, match=message):
+        asked_methods(Arguments(data="shards", out=Path("out"), **flags))
+
+
+def test_a_row_that_looks_at_the_flag_takes_it():
+    arguments = Arguments(methods=("nn-audio", "mirror"), out=Path("out"), wav2vec2=Path("w"))
+    assert [one.name for one in asked_methods(arguments)] == ["Mirror", "NN audio"]
+
+
+def test_a_converted_folder_is_named_with_the_flag_that_takes_it(tmp_path):
+    save_params(tmp_path / "converted", {"kernel": np.zeros(1)}, {"model": {}})
+    with pytest.raises(UserError, match=r"converted was converted; give --converted .*converted$"):
+        asked_methods(Arguments(checkpoint=tmp_path / "converted"))
+
+
+def test_two_flags_of_one_thing_agree():
+    words = ["--checkpoint", "run", "--data", "a", "--split", "val"]
+    with pytest.raises(UserError, match=r"--data a and --data\.dir b contradict each other; give one of them"):
+        parse([*words, "--data.dir", "b"])
+    with pytest.raises(UserError, match=r"--split val and --eval\.split test contradict each other"):
+        parse([*words, "--eval.split=test"])
+    arguments, fields = parse([*words, "--data.dir", "a"])
+    assert (arguments.data, apply_overrides(Config(), fields).data.dir) == ("a", "a")
+
+
+def test_another_checkpoint_is_evaluated_in_a_folder_of_its_own():
+    def default(**flags: Any) -> Path:
+        return evaluate_run._default_out(Arguments(checkpoint=Path("run"), **flags), "test")
+
+    assert default() == Path("run/evaluation-test")
+    assert default(step="best") == Path("run/evaluation-test-step-best")
+    assert default(step=300) == Path("run/evaluation-test-step-300")
+
+
+def test_ceilings_stand_before_a_single_methods_row_and_first_in_a_table(monkeypatch):
+    people = np.random.default_rng(0).standard_normal((2, 3, 5, 58))
+    clips = Clips(*people, np.eye(3, dtype=bool), ["a", "b", "c"], ())
+    prepared = object.__new__(evaluate_run._Prepared)  # without the shards of a whole one
+    vars(prepared).update(
+        config=Config(),
+        people=types.SimpleNamespace(clips=clips, listener_videos=None),
+        split=types.SimpleNamespace(inputs=Inputs(clips.speaker), known=None),
+        comparison=None,
+        planned=[evaluate_run._Planned(name, name) for name in ("GT", "Mirror", "ReactFace")],
+        ready=[GroundTruth(clips.listener), Mirror()],
+        windows={},
+    )
+    ceilings = {"sampler": people[0][:, None], "other-take": people[1][:, None]}
+    answered: dict[str, np.ndarray] = {}
+
+    def measure(answers: Iterable[tuple[str, np.ndarray]], count: int, *_: object, **__: object) -> list[Row]:
+        answered.clear()
+        answered.update(answers)
+        assert len(answered) == count
+        return []
+
+    monkeypatch.setattr(evaluate_run, "_ceilings", lambda *_: ceilings)
+    monkeypatch.setattr(evaluate_run, "measure_methods", measure)
+    for flags, order, played in (
+        ({"checkpoint": Path("run")}, ["GT", "Mirror", "sampler", "other-take", "ReactFace"], ["ReactFace"]),
+        (
+            {"methods": ("run", "mirror"), "out": Path("out")},
+            ["sampler", "other-take", "GT", "Mirror", "ReactFace"],
+            ["ReactFace", "Mirror"],
+        ),
+    ):
+        arguments = Arguments(truth=Path("dyads.json"), ceilings=True, **flags)
+        reactions = {"ReactFace": people[0][:, None]}
+        evaluate_run._measure(arguments, prepared, reactions, Console())
+        assert list(answered) == order
+        assert list(reactions) == played
+        np.testing.assert_array_equal(answered["other-take"], ceilings["other-take"])

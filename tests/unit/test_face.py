@@ -1,15 +1,21 @@
 """Faces are linked into people, one is chosen, and the crop follows steadily."""
 
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reactface_jax.doctor.probes import PROBES
 from reactface_jax.errors import UserError
 from reactface_jax.media import face
 from reactface_jax.media.face import FaceTrack, choose, crop, find_faces, link, longest_loss, model_frame, steady_crops
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
+
+ROOT = Path(__file__).parents[2]
+SYSTEM_LIBRARIES = runpy.run_path(str(ROOT / ".ci" / "system_libraries.py"))
 
 
 def box(x: float, y: float, width: float = 20, height: float = 30) -> np.ndarray:
@@ -143,8 +149,39 @@ def test_missing_graphics_libraries_name_their_packages(monkeypatch: pytest.Monk
         raise OSError("libEGL.so.1: cannot open shared object file: No such file or directory")
 
     monkeypatch.setattr(vision.FaceLandmarker, "create_from_options", fail)
-    with pytest.raises(UserError, match=r"libEGL\.so\.1.*apt-get install libegl1 libgles2"):
+    with pytest.raises(UserError, match=r"libEGL\.so\.1.*apt-get install libegl1 libgles2 libgl1 libglib2\.0-0"):
         face.FaceLandmarker()
+
+
+def test_a_library_that_opencv_lacks_names_the_same_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """MediaPipe imports OpenCV, which says ImportError where its own library can't be loaded."""
+    (tmp_path / "cv2.py").write_text('raise ImportError("libGL.so.1: cannot open shared object file")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("cv2", "mediapipe")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UserError, match=r"start \(libGL\.so\.1.*run: apt-get install libegl1 libgles2 libgl1 libglib"):
+        face.FaceLandmarker()
+
+
+@pytest.mark.parametrize("library", [None, "libEGL.so.1", "libGLESv2.so.2", "libGL.so.1", "libgthread-2.0.so.0"])
+def test_set_up_installs_what_is_missing(monkeypatch: pytest.MonkeyPatch, library: str | None) -> None:
+    def load(name: str) -> None:
+        if name == library:
+            raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(SYSTEM_LIBRARIES["ctypes"], "CDLL", load)
+    monkeypatch.setattr(SYSTEM_LIBRARIES["glob"], "glob", lambda pattern: ["swrast_dri.so"])
+    assert SYSTEM_LIBRARIES["missing"]() == (library is not None)
+
+
+def test_the_system_packages_are_the_same_wherever_they_are_named() -> None:
+    packages = SYSTEM_LIBRARIES["PACKAGES"]
+    for page in ("README.md", "launch/Containerfile"):
+        assert " ".join(packages) in " ".join((ROOT / page).read_text().split()), page
+    of_faces = " ".join(name for name in packages if name != "libgl1-mesa-dri")
+    assert PROBES["faces"].mend == f"apt-get install {of_faces}"
+    for page in ("docs/react.md", "docs/troubleshooting.md"):
+        assert f"apt-get install {of_faces}`" in (ROOT / page).read_text(), page
 
 
 def test_stderr_is_left_alone_afterwards(capfd: pytest.CaptureFixture[str]) -> None:

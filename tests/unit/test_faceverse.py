@@ -84,6 +84,8 @@ def test_pictures_have_faceverses_conventions(tmp_path: Path) -> None:
     model = convert_faceverse(save(tmp_path / "a.npy", made_model()), tmp_path / "a.npz", trust_pickle=True)
     renderer = FaceVerseRenderer(model)
     picture = renderer.render(NEUTRAL)
+    with pytest.raises(UserError, match=r"a picture needs 58 coefficients, got shape \(57,\)"):
+        renderer.render(NEUTRAL[:57])
     assert picture.shape == (224, 224, 3)
     assert (picture[0, 0] == 0).all()
     assert picture[112, 112] == pytest.approx([200 * 1.05] * 3, abs=12)  # ambient and diffuse, seen from the front

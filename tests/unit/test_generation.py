@@ -17,6 +17,7 @@ import reactface_jax as rf
 from reactface_jax.errors import UserError
 from reactface_jax.models import reactface
 from reactface_jax.models.listener import Carry, Speaker
+from reactface_jax.online import generation
 from reactface_jax.online.generation import _generate
 
 T, K = 10, 2  # two and a half windows
@@ -288,3 +289,20 @@ def test_bfloat16_is_close_and_parameters_stay_float32(params):
 def test_bad_arguments_are_refused(model, params, kwargs, message):
     with pytest.raises(UserError, match=message):
         rf.generate(model, params, *clip(T), **kwargs)
+
+
+@pytest.mark.parametrize(("changes", "expected"), [({}, "prefix"), ({"causal": True, "block": 2}, "stream")])
+def test_the_default_protocol_is_one_that_the_model_has(params, monkeypatch, changes, expected):
+    taken, check = [], generation.check_protocol
+    monkeypatch.setattr(generation, "check_protocol", lambda model, name: (taken.append(name), check(model, name)))
+    model = rf.build_model(dataclasses.replace(CONFIG, **changes))
+    shape = jax.eval_shape(lambda key: rf.generate(model, params, *clip(T), key=key), jax.random.key(0)).shape
+    assert (taken, shape) == ([expected], (1, 1, T, 58))
+    other = "prefix" if changes else "stream"
+    with pytest.raises(UserError, match=f"protocol '{other}' is none of clip, "):
+        rf.generate(model, params, *clip(T), protocol=other, key=jax.random.key(0))
+
+
+def test_the_bare_model_names_noise_of_another_shape(model, params):
+    with pytest.raises(UserError, match=r"noise has shape .*, but these clips need \[B, K, N, D\] = \(1, 2, 3, 16\)"):
+        apply(model, params, *clip(T), num_reactions=K, noise=noise(2))

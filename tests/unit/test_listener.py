@@ -1,4 +1,4 @@
-"""The listener: what it sees, how it answers, what its knobs do, how it learns."""
+"""The listener: what it sees, how it answers, what its knobs do."""
 
 import functools
 from importlib import resources
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
+from small_listener import SIZES, TRAINING, make_data
 
 import reactface_jax as rf
 from reactface_jax.errors import UserError
@@ -18,37 +19,17 @@ from reactface_jax.methods.listener import Control, Listener, Weights, load_weig
 from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
-from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer, train
+from reactface_jax.methods.listener.training import ListeningData, finish, fit_space, init, make_optimizer
 from reactface_jax.metrics.movement import border_step
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL
 from reactface_jax.types import SAMPLES_PER_FRAME
 
 KEY = jax.random.key(3)
-SIZES = ListenerSizes(
-    components=5, speaker_width=8, own_width=6, style_width=3, head_width=8, head_blocks=1, num_styles=4
-)
-TRAINING = ListenerTraining(steps=4, warmup_steps=1, cycles=1, batch_size=3)
-
-
-def smooth(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """People whose faces move: expressions in [0, 1], a head near its rest."""
-    noise = np.cumsum(rng.normal(size=(*shape, 58)), axis=-2) * 0.05
-    noise[..., :52] = np.clip(np.abs(noise[..., :52]), 0, 1)
-    noise[..., 52:] += [3.1, 0, 0, 0, 0, 1.8]
-    return noise.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def data() -> ListeningData:
-    rng = np.random.default_rng(0)
-    return ListeningData(
-        speaker=smooth(rng, 4, 2, 40),
-        sound=rng.normal(size=(4, 40, NUM_BANDS)).astype(np.float32),
-        listener=smooth(rng, 4, 3, 40),
-        person=rng.integers(2, size=(4, 3)).astype(np.int32),
-        form=np.array([0, 0, 1]),
-        talks=np.array([1, 1, 0]),
-    )
+    return make_data()
 
 
 @pytest.fixture(scope="module")
@@ -270,32 +251,6 @@ def test_the_mean_fades_from_what_was_expected_to_what_was_seen():
     means, ahead = network.apply({"params": params}, speaker, talks, rest, method="expectation")
     np.testing.assert_allclose(means[0], [[1.2, 2.4, 3.6, 4.8], [2, 3, 4, 5]], rtol=1e-6)
     np.testing.assert_allclose(ahead[0], 1)
-
-
-@pytest.mark.parametrize("head", ["flow", pytest.param("mixture", marks=pytest.mark.long)])
-def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
-    sizes = ListenerSizes(**{**vars(SIZES), "head": head})
-    config = ListenerConfig(sizes, TRAINING)
-    quiet: list[str] = []
-    whole = load_weights(train(config, data, tmp_path / "a", quiet.append, block=2))
-    train(config, data, tmp_path / "b", quiet.append, block=2, stop_after=2)
-    resumed = load_weights(train(config, data, tmp_path / "b", quiet.append, block=2, names=("jaw", "brow")))
-    assert (whole.names, resumed.names) == (COEFFICIENT_NAMES, ("jaw", "brow"))
-    assert any("goes on from step 2" in line for line in quiet)
-    jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
-    wider = ListenerConfig(ListenerSizes(**{**vars(sizes), "own_width": 7}), TRAINING)
-    with pytest.raises(UserError, match="of a training of another network; give its own configuration"):
-        train(wider, data, tmp_path / "b", quiet.append)
-
-
-def test_what_was_learnt_lowers_the_loss(data, tmp_path):
-    lines: list[str] = []
-    config = ListenerConfig(
-        SIZES, ListenerTraining(steps=60, warmup_steps=5, cycles=1, batch_size=4, learning_rate=1e-2)
-    )
-    train(config, data, tmp_path, lines.append, block=20)
-    losses = [float(line.split("draw ")[1].split(",")[0]) for line in lines]
-    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_the_weights_that_come_with_the_package_answer_a_smile():

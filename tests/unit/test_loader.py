@@ -17,6 +17,8 @@ from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import normalise, read_audio
+from reactface_jax.methods.listener.config import ListenerData
+from reactface_jax.methods.listener.training_data import of_shards
 from reactface_jax.training.neighbour_table import NeighbourTable
 from reactface_jax.training.sharding import make_mesh
 from reactface_jax.types import Batch
@@ -194,6 +196,15 @@ def test_tree_without_pictures_gives_the_rest(shard_set: ShardSet, blind: ShardS
         for other in (without, skipped):
             assert_same(batch._replace(video=other.video), other)
     assert next(blind.clip_batches("train", batch_size=2, num_frames=8, image_size=0)).video.shape == (2, 8, 0, 0, 3)
+
+
+def test_the_listener_learns_from_shards_without_pictures(shard_set: ShardSet, blind: ShardSet) -> None:
+    config = ListenerData(neighbours=2, seconds=0.32)
+    seen, unseen = of_shards(shard_set, config), of_shards(blind, config)
+    assert unseen.listener.shape == (6, 2, 8, 58)
+    assert unseen.sound.shape[:2] == (6, 8)
+    for one, other in zip(seen, unseen, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_pictures_that_are_not_there(blind: ShardSet) -> None:

@@ -14,6 +14,7 @@ from reactface_jax.methods import (
     MeanFrame,
     MeanSequence,
     Mirror,
+    NearestSegment,
     RandomDraws,
     RandomSegment,
     RandomUniform,
@@ -148,13 +149,14 @@ def test_linear_sees_and_hears_the_last_second(pairs):
     np.testing.assert_allclose(short, reactions[:, :1, :40], atol=1e-5)  # causal
 
 
-@pytest.mark.parametrize("method", [DelayedMirror(), Linear()], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [DelayedMirror(), Linear(), NearestSegment()], ids=lambda method: method.name)
 def test_a_face_that_was_lost_stays_as_it_was_seen_last(method, pairs):
     speaker, audio, listener = pairs
     lost, still = speaker.copy(), speaker.copy()
     lost[:, 10:14, 1] = np.nan
     still[:, 10:14] = speaker[:, 9:10]
     lost[0, :2], still[0, :2] = np.nan, speaker[0, 2]
+    lost[1:, 20:], still[1:, 20:] = np.nan, speaker[1:, 19:20]  # longer than a segment
     answers = [
         method.fit_to_pairs(Inputs(seen, audio), listener).generate(Inputs(seen, audio), key=KEY)
         for seen in (lost, still)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,18 +15,25 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.lax import Precision
 from small_model import CONFIG, clip, random_params
 
-from reactface_jax.config import Config, DataConfig, ModelConfig, TrainConfig
+from reactface_jax.config import Config, DataConfig, EvalConfig, ModelConfig, TrainConfig
+from reactface_jax.media.log_mel import NUM_BANDS
+from reactface_jax.methods.frozen_wav2vec2 import frozen_wav2vec2
 from reactface_jax.methods.learned import Variables
+from reactface_jax.methods.listener import Control
+from reactface_jax.methods.pretrained import load_pretrained
 from reactface_jax.models import build_model
 from reactface_jax.models.causal.reactface import start
 from reactface_jax.models.causal.running_statistics import Statistics, accumulate
 from reactface_jax.models.precision import described
 from reactface_jax.models.video_encoder import ConvolutionAndMoments, instance_norm
+from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
 from reactface_jax.online import stream
 from reactface_jax.online.generation import react
 from reactface_jax.training.dry_run import batch_shapes
+from reactface_jax.training.methods import make_objective
 from reactface_jax.training.reactface_objective import make_gradient
 from reactface_jax.training.sharding import make_mesh
+from reactface_jax.weights.params_file import save_params
 
 CAUSAL = dataclasses.replace(CONFIG, causal=True, block=4, max_context=8)
 
@@ -86,6 +95,51 @@ def test_training_rounds_as_the_backend_does_unless_it_must_not(causal: bool) ->
     config = CAUSAL if causal else CONFIG
     assert of_training(config) == {None}
     assert of_training(dataclasses.replace(config, precision="highest")) == HIGHEST
+
+
+@pytest.mark.parametrize("method", ["trans-ae", "lfi", "zhou", "ng", "trans-vae", "belfusion"])
+def test_a_rows_validation_is_exact_and_its_training_as_asked(method: Any) -> None:
+    for precision in ("auto", "highest"):
+        config = row(method, precision)
+        objective = make_objective(config)
+        variables = jax.eval_shape(objective.init, jax.random.key(0))
+        batch = batch_shapes(config, make_mesh(jax.devices()[:1]))
+        answered = jax.make_jaxpr(objective.answer)(variables, batch)
+        assert set(precisions(answered.jaxpr)) == HIGHEST
+        trained = jax.make_jaxpr(objective.gradient)(variables, batch, jax.random.key(0), jnp.zeros((), jnp.int32))
+        # Features of speech are exact in any case.
+        assert set(precisions(trained.jaxpr)) - {None} <= HIGHEST
+        assert (None in set(precisions(trained.jaxpr))) == (precision == "auto")
+
+
+def row(method: Any, precision: Any) -> Config:
+    return Config(
+        method=method,
+        model=dataclasses.replace(CONFIG, precision=precision),
+        data=DataConfig(image_size=16, clip_frames=64, eval_frames=64),
+        train=TrainConfig(batch_size=1, window=4),
+        eval=EvalConfig(num_reactions=1),
+    )
+
+
+@pytest.mark.parametrize("control", [Control(), Control(temperature=0)], ids=["draws", "the mean"])
+def test_the_listener_is_exact(control: Control) -> None:
+    listener = dataclasses.replace(load_pretrained("listener"), control=control)
+    seen = (np.zeros((1, 5, 58), np.float32), np.zeros((1, 5, NUM_BANDS), np.float32), np.ones(1, np.float32))
+    answered = jax.make_jaxpr(listener._run)(listener.start(2), *seen)
+    assert set(precisions(answered.jaxpr)) == HIGHEST
+    style = jax.make_jaxpr(lambda _: listener.style_of(np.zeros((10, 58), np.float32)))(0.0)
+    assert set(precisions(style.jaxpr)) == HIGHEST
+
+
+def test_frozen_features_of_a_voice_are_exact(tmp_path: Path) -> None:
+    audio = CONFIG.audio
+    voices = np.zeros((16, 16 * 640), np.float32)
+    params = jax.eval_shape(Wav2Vec2Encoder(audio).init, jax.random.key(0), voices)["params"]
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), params)
+    save_params(tmp_path / "audio", params, {"audio": dataclasses.asdict(audio)})
+    encode = inspect.getclosurevars(inspect.unwrap(frozen_wav2vec2(tmp_path / "audio"))).nonlocals["encode"]
+    assert set(precisions(jax.make_jaxpr(encode)(voices).jaxpr)) == HIGHEST
 
 
 def test_the_log_says_how_training_rounds() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.hlo_text import instructions
+
 ROOT = Path(__file__).parents[2]
 TEXT = """
 %body.1 (p: (s32[], f32[8])) -> (s32[], f32[8]) {
@@ -24,9 +26,42 @@ ENTRY %main.6 (t.1: f32[8]) -> f32[8] {
 """
 
 
+CONDITION = """
+%c (p.1: (s32[], f32[8])) -> pred[] {
+  %constant.5 = s32[]{:T(128)} constant(3)
+  %p.1 = (s32[]{:T(128)}, f32[8]{0:T(128)}) parameter(0)
+  %n = s32[]{:T(128)} get-tuple-element(%p.1), index=0
+  ROOT %lt.4 = pred[]{:T(512)} compare(%n, %constant.5), direction=LT, metadata={op_name="jit(e)/while/cond/lt"}
+}
+"""
+WITHOUT_COUNT = TEXT.replace(', {"known_trip_count":{"n":"3"}}', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "turns"),
+    [
+        (TEXT, 3),
+        (CONDITION + WITHOUT_COUNT, 3),
+        (WITHOUT_COUNT + CONDITION, 3),
+        (CONDITION.replace("(%n, %constant.5)", "(s32[] %n, s32[] %constant.5)") + WITHOUT_COUNT, 3),
+        (CONDITION.replace("constant(3)", "constant(9)") + TEXT, 3),
+        (CONDITION.replace("%constant.5)", "%other)") + WITHOUT_COUNT, 1),
+        (CONDITION.replace("direction=LT", "direction=NE") + WITHOUT_COUNT, 1),
+        (WITHOUT_COUNT, 1),
+    ],
+)
+def test_a_loop_counts_as_often_as_the_compiler_or_its_condition_says(text, turns):
+    """The TPU's compiler writes no counts: they are read from the conditions, unless those compare something else."""
+    assert text.count("while(") == 1
+    times = {one.name: times for one, times in instructions(text, into=("while",))}
+    assert times["fusion.2"] == turns
+    assert times["copy"] == times["add.7"] == 1
+    assert "copy.9" not in times
+
+
 def test_operations_are_read_with_their_loops(tmp_path):
     """In a process of its own, since a plan's settings are made before JAX is imported."""
-    (tmp_path / "text").write_text(TEXT)
+    (tmp_path / "text").write_text(CONDITION + WITHOUT_COUNT)
     code = (
         "import json, sys\nfrom benchmarks.tpu_plan import operations\n"
         "print(json.dumps(operations(open(sys.argv[1]).read())))"

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
 from reactface_jax.files import aside_name
+from reactface_jax.weights.params_file import save_params
+from reactface_jax.weights.run import load_run
 from reactface_jax.weights.workdir import OVERWRITTEN, check_workdir, old_run_aside, put_back
 
 
@@ -102,3 +105,16 @@ def test_what_a_killed_save_leaves_is_ours(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp" / "_CHECKPOINT_METADATA").write_text("{}")
     check_workdir(tmp_path, resume=True, overwrite=False)
     check_workdir(tmp_path, resume=False, overwrite=True)
+
+
+def test_a_folder_that_is_no_run_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    make_run(tmp_path / "demo" / "run", "new")
+    (tmp_path / "demo" / "shards").mkdir()
+    with pytest.raises(UserError, match=r"demo holds no checkpoints; did you mean .*demo/run\?"):
+        load_run(tmp_path / "demo")
+    make_run(tmp_path / "demo" / "again", "new")
+    with pytest.raises(UserError, match="demo holds no checkpoints; give the --workdir of a training run"):
+        load_run(tmp_path / "demo")
+    save_params(tmp_path / "converted", {"kernel": np.zeros(1)}, {"model": {}})
+    with pytest.raises(UserError, match=r"was converted, so it is no training run, .* `reactface eval --converted`"):
+        load_run(tmp_path / "converted")

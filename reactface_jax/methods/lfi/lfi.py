@@ -36,7 +36,7 @@ class LfiState(NamedTuple):
 
     drawn: sampling.Drawn
     face: Float[Array, "B N C"]
-    """The speaker's latest frames, one fewer than are seen at a frame."""
+    """The speaker's latest `LfiConfig.context` frames, which an answer sees besides its own."""
     speech: Float[Array, "B N S"]
     sound: Float[Array, "B 640"]
     """Of the latest frame."""

@@ -15,6 +15,7 @@ from reactface_jax.config.ranges import (
     Weight,
     require,
 )
+from reactface_jax.types import FRAME_RATE
 
 Head = Literal["flow", "mixture"]
 
@@ -98,3 +99,11 @@ class ListenerConfig:
     model: ListenerSizes = field(default_factory=ListenerSizes)
     train: ListenerTraining = field(default_factory=ListenerTraining)
     data: ListenerData = field(default_factory=ListenerData)
+
+    def __post_init__(self) -> None:
+        frames = round(self.data.seconds * FRAME_RATE)
+        require(
+            frames >= self.model.chunk,
+            f"data.seconds {self.data.seconds:g} is {frames} frames, fewer than model.chunk {self.model.chunk}; "
+            "give longer clips",
+        )

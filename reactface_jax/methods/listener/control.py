@@ -21,19 +21,19 @@ class Control(NamedTuple):
     """Knobs. The defaults are those of the training, but for `guidance`: of the values tried, the best one."""
 
     temperature: float = 1.0
-    """Of the draws. 0 gives the mean of all appropriate listeners: one reaction, K times."""
+    """Of the draws, 0 to 2. 0 gives the mean of all appropriate listeners, which is one reaction, K times."""
     guidance: float = 1.2
-    """Above 1, what the speaker does changes more; 1 is the trained distribution, at half the cost."""
+    """0 to 5. Above 1, what the speaker does changes more; 1 is the trained distribution, at half the cost."""
     amplitude: float = 1.0
-    """0 to 1.5: factor of all motion. At 0 the face rests, but for blinks."""
+    """Factor of all motion, 0 to 1.5. At 0 the face rests, but for blinks."""
     smiles: float = 0.0
-    """-1 to 1: changes smiles by a factor 1 + this."""
+    """Changes smiles by a factor 1 + this, -1 to 1."""
     nods: float = 0.0
-    """-1 to 1: changes nods by a factor 1 + this."""
+    """Changes nods by a factor 1 + this, -1 to 1."""
     blinks: bool = True
     """Whether lids keep blinking at any amplitude."""
     sensitivity: float = 1.0
-    """0.5 to 4: factor of the speaker's expressions. Above 1, small smiles count, and so does a tracker's noise."""
+    """Factor of the speaker's expressions, 0.5 to 4. Above 1, small smiles count, and so does a tracker's noise."""
     talks: bool = False
     """Whether the listener takes the floor when the speaker leaves it; else its mouth opens in answers only."""
 

@@ -1,7 +1,7 @@
 """The listener as a method: answers clips and streams, K reactions at once."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,10 @@ from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.speaker_features import RunningPerson
 from reactface_jax.methods.listener.weights import Weights
 from reactface_jax.methods.method import Inputs
-from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
+from reactface_jax.models.precision import exact_products
+from reactface_jax.online.draws import check_draws
+from reactface_jax.online.speaker_sound import check_audio
+from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
 
 
 class ListenerState(NamedTuple):
@@ -38,15 +41,16 @@ class ListenerState(NamedTuple):
     """Chunks that were answered."""
 
 
-_AS_TRAINED = Control()
+_USUAL = Control()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listener:
     """A streaming, generative listener; see docs/does_it_react.md."""
 
-    weights: Weights
-    control: Control = _AS_TRAINED
+    weights: Weights = field(repr=False)
+    control: Control = _USUAL
+    """Its knobs; `dataclasses.replace(listener, control=Control(...))` turns them."""
     steps: int = 12
     """Of the flow, for each chunk."""
     name: str = "Listener"
@@ -74,7 +78,11 @@ class Listener:
             batch_size: B.
             style: how each reaction listens, from `style_of`; drawn from the training's listeners if not given.
             rest: the faces at rest; drawn likewise.
+
+        Raises:
+            UserError: there is no conversation or reaction, or key, style or rest have another shape.
         """
+        check_draws(num_reactions, key, batch_size=batch_size)
         keys = jax.random.split(jax.random.key(0) if key is None else key, batch_size)
         return self._start(keys, num_reactions, style, rest)
 
@@ -87,9 +95,13 @@ class Listener:
     ) -> ListenerState:
         batch, sizes = len(keys), self.weights.sizes
 
-        def drawn(table: np.ndarray, given: AnyArray | None, stream: int) -> Array:
+        def drawn(name: str, table: np.ndarray, given: AnyArray | None, stream: int) -> Array:
             if given is not None:
-                return jnp.broadcast_to(jnp.asarray(given), (batch, num_reactions, table.shape[-1]))
+                shape = (num_reactions, table.shape[-1])
+                try:
+                    return jnp.broadcast_to(jnp.asarray(given), (batch, *shape))
+                except ValueError:
+                    raise UserError(f"{name} has shape {np.shape(given)}; give one row a reaction, {shape}") from None
             streams = jax.vmap(jax.random.fold_in, (0, None))(keys, stream)
             rows = jax.vmap(lambda key: jax.random.randint(key, (num_reactions,), 0, len(table)))(streams)
             return jnp.asarray(table)[rows]
@@ -100,8 +112,8 @@ class Listener:
             own=jnp.zeros((batch, num_reactions, sizes.own_width)),
             past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components)),
             ahead=jnp.zeros((batch, sizes.chunk * sizes.components)),
-            style=drawn(self.weights.styles, style, _STYLE),
-            rest=drawn(self.weights.rests, rest, _REST),
+            style=drawn("style", self.weights.styles, style, _STYLE),
+            rest=drawn("rest", self.weights.rests, rest, _REST),
             keys=keys,
             chunk=jnp.zeros((), jnp.int32),
         )
@@ -109,11 +121,21 @@ class Listener:
     def step(self, state: ListenerState, inputs: Inputs) -> tuple[ListenerState, Float[Array, "B K F C"]]:
         """Answers the next frames: F is a whole number of chunks, and so are the coefficients that come back.
 
-        Raises `UserError` if the inputs have another number of frames, or no coefficients of the speaker.
+        Args:
+            state: from `start` or the step before.
+            inputs: of the same B speakers, as for `generate`.
+
+        Raises:
+            UserError: the inputs have another number of frames or speakers, or `generate` would refuse them.
         """
         coefficients, bands, heard = self._inputs(inputs)
         if coefficients.shape[1] % self.chunk:
             raise UserError(f"a step takes whole chunks of {self.chunk} frames, got {coefficients.shape[1]} frames")
+        if len(coefficients) != len(state.keys):
+            raise UserError(
+                f"the inputs are of {len(coefficients)} speakers, but the state was started with batch_size "
+                f"{len(state.keys)}"
+            )
         return self._run(state, coefficients, bands, heard)
 
     def generate(
@@ -125,7 +147,25 @@ class Listener:
         style: Float[AnyArray, "K Z"] | None = None,
         rest: Float[AnyArray, "K C"] | None = None,
     ) -> Float[np.ndarray, "N K T C"]:
-        """K reactions to each clip; a clip's depend on the key and its row only, and are those of a stream."""
+        """K reactions to each clip; a clip's depend on the key and its row only, and are those of a stream.
+
+        Args:
+            inputs: `speaker` [N, T, 58], raw, named as `weights.names` (the packaged listener's are
+                `COEFFICIENT_NAMES`), NaN where the face was lost; `audio` [N, 640 T], 16 kHz mono at any level, None:
+                not heard. Pictures are not looked at.
+            num_reactions: K.
+            key: of all randomness.
+            style: how each reaction listens, from `style_of`; drawn from the training's listeners if not given.
+            rest: the faces at rest; drawn likewise.
+
+        Returns:
+            Raw coefficients at 25 fps, named as the speaker's.
+
+        Raises:
+            UserError: there are no coefficients of the speaker, no clip, no frame or no reaction; a shape or the key
+                does not fit; the sound has NaN or infinite values; or a knob of `control` is out of range.
+        """
+        check_draws(num_reactions, key)
         coefficients, bands, heard = self._inputs(inputs)
         num_clips, num_frames, _ = coefficients.shape
         missing = -num_frames % self.chunk
@@ -141,18 +181,33 @@ class Listener:
         return np.concatenate(answers)
 
     def style_of(self, clip: Float[np.ndarray, "T C"]) -> Float[Array, " Z"]:
-        """How the person in a clip listens, for `start` and `generate`."""
+        """How the person in a clip listens, for `start` and `generate`.
+
+        Raises `UserError` if the clip is too short, or is not raw coefficients [T, 58] of a face that is always found.
+        """
+        if clip.ndim != 2 or clip.shape[1] != NUM_COEFFICIENTS or not np.isfinite(clip).all():
+            raise UserError(
+                f"a style needs coefficients [T, {NUM_COEFFICIENTS}] without NaN, and the clip has shape {clip.shape}; "
+                "give a stretch in which the face was found throughout"
+            )
         if len(clip) < self.chunk:
             raise UserError(f"a style needs a clip of at least {self.chunk} frames, got {len(clip)}")
         space = self.weights.space
         chunks = in_chunks(jnp.asarray((clip - rest_of(clip)) @ space.encode)[None], self.chunk)
         network: Any = ListenerNetwork(self.weights.sizes)
-        return network.apply({"params": self.weights.params}, chunks, method="style")[0]
+        with exact_products():
+            return network.apply({"params": self.weights.params}, chunks, method="style")[0]
 
     def _inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if inputs.speaker is None:
             raise UserError("the listener needs the speaker's coefficients; extract them from the video first")
         coefficients = np.asarray(inputs.speaker, np.float32)
+        if coefficients.ndim != 3 or coefficients.shape[2] != NUM_COEFFICIENTS or 0 in coefficients.shape:
+            hint = "; add the axis of the clips, speaker[None] and audio[None]" if coefficients.ndim == 2 else ""
+            raise UserError(
+                f"the speaker's coefficients have shape {coefficients.shape}, but the listener takes "
+                f"[N, T, {NUM_COEFFICIENTS}], N and T at least 1{hint}"
+            )
         shape = (*coefficients.shape[:2], NUM_BANDS)
         if inputs.audio is None:
             return coefficients, np.zeros(shape, np.float32), np.zeros(len(coefficients), np.float32)
@@ -161,6 +216,7 @@ class Listener:
             raise UserError(
                 f"audio has shape {audio.shape}, but {shape[1]} frames need {(shape[0], shape[1] * SAMPLES_PER_FRAME)}"
             )
+        check_audio(audio, len(audio))
         return coefficients, log_mel(audio), np.ones(len(coefficients), np.float32)
 
     def _run(
@@ -176,7 +232,9 @@ class Listener:
             gain=gains(control),
         )
         weights = (self.weights.params, self.weights.space)
-        return _answer(mode, weights, knobs, state, jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
+        seen = (jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
+        with exact_products():
+            return _answer(mode, weights, knobs, state, *seen)
 
 
 _CLIPS_AT_ONCE = 32

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.files import replacing
+from reactface_jax.files import make_folder, replacing
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
@@ -107,6 +107,7 @@ def train(
     block: int = 50,
     stop_after: int | None = None,
     names: tuple[str, ...] = COEFFICIENT_NAMES,
+    anew: bool = False,
 ) -> Path:
     """Trains, or goes on where an interrupted training stopped.
 
@@ -118,20 +119,29 @@ def train(
         block: steps compiled together, between lines of the log.
         stop_after: stops after this step (to go on later).
         names: of the coefficients.
+        anew: start at step 0 whatever training the folder holds; its files stay until there are others to take their
+            place.
 
     Returns:
         The weights' file.
 
     Raises:
-        UserError: the folder's training is of another network, or the listeners move in too few channels.
+        UserError: the folder's training is of another network or damaged; the clips are shorter than a chunk; the
+            listeners move in too few channels; a loss is not finite, and then what was saved before stays.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    frames = data.listener.shape[2]
+    if frames < config.model.chunk:
+        raise UserError(
+            f"the clips have {frames} frames, fewer than model.chunk {config.model.chunk}; give longer ones, or a "
+            "smaller --model.chunk"
+        )
     space, rests = fit_space(data, config.model.components)
     network: Any = ListenerNetwork(config.model)
     optimizer = make_optimizer(config.train)
     state = init(config, network, optimizer)
     saved = out / STATE_FILE
-    if saved.is_file():
+    if saved.is_file() and not anew:
         state = _restore(saved, state)
         report(f"goes on from step {int(state.step)}")
     arrays = jax.tree.map(jnp.asarray, (data, rests, space))
@@ -141,13 +151,15 @@ def train(
     while (step := int(state.step)) < last:
         count = min(block, last - step)
         state, losses = run(state, rows(data, config.train, step, count), *arrays)
+        _require_finite(step, losses, state.average)
         step += count
         values = ", ".join(f"{name} {float(value.mean()):.4f}" for name, value in losses.items())
         seconds = time.perf_counter() - started
         report(f"step {step}: {values}, {seconds:.0f} s, {(step - first) / seconds:.1f} steps a second")
         if step % (4 * block) == 0 or step == last:
-            _save(saved, state)
+            # The state last: a training that is killed between the two goes on from the one before, and writes both.
             save_weights(out / NAME, finish(config, network, state, data, rests, space)._replace(names=names))
+            _save(saved, state)
     return out / NAME
 
 
@@ -268,6 +280,23 @@ def _chunks(
     return in_chunks((clip - rests[direction, listener][:, None]) @ space.encode, chunk)
 
 
+def _require_finite(before: int, losses: dict[str, Float[Array, " S"]], average: PyTree) -> None:
+    """Raises `UserError` unless all losses of S steps are finite, and the averaged parameters after the last one.
+
+    Args:
+        before: steps made before these.
+        losses: of each step.
+        average: after them; a gradient that is not finite shows in it before it shows in a loss.
+    """
+    finite = np.logical_and.reduce([np.isfinite(values) for values in losses.values()])
+    finite[-1] &= all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(average))
+    if not finite.all():
+        raise UserError(
+            f"the training diverged at step {before + 1 + int(finite.argmin())}; what it saved before is as it was: "
+            "give a lower --train.learning-rate"
+        )
+
+
 def _save(path: Path, state: State) -> None:
     leaves = jax.tree.leaves(state)
     with replacing(path) as file:
@@ -275,8 +304,11 @@ def _save(path: Path, state: State) -> None:
 
 
 def _restore(path: Path, like: State) -> State:
-    with np.load(path, allow_pickle=False) as file:
-        leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
+    except Exception as error:
+        raise UserError(f"{path} is damaged; give --overwrite to start again, or another --workdir") from error
     if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in jax.tree.leaves(like)]:
         raise UserError(
             f"{path} is of a training of another network; give its own configuration, another folder or --overwrite"

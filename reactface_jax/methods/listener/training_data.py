@@ -9,10 +9,14 @@ from jaxtyping import Bool
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
+from reactface_jax.folder_lock import locked
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
 from reactface_jax.methods.listener.training import STATE_FILE, ListeningData, train
 from reactface_jax.shard_set import ShardSet, open_shards
+from reactface_jax.types import FRAME_RATE
+from reactface_jax.weights.run import FOLDER
+from reactface_jax.weights.workdir import check_workdir
 
 
 def listening_data(config: ListenerData) -> ListeningData:
@@ -45,26 +49,33 @@ def train_listener(
         config: of the training.
         workdir: of its weights, listener.safetensors, and its state.
         resume: go on where a training in the same folder stopped.
-        overwrite: start again, whatever training is there.
+        overwrite: start again; the training that is there stays until the new one saves for the first time.
         log: takes a line.
 
     Returns:
         The weights' file.
 
     Raises:
-        UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are; or what is to
-            be resumed is of another network.
+        UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are; another
+            process writes into it, or it is a file; there is nothing to resume, or what is there is of another network;
+            the data can't be read; a loss is not finite.
     """
     workdir = Path(workdir)
-    state = workdir / STATE_FILE
-    if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other; give one")
-    if state.is_file() and not (resume or overwrite):
+    _check_workdir(workdir, resume=resume, overwrite=overwrite)
+    with locked(workdir):
+        _check_workdir(workdir, resume=resume, overwrite=overwrite)  # another training may have ended meanwhile
+        log(f"the listener learns from {config.data.dir or f'{config.data.scripts} made scripts'}")
+        data, names = listening_data(config.data), coefficient_names(config.data)
+        return train(config, data, workdir, log, names=names, anew=overwrite)
+
+
+def _check_workdir(workdir: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raises `UserError` unless the folder and what is to become of it fit together."""
+    if (workdir / FOLDER).exists():
+        raise UserError(f"--workdir {workdir} holds a run that is no listener's; give another folder")
+    check_workdir(workdir, resume=resume, overwrite=overwrite)
+    if (workdir / STATE_FILE).is_file() and not (resume or overwrite):
         raise UserError(f"--workdir {workdir} holds a training already; give --resume, --overwrite or another folder")
-    if overwrite:
-        state.unlink(missing_ok=True)
-    log(f"the listener learns from {config.data.dir or f'{config.data.scripts} made scripts'}")
-    return train(config, listening_data(config.data), workdir, log, names=coefficient_names(config.data))
 
 
 def of_shards(shards: ShardSet, config: ListenerData) -> ListeningData:
@@ -75,9 +86,9 @@ def of_shards(shards: ShardSet, config: ListenerData) -> ListeningData:
         config: length of the clips, which are cut to it, and the number of neighbours.
     """
     speaker, listener = shards.coefficients("train")
-    frames = min(speaker.shape[1], round(config.seconds * 25))
+    frames = min(speaker.shape[1], round(config.seconds * FRAME_RATE))
     sounds: list[np.ndarray] = [np.zeros(0)] * len(speaker)
-    for batch in shards.clip_batches("train", batch_size=8, num_frames=frames, image_size=32):
+    for batch in shards.clip_batches("train", batch_size=8, num_frames=frames, image_size=0):
         for row, sound in zip(batch.clip, log_mel(batch.audio), strict=True):
             if row >= 0:
                 sounds[int(row)] = sound

@@ -1,5 +1,6 @@
 """The row: losses, optimiser and answers. The paper names it and released no code."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.methods.learned import Metrics, Variables
 from reactface_jax.methods.method import Inputs
 from reactface_jax.methods.trans_ae.network import TransAeNetwork
+from reactface_jax.online.generation import BUCKET
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.optimizer import check_patterns, frozen_patterns, learning_rate, make_optimizer, path_mask
 from reactface_jax.types import SAMPLES_PER_FRAME, Batch
@@ -86,8 +88,13 @@ class TransAe:
         if video is None:  # a model that only hears
             batch, length = inputs.audio.shape
             video = jnp.zeros((batch, length // SAMPLES_PER_FRAME, 0, 0, 3), jnp.uint8)
-        listener, _ = self._network().apply({"params": variables.params}, to_unit_range(video), inputs.audio)
+        # As ReactFace in use: the maps of a whole clip would take gigabytes.
+        network = self._network(video_chunk=self.config.model.video_chunk or BUCKET)
+        listener, _ = network.apply({"params": variables.params}, to_unit_range(video), inputs.audio)
         return jnp.repeat(listener[:, None], num_reactions, axis=1)
 
-    def _network(self) -> TransAeNetwork:
-        return TransAeNetwork(self.config.model, self.config.trans_ae.num_layers)
+    def _network(self, *, video_chunk: int | None = None) -> TransAeNetwork:
+        model = self.config.model
+        if video_chunk is not None:
+            model = dataclasses.replace(model, video_chunk=video_chunk)
+        return TransAeNetwork(model, self.config.trans_ae.num_layers)

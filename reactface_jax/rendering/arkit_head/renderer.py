@@ -56,12 +56,12 @@ class HeadRenderer:
             samples: samples a pixel, a square number; 4 draws at twice the size and averages, which smooths edges.
 
         Raises:
-            ValueError: `samples` is not a square number.
-            UserError: the names are not the 52 ARKit names, or nothing on this machine can draw.
+            UserError: `samples` is not a square number, the names are not the 52 ARKit names, or nothing on this
+                machine can draw.
         """
         self._side = math.isqrt(samples)  # of the square of samples that becomes a pixel
         if not samples or self._side**2 != samples:
-            raise ValueError(f"{samples} samples a pixel are no square: 1, 4, 9 …")
+            raise UserError(f"{samples} samples a pixel are no square; give 1, 4, 9 …")
         self.size = size
         self.look = look or Look()
         self._order = channel_order(names)
@@ -79,7 +79,7 @@ class HeadRenderer:
         self._open_scene()
 
     def render(self, coefficients: Float[np.ndarray, " C"]) -> UInt8[np.ndarray, "H W 3"]:
-        """One picture, RGB. Raises `ValueError` if there are not 58 coefficients."""
+        """One picture, RGB. Raises `UserError` if there are not 58 coefficients."""
         self._vertices[:], self._normals[:] = self.pose(coefficients)
         self._surface.GetPoints().Modified()
         self._surface.GetPointData().GetNormals().Modified()
@@ -90,7 +90,7 @@ class HeadRenderer:
         """Vertices and normals in front of the camera: x right, y down, z away from it; the camera is at z = -10."""
         coefficients = np.asarray(coefficients, np.float32)
         if coefficients.shape != (NUM_COEFFICIENTS,):
-            raise ValueError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
+            raise UserError(f"a picture needs {NUM_COEFFICIENTS} coefficients, got shape {coefficients.shape}")
         weights, angles, translation = np.split(coefficients, (NUM_EXPRESSION, NUM_EXPRESSION + 3))
         # Not by BLAS: its threads wait for more work in a busy loop, on the cores that draw.
         moved = np.einsum("w,wn->n", weights[self._order], self._deltas)
