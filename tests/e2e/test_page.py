@@ -148,9 +148,7 @@ def test_faces_play_where_the_browser_can_not_decode_the_recording(opened):
 
 
 def test_a_face_is_drawn_as_the_renderer_draws_it(opened, clips):
-    opened.click(".clip >> nth=0")
-    opened.wait_for_function("player.recorded")
-    opened.evaluate("seek(30)")
+    opened.evaluate("choose(PAGE.clips[0].clip).then(() => seek(30))")
     pixels = opened.evaluate(
         """() => {
           const { gl, canvas } = player.faces;
