@@ -80,6 +80,10 @@ def join(config: HostsConfig) -> None:
             f"{started.source or '--hosts.count'} says that several processes were started, but this one found no "
             "other; give --hosts.count, --hosts.index and --hosts.coordinator, or --hosts.count 1"
         )
+    if jax.default_backend() == "cpu":
+        # With jax 0.10.2, processes that read a program from there instead of compiling it may wait for each other for
+        # ever in its first sum over them (seen with BeLFusion's step).
+        jax.config.update("jax_compilation_cache_dir", None)
 
 
 class Started(NamedTuple):
