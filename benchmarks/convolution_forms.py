@@ -66,9 +66,13 @@ def _of_pytorch(
     clip = torch.tensor(np.moveaxis(x, -1, 1), device=device, dtype=dtype, requires_grad=True)
     weight = torch.tensor(np.transpose(kernel, (4, 3, 0, 1, 2)).copy(), device=device, dtype=dtype, requires_grad=True)
 
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     def forward() -> Any:
         y = torch.nn.functional.conv3d(clip, weight, stride=(1, 2, 2), padding=(2, 3, 3))
-        torch.cuda.synchronize() if device == "cuda" else None
+        wait()
         return y
 
     y = forward()  # once for both gradients: XLA computes them without it
@@ -76,7 +80,7 @@ def _of_pytorch(
 
     def gradient(of: Any) -> None:
         torch.autograd.grad(y, of, ones, retain_graph=True)
-        torch.cuda.synchronize() if device == "cuda" else None
+        wait()
 
-    runs = {"forward": lambda: forward(), "kernel": lambda: gradient(weight), "input": lambda: gradient(clip)}
+    runs = {"forward": forward, "kernel": lambda: gradient(weight), "input": lambda: gradient(clip)}
     yield {"layer": layer, "numbers": name, "form": "PyTorch", **{k: 1e3 * seconds(f, 3) for k, f in runs.items()}}

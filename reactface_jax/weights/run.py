@@ -55,7 +55,7 @@ class Run:
     params: Any = dataclasses.field(repr=False)
     step: int
     mean_face: Float[np.ndarray, " C"] = dataclasses.field(repr=False)
-    """Added to the model's output it gives raw coefficients."""
+    """The model's output plus this is raw coefficients."""
     coefficient_names: tuple[str, ...]
     versions: Mapping[str, str]
     method_state: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)

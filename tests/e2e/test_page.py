@@ -88,17 +88,17 @@ def opened(browser, path):
     """The page, and everything that it complained of or asked for."""
     tab = browser.new_page(viewport={"width": 1000, "height": 800})
     tab.set_default_timeout(120_000)
-    told: list[str] = []
-    tab.on("pageerror", lambda error: told.append(str(error)))
-    tab.on("console", lambda line: told.append(line.text) if line.type == "error" else None)
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     tab.on(
         "request",
-        lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else told.append(request.url),
+        lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url),
     )
     tab.goto(path.as_uri())
     tab.wait_for_function("player.tracks.length > 0")
     yield tab
-    assert told == []
+    assert complaints == []
 
 
 def test_a_study_reads_its_faces_and_recordings(path, clips, content):

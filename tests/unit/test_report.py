@@ -153,7 +153,7 @@ def test_no_more_devices_than_clips():
     assert AllDevices(100).mesh.size == len(jax.devices())
 
 
-def test_a_missing_clip_is_told(trained, batches):
+def test_the_report_names_a_missing_clip(trained, batches):
     with pytest.raises(UserError, match="delivered 2 of 5 clips"):
         evaluation.generate_split(trained, batches[:1], NUM_CLIPS, CONFIG.eval, MEAN_FACE)
 
@@ -300,12 +300,12 @@ def test_latex_rows_have_table_iis_columns_and_the_published_rows_of_its_data(ma
     assert "published" not in report.to_latex(made)
 
 
-def test_what_depends_on_the_mode_is_told(made):
+def test_the_report_says_what_depends_on_the_mode(made):
     still = next(row for row in made.rows if row.name == "MeanFr")
-    told = " ".join(report.mode_differences(still))
-    assert "FRSyn is undefined, 49.00 in paper mode, which takes the first lag without a correlation" in told
-    assert "mostly 49; 100% of the reactions have one, since a channel is constant" in told
-    assert "prints FRCorr" not in told  # 0 times K is 0
+    sentences = " ".join(report.mode_differences(still))
+    assert "FRSyn is undefined, 49.00 in paper mode, which takes the first lag without a correlation" in sentences
+    assert "mostly 49; 100% of the reactions have one, since a channel is constant" in sentences
+    assert "prints FRCorr" not in sentences  # 0 times K is 0
 
 
 def test_clips_that_are_too_short_are_not_said_to_have_a_constant_channel():
@@ -313,8 +313,10 @@ def test_clips_that_are_too_short_are_not_said_to_have_a_constant_channel():
     clips = evaluation.Clips(*people, np.eye(3, dtype=bool), [f"clip {i}" for i in range(3)], NAMES[:4])
     prediction = np.random.default_rng(4).standard_normal((3, 2, 50, 4)).astype(np.float32)
     (row,) = measure_methods([("Ours", prediction)], 1, clips, Console(file=io.StringIO()))
-    told = " ".join(report.mode_differences(row))
-    assert "100% of the reactions have one, since a channel is constant or the clip is shorter than 51 frames" in told
+    sentences = " ".join(report.mode_differences(row))
+    assert (
+        "100% of the reactions have one, since a channel is constant or the clip is shorter than 51 frames" in sentences
+    )
 
 
 def test_tables_follow_the_papers_order_and_name_their_mode(made):
