@@ -26,6 +26,7 @@ def measured(frames: int, side: int, width: int) -> Iterator[dict[str, Any]]:
     forms = {
         "native": convolution.native,
         "folded": convolution.folded,
+        "over blocks of pixels": lambda x, kernel, stride: convolution.blocked(x, kernel),
         "a convolution a tap": lambda x, kernel, stride: convolution.tiled(x, kernel, stride, tile=1),
     }
     for layer, (edge, channels, features) in layers.items():

@@ -101,7 +101,7 @@ def main() -> None:
     arguments, overrides = parser.parse_known_args()
     counts = [int(word) for word in arguments.devices.split(",")]
     jax.config.update("jax_num_cpu_devices", max(counts))
-    video_encoder.conv3d, video_encoder.max_pool = convolution.accelerated, pooling.native
+    video_encoder.conv3d, video_encoder.max_pool = convolution.on_gpu, pooling.native
     config = load_config(arguments.config, overrides)
     if arguments.without_dropout:
         config = without_dropout(config)

@@ -126,11 +126,11 @@ def show(found: Plan, chip: str, most: int) -> None:
 
 
 def plan_pieces(config: Config, slice_: Any) -> Iterator[Plan]:
-    """One clip's conv1 and conv2 and their kernels' gradients, native and as accelerators get them; the reactions."""
+    """One clip's conv1 and conv2 and their gradients, native and as TPUs get them; the appropriate reactions."""
     frames, size, dim = config.data.clip_frames, config.data.image_size, config.model.feature_dim
     dtype, pooled = jnp.dtype(config.model.dtype), ((size + 1) // 2 - 3) // 2 + 1
     layers = {"conv1": (size, 3, dim // 4), "conv2": (pooled, dim // 4, dim)}
-    forms: dict[str, Callable[..., Any]] = {"native": convolution.native, "ours": convolution.accelerated}
+    forms: dict[str, Callable[..., Any]] = {"native": convolution.native, "ours": convolution.on_tpu}
     for layer, (edge, channels, features) in layers.items():
         x = jax.ShapeDtypeStruct((1, frames, edge, edge, channels), dtype)
         kernel = jax.ShapeDtypeStruct((5, 7, 7, channels, features), dtype)
@@ -140,12 +140,18 @@ def plan_pieces(config: Config, slice_: Any) -> Iterator[Plan]:
             def forward(x: Any, kernel: Any, convolve: Callable[..., Any] = convolve) -> Any:
                 return convolve(x, kernel, stride=2)
 
-            def gradient(x: Any, kernel: Any, forward: Callable[..., Any] = forward) -> Any:
+            def kernel_gradient(x: Any, kernel: Any, forward: Callable[..., Any] = forward) -> Any:
                 y, pull = jax.vjp(lambda kernel: forward(x, kernel), kernel)
                 return pull(jnp.ones_like(y))
 
+            def input_gradient(x: Any, kernel: Any, forward: Callable[..., Any] = forward) -> Any:
+                y, pull = jax.vjp(lambda x: forward(x, kernel), x)
+                return pull(jnp.ones_like(y))
+
             yield plan(f"{layer} {form}, forward", forward, *shapes)
-            yield plan(f"{layer} {form}, kernel gradient", gradient, *shapes)
+            yield plan(f"{layer} {form}, kernel gradient", kernel_gradient, *shapes)
+            if layer == "conv2":  # nobody asks for that of the pictures
+                yield plan(f"{layer} {form}, input gradient", input_gradient, *shapes)
 
     clips, length = 3186, config.data.eval_frames  # REACT2023's training split without UDIVA
     table = jax.ShapeDtypeStruct((NUM_COEFFICIENTS, clips * length), jnp.float32)

@@ -18,10 +18,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # lowering a program takes a third less time
 
+import flax
 import jax
 import jaxlib
 import jaxtyping
+import numpy as np
 import pytest
+from flax.core.scope import Scope
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
@@ -51,6 +54,26 @@ with contextlib.suppress(ModuleNotFoundError):  # without the extra `convert`, t
 gc.freeze()
 gc.set_threshold(10_000, 20, 50)
 
+_param = Scope.param
+
+
+def param(scope: Scope, name: str, init_fn: Callable, *init_args: Any, unbox: bool = True, **init_kwargs: Any) -> Any:
+    """Flax's, with the shape of a parameter that is there already checked by what is asked for.
+
+    Flax traces the initialiser for it, which is a third of what tracing a model takes. Every initialiser here is called
+    with the shape first.
+    """
+    if not init_args or not scope.has_variable("params", name):
+        return _param(scope, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+    scope.reserve(name, "params")
+    value = scope.get_variable("params", name)
+    if np.shape(value) != tuple(init_args[0]):
+        raise flax.errors.ScopeParamShapeError(name, scope.path_text, np.shape(value), tuple(init_args[0]))
+    return value
+
+
+Scope.param = param  # type: ignore[method-assign]
+
 # Checks every annotated shape and type at run time. It must come before the package's first import.
 install_import_hook("reactface_jax", "beartype.beartype")
 
@@ -78,13 +101,13 @@ def as_users_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def accelerator_forms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The operations take the form that GPUs and TPUs run, wherever the test runs."""
+    """Wherever the test runs, operations take the form that TPUs run: GPUs' too, but for `conv3d`'s over blocks."""
     taken = []
 
-    def default_form(*operands: Any, default: Callable, **_: Callable) -> Any:
-        taken.append(default)
-        return default(*operands)
+    def form_of_a_tpu(*operands: Any, default: Callable, tpu: Callable | None = None, **_: Callable) -> Any:
+        taken.append(tpu or default)
+        return taken[-1](*operands)
 
-    monkeypatch.setattr(jax.lax, "platform_dependent", default_form)
+    monkeypatch.setattr(jax.lax, "platform_dependent", form_of_a_tpu)
     yield
     assert taken, "no operation of this test has a form of its own on a CPU"

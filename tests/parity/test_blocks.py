@@ -241,11 +241,30 @@ def test_convolution(form, channels: int, kernel: tuple[int, int, int], stride: 
     assert_close(ours, theirs.movedim(1, -1).numpy())
 
 
+@pytest.mark.parametrize(
+    ("form", "taken"), [(convolution.on_tpu, convolution.blocked), (convolution.on_gpu, convolution.native)]
+)
+def test_accelerators_convolve_few_channels_in_forms_of_their_own(form, taken, monkeypatch: pytest.MonkeyPatch):
+    """conv2: by TPUs over blocks of pixels, with both gradients as those of PyTorch in the test below."""
+    calls = []
+    monkeypatch.setattr(convolution, taken.__name__, lambda *operands: calls.append(taken) or taken(*operands))
+    compare_value_and_gradients(functools.partial(form, stride=2), 8, (5, 7, 7), 2, (14, 11))
+    assert calls
+
+
 @pytest.mark.parametrize(("channels", "kernel", "stride"), LAYERS)
 @pytest.mark.parametrize(("size", "tile"), [((9, 12), 1), ((14, 11), 2), ((9, 12), 4)])
 def test_value_and_gradients_of_the_chosen_convolution(
     channels: int, kernel: tuple[int, int, int], stride: int, size: tuple[int, int], tile: int
 ):
+    convolve = functools.partial(convolution.conv3d, stride=stride, tile=tile)
+    compare_value_and_gradients(convolve, channels, kernel, stride, size)
+
+
+def compare_value_and_gradients(
+    convolve, channels: int, kernel: tuple[int, int, int], stride: int, size: tuple[int, int]
+):
+    """With PyTorch's."""
     x = normal(B, 6, *size, channels) / 10  # sums of up to a thousand terms stay near 1
     weight = normal(8, channels, *kernel, seed=1) / np.float32(math.sqrt(channels * math.prod(kernel)))
     theirs = channels_first(x).requires_grad_(), torch.tensor(weight, requires_grad=True)
@@ -253,10 +272,6 @@ def test_value_and_gradients_of_the_chosen_convolution(
     y = F.conv3d(*theirs, stride=(1, stride, stride), padding=padding)
     cotangent = normal(*y.movedim(1, -1).shape, seed=2) / 10
     y.backward(channels_first(cotangent))
-
-    def convolve(x, weight):
-        return convolution.conv3d(x, weight, stride=stride, tile=tile)
-
     value, pull_back = jax.vjp(convolve, jnp.asarray(x), jnp.asarray(weight.transpose(2, 3, 4, 1, 0)))
     assert_close(value, y.movedim(1, -1).detach().numpy())
     ours = pull_back(jnp.asarray(cotangent))

@@ -62,7 +62,7 @@ def compiled():
     config = full_size(data=2, fsdp=2, model=2)
     program = make_program(config, sharding.make_mesh(config=config.mesh))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_encoder, "conv3d", convolution.accelerated)
+        patch.setattr(video_encoder, "conv3d", convolution.on_gpu)
         patch.setattr(video_encoder, "max_pool", pooling.native)
         lowered = program.step.lower(program.state, program.batch)
     return collectives(lowered.compile().as_text()), program.state
