@@ -1,13 +1,13 @@
 """How long the measures take: `python benchmarks/metrics.py [--clips 32] [--neighbours 80] [--frames 750]`.
 
 The defaults are a fiftieth of REACT2023's test split (1612 clips, 10 reactions, about 80 neighbours, 750 frames);
-`--clips 1612` is the whole of it. Every measure but the random-neighbour control's draw grows with the number of clips
-alone, so the last line extrapolates. People are made: smooth channels of Table II's variances (movement .012, between
-people .0067), mixed by few components as faces are, with noise from frame to frame.
+`--clips 1612` is the whole of it. Each measure by itself grows with the number of clips only, and its line
+extrapolates; the control of `--whole`, FRCorr by chance, compares every reaction with all listeners. People are made:
+smooth channels of Table II's variances (movement .012, between people .0067), mixed by few components as faces are,
+with noise from frame to frame.
 """
 
 import argparse
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from reactface_jax import metrics
 from reactface_jax.metrics import correlation, diversity, dtw
+from reactface_jax.metrics.scores import num_cores
 from reactface_jax.metrics.synchrony import synchrony
 
 FULL_SIZE = 1612
@@ -66,7 +67,7 @@ def main() -> None:
     rank = generator.random((clips, pool)).argsort(1).argsort(1)
     neighbours = rank < arguments.neighbours
     pairs = int(neighbours.sum()) * reactions
-    print(f"{clips} clips, {reactions} reactions, {pairs} pairs, {frames} frames, {os.cpu_count()} cores")
+    print(f"{clips} clips, {reactions} reactions, {pairs} pairs, {frames} frames, {num_cores()} cores")
     dtw.nearest_distance(prediction[:1, :1, :20], listener[:3, :20], np.ones((1, 3), bool))  # compiles
 
     def measure(name: str, run: Callable[[], object], units: int, unit: str) -> None:

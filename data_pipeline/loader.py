@@ -5,9 +5,12 @@ What a training step sees is a pure function of (seed, step): the permutation of
 leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no longer than starting.
 """
 
+import atexit
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +28,16 @@ from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
 _MOST_READERS = 16
 """Clips that are read at once; whoever closes the loader waits for them."""
 _CROP = 7 / 8  # the centre of a frame that the model sees: 224 of 256
+_OPEN: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
+"""Loaders that may not have been closed."""
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before Python takes TensorFlow apart, whose threads would then abort the process."""
+    for batches in list(_OPEN):
+        with contextlib.suppress(ValueError):  # another thread waits for its next batch
+            batches.close()
 
 
 def open_shards(folder: str | Path) -> "ShardSet":
@@ -343,6 +356,13 @@ def _crop_audio(samples: tf.Tensor, start: tf.Tensor, num_frames: int) -> tf.Ten
 
 
 def _iterate(batches: tf.data.Dataset, failures: list[UserError]) -> Iterator[Batch]:
+    """Batches as arrays, from a generator that is closed when the process ends, if nobody closed it before."""
+    iterator = _arrays(batches, failures)
+    _OPEN.add(iterator)
+    return iterator
+
+
+def _arrays(batches: tf.data.Dataset, failures: list[UserError]) -> Generator[Batch, None, None]:
     try:
         yield from batches.as_numpy_iterator()
     except tf.errors.OpError as error:

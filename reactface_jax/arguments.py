@@ -88,6 +88,7 @@ def bind(call: Callable[..., R], words: Sequence[str], *, prog: str) -> Callable
     parameters = parameters_of(call)
     see = f"`{prog} --help`"
     check_flags(words, parameters, f"flag of `{prog}`", see)
+    _check_once(words, parameters)
     if isinstance(call, type):
         made = _parsed(call, words, parameters, see)
         return lambda: made
@@ -190,6 +191,24 @@ def check_flags(words: Sequence[str], parameters: Sequence[Parameter], what: str
         raise UserError(f"--{name} is no {what}; {f'did you mean {_either(meant)}?' if meant else f'see {see}'}")
 
 
+def _check_once(words: Sequence[str], parameters: Sequence[Parameter]) -> None:
+    """Raises `UserError` for a flag that is given twice: its first value would be lost."""
+    seen = set()
+    for flag, _ in _segments(words):
+        parameter = None if flag is None else _find(flag, parameters)
+        if parameter is None:
+            continue
+        if parameter.name in seen:
+            advice = "give all its values behind one" if _takes_several(parameter) else "give it once"
+            raise UserError(f"{parameter.flag} is given twice; {advice}")
+        seen.add(parameter.name)
+
+
+def _takes_several(parameter: Parameter) -> bool:
+    """Whether a parameter takes more than one word."""
+    return any(get_origin(kind) in (tuple, list) for kind in (parameter.kind, *get_args(parameter.kind)))
+
+
 def _near(name: str, parameters: Sequence[Parameter]) -> list[str]:
     """The names that may be meant by one that there is not.
 
@@ -266,7 +285,9 @@ def _parsed(
 def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, complete: bool) -> str:
     """The sentence about a command line that tyro does not take."""
     seen = set()
-    takes_others = any(parameter.positional for parameter in parameters)
+    loose: list[str] = []  # words that no flag takes
+    positional = [parameter for parameter in parameters if parameter.positional]
+    takes_others = bool(positional)
     needed = [each for each in parameters if complete and each.required and not each.positional]
     for flag, values in _segments(words):
         if flag is None and not takes_others:
@@ -274,8 +295,11 @@ def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, co
             return f"{' '.join(values)} does not fit: a flag must stand before it{such}; see {see}"
         parameter = None if flag is None else _find(flag, parameters)
         if parameter is None:
+            loose += values
             continue
         seen.add(parameter.name)
+        if not _takes_several(parameter):
+            loose += values[0 if parameter.is_switch else 1 :]
         if parameter.is_switch:
             if values and not takes_others:
                 return f"{flag} {' '.join(values)} does not fit: {parameter.flag} takes no value; see {see}"
@@ -286,10 +310,13 @@ def _mistake(words: Sequence[str], parameters: Sequence[Parameter], see: str, co
         if parameter.name not in seen:
             return f"{parameter.flag} is missing; give {parameter.give or fits(parameter.kind)}, as {see} says"
     if complete:
-        for parameter in parameters:
-            if parameter.required and parameter.positional and not any(flag is None for flag, _ in _segments(words)):
+        for number, parameter in enumerate(positional):
+            if parameter.required and len(loose) <= number:
                 name = parameter.name.upper()
                 return f"{name}, {fits(parameter.kind)}, is missing or stands behind a flag that takes it; see {see}"
+    if positional and len(loose) > len(positional) and not any(map(_takes_several, positional)):
+        names = " and ".join(f"one {parameter.name.upper()}" for parameter in positional)
+        return f"`{loose[len(positional)]}` is one word too many; give {names}"
     return f"{' '.join(words)} does not fit; see {see}"
 
 

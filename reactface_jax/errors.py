@@ -14,6 +14,8 @@ R = TypeVar("R")
 OUTPUT_CLOSED = 141
 INTERRUPTED = 130
 """Exit codes after a closed output and after Ctrl-C: 128 and the signal's number, as shells have it."""
+_REFUSED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+"""What the system says of a path that can't be used as it is."""
 
 
 class UserError(Exception):
@@ -24,7 +26,10 @@ class UserError(Exception):
 
 
 def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a command's `main`: what its user can mend becomes one line on stderr and exit code 2, Ctrl-C 130."""
+    """Decorates a command's `main`: what its user can mend becomes one line on stderr and exit code 2, Ctrl-C 130.
+
+    That is a `UserError`, a full disk, and a path that the system refuses: no permission, or a name that is too long.
+    """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -41,9 +46,13 @@ def reports_user_errors(main: Callable[P, R]) -> Callable[P, R]:
             print("interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
         except Exception as error:
-            if not is_full_disk(error):
+            if is_full_disk(error):
+                sentence = f"the disk is full{_which(error)}; free some space and start again"
+            elif isinstance(error, OSError) and error.errno in _REFUSED and error.filename is not None:
+                sentence = f"{error.filename} can't be used: {error.strerror}; give another path"
+            else:
                 raise
-            print(f"error: the disk is full{_which(error)}; free some space and start again", file=sys.stderr)
+            print(f"error: {sentence}", file=sys.stderr)
             raise SystemExit(2) from None
 
     return wrapped

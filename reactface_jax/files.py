@@ -6,6 +6,7 @@ that was killed left under such a name is removed by the next one that writes in
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import shutil
@@ -50,6 +51,17 @@ def aside_name(path: str | Path) -> Path:
     path = Path(path)
     _sweep_once(path.parent.absolute())
     return path.with_name(f".{path.name}.{this_process()}{PARTIAL}")
+
+
+def check_length(path: str | Path) -> None:
+    """Raises `UserError` for a name that is too long to be written aside; call it before long work."""
+    whole = Path(path).resolve()
+    try:
+        if whole.name:  # but for the root
+            aside_name(whole).lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"the name of {path} is too long; give a shorter one") from error
 
 
 # ---- Folders ---------------------------------------------------------------------------------------------------------
@@ -98,7 +110,7 @@ def require_replaceable(path: str | Path, is_ours: Callable[[Path], bool], what:
 
     Raises:
       UserError: `path` is a file, lies below one, is the folder that this process runs in or a device's root, or holds
-        something that is not ours; its folder can't be written.
+        something that is not ours; its name is too long; its folder can't be written.
     """
     given, path = path, Path(path).resolve()
     sweep(path.parent)
@@ -107,6 +119,7 @@ def require_replaceable(path: str | Path, is_ours: Callable[[Path], bool], what:
         raise UserError(f"{given} lies below the file {above}; give another folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"{given} can't be made: there is no permission to write in {above}; give another folder")
+    check_length(given)
     if not path.exists():
         return
     if not path.is_dir():

@@ -249,12 +249,7 @@ def _answerer(
 
 
 def _check(
-    out: Path,
-    num_reactions: int,
-    seed: int,
-    face: str,
-    renderer: Renderer,
-    layouts: tuple[Layout, ...] | None,
+    out: Path, num_reactions: int, seed: int, face: str, renderer: Renderer, layouts: tuple[Layout, ...] | None
 ) -> tuple[Layout, ...]:
     """Refuses contradictions; returns the layouts to draw."""
     if num_reactions < 1:
@@ -326,6 +321,8 @@ def _report_sound(source: Path, audio: Float[np.ndarray, " L"] | None, num_frame
     missing = num_frames / FRAME_RATE - len(audio) / SAMPLE_RATE
     if missing > 0.5:
         print(f"the sound ends {missing:.1f} s before the picture: silence from there")
+    elif missing < -0.5:
+        print(f"the sound goes on {-missing:.1f} s after the picture: that part is left out")
 
 
 def _fit(audio: Float[np.ndarray, " l"], num_frames: int) -> Float[np.ndarray, " L"]:

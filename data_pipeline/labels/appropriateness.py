@@ -114,10 +114,10 @@ def _match(root: Path, split: Split, rows: dict[tuple[str, ...], list[int]]) -> 
                 f"{name}, row {row}, {speaker}, matches rows {found[0]} and {found[1]} of {root / INDICES}; remove one "
                 f"of them and of {FULL_MATRIX}"
             )
-        if speakers.setdefault(key, speaker) != speaker:
-            raise UserError(
-                f"{name}, row {row}, {speaker}, is an earlier row with the roles swapped; remove one of them"
-            )
+        if key in speakers:
+            how = "again" if speakers[key] == speaker else "with the roles swapped"
+            raise UserError(f"{name}, row {row}, {speaker}, is an earlier row {how}; remove one of them")
+        speakers[key] = speaker
         if not found:
             unmatched.append((row, speaker))
         chosen += found

@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data_pipeline.labels.appropriateness import Labels, build, cut
-from data_pipeline.raw_tree.react2023 import SPLITS, Split, digest_of_rows, find_matrices, list_splits
+from data_pipeline.raw_tree.react2023 import (
+    SPLITS,
+    Split,
+    digest_of_rows,
+    find_matrices,
+    list_splits,
+    warning_of_repeated_rows,
+)
 from data_pipeline.shards.remote import any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
@@ -63,6 +70,8 @@ def labels(
         raise UserError(f"--splits {unknown[0]}: {raw} has {', '.join(found)}; give some of these")
     root = raw if out is None or out.resolve() == raw.resolve() else out
     chosen = [found[name] for name in SPLITS if name in (splits or found)]
+    if source != "full" and (warning := warning_of_repeated_rows(chosen)):
+        print(warning)  # a matrix that is cut refuses them
     matrices = {split.name: _matrix_file(root, split.name) for split in chosen}
     for split in chosen:
         _check_free(root, matrices[split.name], split.name, overwrite)

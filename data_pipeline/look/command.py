@@ -147,8 +147,8 @@ def _piece(
     from data_pipeline.host_tensorflow import tf
 
     content = shards.description["splits"][split]
-    count = min(round(seconds * FRAME_RATE), content["frames"][clip])
     rows = (clip, (clip + content["clips"] // 2) % content["clips"])
+    count = min(round(seconds * FRAME_RATE), *(content["frames"][row] for row in rows))
     examples = [tf.train.Example.FromString(shards.record(split, row)).features.feature for row in rows]
     faces = [example["frames"].bytes_list.value[:count:_STEP] for example in examples]
     points: list[list[Points]] = [[], []]

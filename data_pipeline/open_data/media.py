@@ -6,7 +6,8 @@ often as late, however long a recording is. A picture's number times a rounded r
 
 A frame's time is that of `reactface_jax.media.timeline`, and the rule by which frames are taken `media.at_rate`'s, as
 for all media. But a stretch of an hour can't wait until all its packets were read, by which a timeline finds where a
-clock was set anew: formats in which it may be are refused. The data sets come in others (mp4, avi, wav).
+clock was set anew: formats in which it may be are refused. The data sets come in others (mp4, avi, wav). Pictures of an
+avi have the times that `reactface_jax.media.avi` says.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from data_pipeline.open_data.members import Member
 from reactface_jax.errors import UserError
 from reactface_jax.media.at_rate import Shown, at_rate
 from reactface_jax.media.audio import channels_of
+from reactface_jax.media.avi import AviClock, is_avi
 from reactface_jax.media.open_media import audio_track, video_track
 from reactface_jax.media.picture import Picture
 from reactface_jax.media.timeline import may_jump, time_of
@@ -42,6 +44,9 @@ _EDGE = 0.1
 """Sound around a stretch that the resampling's filter sees (s)."""
 _EARLY = Fraction(1, 2 * FRAME_RATE) - Fraction(1, 1_000_000)
 """How much before its time a picture may be shown (s); at 50 a second every second one is, without a doubt which."""
+_LEADING = Fraction(1)
+"""How long before a stretch an avi is read (s). Pictures after a keyframe in the file may be shown before it: they need
+the keyframe before that."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +112,35 @@ def pictures(video: Member, start: float, num_frames: int) -> Iterator[Picture]:
         stream.thread_type = "AUTO"
         base = stream.time_base or Fraction(1, 90_000)
         zero = (stream.start_time or 0) * base
+        avi = AviClock() if is_avi(container) else None
         if start > 0:
-            container.seek(int((zero + Fraction(start)) / base), stream=stream)
-        shown = at_rate(_shown(container, stream, video, zero), Fraction(FRAME_RATE), Fraction(start))
+            seek_to = Fraction(start)
+            if avi is not None:
+                next(_decoded(container, stream, avi), None)
+                avi.jump()
+                seek_to = max(Fraction(0), seek_to - _LEADING)
+            container.seek(int((zero + seek_to) / base), stream=stream)
+        shown = at_rate(_shown(container, stream, video, zero, avi), Fraction(FRAME_RATE), Fraction(start))
         yield from itertools.islice(shown, num_frames)
 
 
-def _shown(container: InputContainer, stream: VideoStream, video: Member, zero: Fraction) -> Iterator[Shown[Picture]]:
+def _decoded(container: InputContainer, stream: VideoStream, avi: AviClock | None) -> Iterator[VideoFrame]:
+    """Pictures from here on, with their times; `avi`: the clock of one."""
+    for packet in container.demux(stream):
+        if avi is not None:
+            avi.enter(packet)
+        for frame in packet.decode():
+            assert isinstance(frame, VideoFrame)
+            if avi is not None:
+                avi.leave(frame)
+            yield frame
+
+
+def _shown(
+    container: InputContainer, stream: VideoStream, video: Member, zero: Fraction, avi: AviClock | None
+) -> Iterator[Shown[Picture]]:
     aspect, converter, size = stream.sample_aspect_ratio, VideoReformatter(), None
-    frame: VideoFrame
-    for frame in container.decode(stream):  # from a keyframe on, so what can't be decoded is damage
+    for frame in _decoded(container, stream, avi):  # from a keyframe on, so what can't be decoded is damage
         if frame.pts is None:
             raise UserError(f"{video} has a picture without a time; convert it again")
         time = time_of(frame, zero) - zero

@@ -13,6 +13,9 @@ from typing import BinaryIO, cast
 
 from reactface_jax.errors import UserError
 
+_BESIDE = "._"
+"""How names of files begin that macOS puts beside others."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -110,6 +113,8 @@ class Members:
 def list_members(root: Path) -> Members:
     """Lists a folder's files and its tars' members, with linked folders as if they lay there; or those of one tar.
 
+    Files that macOS puts beside others (._name) are none of the data.
+
     Raises:
       UserError: there is nothing, or no file.
     """
@@ -149,7 +154,8 @@ def _files_below(root: Path, members: Members) -> Iterator[Path]:
             continue
         for path in content:
             if path.is_file():
-                yield path
+                if not path.name.startswith(_BESIDE):
+                    yield path
             elif path.is_dir():
                 (links if path.is_symlink() else waiting).append(path)
 
@@ -160,7 +166,7 @@ def _list_tar(path: Path, folder: str, members: Members) -> None:
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
-                if not info.isreg():
+                if not info.isreg() or info.name.rpartition("/")[2].startswith(_BESIDE):
                     continue
                 name = f"{folder}/{info.name.removeprefix('./')}".lstrip("/")
                 if info.offset_data + info.size > size:

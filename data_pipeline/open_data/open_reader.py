@@ -14,7 +14,7 @@ from data_pipeline.open_data.listing import Conversation, Lister, Listing
 from data_pipeline.open_data.mars import RULE as MARS_RULE
 from data_pipeline.open_data.mars import list_mars
 from data_pipeline.open_data.members import Members, list_members
-from data_pipeline.open_data.pieces import OpenPiece
+from data_pipeline.open_data.pieces import OpenPiece, table_name
 from data_pipeline.open_data.realtalk import list_realtalk
 from data_pipeline.open_data.responsenet import list_responsenet
 from data_pipeline.open_data.seamless import RULE as SEAMLESS_RULE
@@ -67,6 +67,11 @@ class OpenReader:
     def __post_init__(self) -> None:
         if not 1 <= self.mean_degree < float("inf"):
             raise UserError(f"--mean-degree {self.mean_degree:g} must be 1 or more")
+        files: dict[str, str] = {}
+        for name in self.keep:
+            file = f"{table_name(name)}_<split>.npy"
+            if (other := files.setdefault(file, name)) != name:
+                raise UserError(f"--keep {other} {name}: both would be {file}; keep one of them")
 
     @property
     def chosen(self) -> Form:

@@ -31,17 +31,19 @@ _COLUMNS = ("audio", "listener", "speaker")
 
 
 def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, ...]) -> Listing:
-    """Lists all clips. Raises `UserError` when no csv lists them, or arrays are to be kept, of which there are none."""
+    """Lists all clips; one that is listed twice is left out the second time.
+
+    Raises:
+      UserError: no csv lists them, one that does is not in UTF-8, or arrays are to be kept, of which there are none.
+    """
     if keep:
         raise UserError(f"--keep {keep[0]}: ViCo has no arrays; leave it out")
     by_name: dict[str, list[Member]] = {}
     for member in members.ending(".mp4", ".wav"):
         by_name.setdefault(member.name.rpartition("/")[2].lower(), []).append(member)
     listing = Listing()
-    tables = [rows for member in members.ending(".csv") if (rows := _rows(member))]
-    if not tables:
-        raise UserError(f"{root} has no csv with the columns {', '.join(_COLUMNS)}; copy RLD_data.csv there")
-    for rows in tables:
+    seen: set[tuple[str, ...]] = set()
+    for member, rows in _tables(members, root):
         for row in rows:
             names = {column: row[column].strip() for column in _COLUMNS}
             ids = (f"{names['audio']}/{names['speaker']}", f"{names['audio']}/{names['listener']}")
@@ -50,7 +52,11 @@ def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, .
             listing.notes["splits are the owners'" if owners else "splits are by the name's checksum"] += 1
             files = {kind: by_name.get(f"{names[kind]}.mp4".lower(), []) for kind in ("speaker", "listener")}
             files["sound"] = by_name.get(f"{names['audio']}.wav".lower(), [])
+            key = tuple(name.lower() for name in names.values())
             try:
+                if key in seen:
+                    raise Refusal(f"{member} lists it again")
+                seen.add(key)
                 if split not in SPLIT_NAMES.values():
                     raise Refusal(f"its data_split is {split}; give {', '.join(SPLIT_NAMES)}, or nothing")
                 if missing := [kind for kind, found in files.items() if not found]:
@@ -65,8 +71,30 @@ def list_vico(members: Members, root: Path, cutting: Cutting, keep: tuple[str, .
     return listing
 
 
-def _rows(member: Member) -> list[dict[str, str]]:
-    """Rows of a csv that lists clips; none of another csv."""
-    text = text_from_bytes(member.read(), name=str(member), advice="save it as csv in UTF-8")
+def _tables(members: Members, root: Path) -> list[tuple[Member, list[dict[str, str]]]]:
+    """The csvs that list clips, and their rows. Raises `UserError` when there is none, or one is not in UTF-8."""
+    tables: list[tuple[Member, list[dict[str, str]]]] = []
+    other: list[UserError] = []  # why some can't be read that do not seem to list clips
+    for member in members.ending(".csv"):
+        content = member.read()
+        try:
+            text = text_from_bytes(content, name=str(member), advice="save it as csv in UTF-8")
+        except UserError as error:
+            if _lists_clips(content.replace(b"\0", b"").lstrip(b"\xff\xfe").decode("latin-1")):  # also of UTF-16
+                raise
+            other.append(error)
+            continue
+        if _lists_clips(text):
+            tables.append((member, table_from_text(text, _COLUMNS, name=str(member))[1]))
+    if not any(rows for _, rows in tables):
+        raise next(
+            iter(other),
+            UserError(f"{root} has no csv with the columns {', '.join(_COLUMNS)}; copy RLD_data.csv there"),
+        )
+    return tables
+
+
+def _lists_clips(text: str) -> bool:
+    """Whether a csv's first line has the columns."""
     header = [cell.strip().strip('"') for cell in text.split("\n", 1)[0].split(",")]
-    return table_from_text(text, _COLUMNS, name=str(member))[1] if set(_COLUMNS) <= set(header) else []
+    return set(_COLUMNS) <= set(header)

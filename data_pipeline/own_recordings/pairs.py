@@ -55,7 +55,8 @@ class Pair:
 
     @property
     def one_video(self) -> bool:
-        return self.speaker.video == self.listener.video
+        """Whether both are in one, which may have two names: a link is one."""
+        return self.speaker.video.resolve() == self.listener.video.resolve()
 
 
 def read_pairs(path: Path) -> tuple[list[Pair], dict[int, UserError]]:

@@ -44,7 +44,8 @@ def probe(person: Person) -> Probe:
         if person.video is not None:
             lengths[person.video], size = _probe_video(person.video)
         audio = _probe_audio(person.audio)
-        check_duration(person.audio, audio / FRAME_RATE, common_length(lengths))
+        common_length(lengths)
+        check_duration(person.audio, audio / FRAME_RATE, lengths)
         return Probe(form, lengths=lengths, size=size, audio=audio)
     except UserError as error:
         return Probe(form, damage=str(error))

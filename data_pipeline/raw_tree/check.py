@@ -24,6 +24,7 @@ from data_pipeline.raw_tree.react2023 import (
     list_splits,
     read_appropriateness,
     site_of,
+    warning_of_repeated_rows,
     warning_of_shared_people,
 )
 from data_pipeline.shards.remote import AnyPath, any_path
@@ -58,9 +59,14 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0, form: FormName
     Args:
       raw: the tree's folder, with train.csv and Video_files/; or gs://bucket/folder.
       rows: csv file to write, with every row that can't be used and the reason; it replaces an earlier one of its kind.
-      max_bad: pairs whose files are damaged that `shards` may leave out; with more, the tree counts as not usable.
+      max_bad: pairs whose files are damaged that `shards` may leave out; with more, the tree counts as not usable. Not
+        for other data sets.
       form: of another data set: its pairs, sounds and videos' headers are read, and pieces are cut as by default.
     """
+    if max_bad < 0:
+        raise UserError(f"--max-bad {max_bad} is negative; give the number of damaged pairs that may be left out")
+    if max_bad and form != "react2023":
+        raise UserError(f"--max-bad is for REACT2023's tree; leave it out here, and give it to `prepare {form}`")
     _require_replaceable(Path(rows))
     if form != "react2023":
         left_out = check_form(form, Path(raw))
@@ -75,7 +81,7 @@ def check(raw: str, rows: str = "left_out.csv", max_bad: int = 0, form: FormName
     Console(markup=False, emoji=False).print(_table_of_sites(findings))
     for finding in findings:
         _print_split(root, finding)
-    if warning := warning_of_shared_people(splits):
+    for warning in filter(None, (warning_of_shared_people(splits), warning_of_repeated_rows(splits))):
         print(warning)
     count = sum(len(finding.left_out) for finding in findings)
     print(f"{rows}: " + (f"{_rows(count)} left out, and why" if count else "no row is left out"))

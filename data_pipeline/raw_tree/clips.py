@@ -84,7 +84,7 @@ def read_clip(speaker: Person, listener: Person) -> Clip:
         listener_id=listener.id,
         frames=frames[:length],
         size=size,
-        audio=_samples(speaker.audio, length),
+        audio=_samples(speaker.audio, lengths),
         speaker=coefficients[speaker][:length],
         listener=coefficients[listener][:length],
         speaker_attributes=attributes[speaker][:length],
@@ -136,12 +136,20 @@ def common_length(lengths: dict[AnyPath, int]) -> int:
     return lengths[shortest]
 
 
-def check_duration(audio: Path, seconds: float, length: int) -> None:
-    """Raises `UserError` when a clip's sound is too short for its frames to be of the same clip."""
-    if seconds * FRAME_RATE < length - _TOLERANCE:
+def check_duration(audio: AnyPath, seconds: float, lengths: dict[AnyPath, int]) -> None:
+    """Raises `UserError` when a clip's sound is too short or too long to be of the same clip as its other files.
+
+    Args:
+      audio: the sound.
+      seconds: its length.
+      lengths: of the clip's other files (frames).
+    """
+    shortest, longest = min(lengths.values()), max(lengths.values())
+    nearest = min(max(seconds * FRAME_RATE, shortest), longest)
+    if abs(seconds * FRAME_RATE - nearest) > _TOLERANCE:
         raise UserError(
-            f"{audio} lasts {seconds:.2f} s, but its clip {length / FRAME_RATE:.2f} s; replace it or take the pair out "
-            "of the csv"
+            f"{audio} lasts {seconds:.2f} s, but its clip {nearest / FRAME_RATE:.2f} s; replace it or take the pair "
+            "out of the csv"
         )
 
 
@@ -163,9 +171,9 @@ def jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
     return buffer.getvalue()
 
 
-def _samples(path: Path, length: int) -> Int16[np.ndarray, " L"]:
+def _samples(path: Path, lengths: dict[AnyPath, int]) -> Int16[np.ndarray, " L"]:
     audio = read_audio(path, SAMPLE_RATE)
-    check_duration(path, len(audio) / SAMPLE_RATE, length)
+    check_duration(path, len(audio) / SAMPLE_RATE, lengths)
     return as_integers(audio)
 
 

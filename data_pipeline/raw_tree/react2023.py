@@ -153,29 +153,55 @@ def warning_of_shared_people(splits: Sequence[Split]) -> str:
     )
 
 
+def warning_of_repeated_rows(splits: Sequence[Split]) -> str:
+    """A sentence about pairs that a csv lists more than once, in either order of the roles; empty if there are none."""
+    repeated: list[tuple[str, int, int, str]] = []
+    for split in splits:
+        rows: dict[frozenset[str], int] = {}
+        for row, (speaker, listener) in zip(split.rows, split.pairs, strict=True):
+            if (first := rows.setdefault(frozenset((speaker.id, listener.id)), row)) != row:
+                repeated.append((split.name, first, row, speaker.id))
+    if not repeated:
+        return ""
+    name, first, row, speaker_id = repeated[0]
+    return (
+        f"warning: {len(repeated)} rows list a pair again, such as rows {first} and {row} of {name}.csv, {speaker_id}; "
+        "every pair stands for both orders of its roles: take all but one of its rows out"
+    )
+
+
 def site_of(person: str) -> str:
     """The data set that a person's clip comes from: NoXI, RECOLA, UDIVA, or that of a tree of one's own."""
     return person.partition("/")[0]
 
 
 @functools.lru_cache
-def _site_folders(folder: AnyPath) -> dict[str, str]:
-    """Names of a folder's children by their lower-case spelling."""
-    return {child.name.lower(): child.name for child in folder.iterdir()} if folder.is_dir() else {}
+def _site_folders(folder: AnyPath) -> dict[str, list[str]]:
+    """Spellings of a folder's children, such as RECOLA and Recola, by their lower-case one."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(child.name for child in folder.iterdir()) if folder.is_dir() else ():
+        found.setdefault(name.lower(), []).append(name)
+    return found
 
 
-def _stem(base: AnyPath, kind: str, person: str) -> AnyPath:
-    """A person's file of a kind, without its suffix; the site's folder may be spelt in any case."""
+def _stems(base: AnyPath, kind: str, person: str) -> list[AnyPath]:
+    """Where a person's file of a kind may be, without its suffix; the site's folder may be spelt in any case."""
     folder = base / _FOLDERS[kind]
     site, _, rest = person.partition("/")
-    return folder / _site_folders(folder).get(site.lower(), site) / rest
+    return [folder / spelling / rest for spelling in _site_folders(folder).get(site.lower(), [site])]
 
 
 def _video(base: AnyPath, person: str) -> AnyPath | None:
-    stem = _stem(base, "video", person)
-    if (mp4 := _suffixed(stem, ".mp4")).is_file():
-        return mp4
-    return stem if stem.is_dir() else None
+    for stem in _stems(base, "video", person):
+        if (mp4 := _suffixed(stem, ".mp4")).is_file():
+            return mp4
+        if stem.is_dir():
+            return stem
+    return None
+
+
+def _file(base: AnyPath, kind: str, person: str, suffix: str) -> AnyPath | None:
+    return next((path for stem in _stems(base, kind, person) if (path := _suffixed(stem, suffix)).is_file()), None)
 
 
 def _suffixed(stem: AnyPath, suffix: str) -> AnyPath:
@@ -191,16 +217,15 @@ def _find(base: AnyPath, pictures: bool, person: str) -> Person | str:
 
 
 def _find_files(base: AnyPath, pictures: bool, person: str) -> Person | str:
+    audio = _file(base, "audio", person, ".wav")
+    coefficients = _file(base, "coefficients", person, ".npy")
     video = _video(base, person) if pictures else None
-    audio = _suffixed(_stem(base, "audio", person), ".wav")
-    coefficients = _suffixed(_stem(base, "coefficients", person), ".npy")
-    attributes = _suffixed(_stem(base, "attributes", person), ".csv")
-    there = {"audio": audio.is_file(), "coefficients": coefficients.is_file()}
+    there = {"audio": audio, "coefficients": coefficients}
     if pictures:
-        there = {"video": video is not None, **there}
-    if not all(there.values()):
-        return " and ".join(f"no {kind}" for kind, is_there in there.items() if not is_there)
-    return Person(person, video, audio, coefficients, attributes if attributes.is_file() else None)
+        there = {"video": video, **there}
+    if audio is None or coefficients is None or None in there.values():
+        return " and ".join(f"no {kind}" for kind, path in there.items() if path is None)
+    return Person(person, video, audio, coefficients, _file(base, "attributes", person, ".csv"))
 
 
 def _first_file(root: AnyPath, split: str, *names: str) -> AnyPath | None:

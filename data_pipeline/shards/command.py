@@ -4,7 +4,7 @@ import os
 from typing import Annotated
 
 from data_pipeline.progress import progress, reporter
-from data_pipeline.raw_tree.react2023 import list_splits, warning_of_shared_people
+from data_pipeline.raw_tree.react2023 import list_splits, warning_of_repeated_rows, warning_of_shared_people
 from data_pipeline.raw_tree.reader import Reader
 from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import Runner, runner_of
@@ -43,7 +43,7 @@ def shards(
     splits = list_splits(any_path(raw))  # a wrong --raw is reported before TensorFlow is imported
     if left_out := sum(len(split.left_out) for split in splits):
         print(f"{left_out} rows are left out, because files are missing: see `check`, or description.json")
-    if warning := warning_of_shared_people(splits):
+    for warning in filter(None, (warning_of_shared_people(splits), warning_of_repeated_rows(splits))):
         print(warning)
     if all(speaker.video is None for split in splits for speaker, _ in split.pairs):
         print(f"{raw} has no folder Video_files: the shards will have no pictures")

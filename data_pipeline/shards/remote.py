@@ -33,9 +33,10 @@ def any_path(path: str | AnyPath) -> AnyPath:
     if not separator:
         local = Path(path)
         try:
-            local.exists()
-            local.resolve()
-        except (OSError, RuntimeError) as error:
+            local.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
             raise UserError(f"{path} can't be opened ({first_line(error)}); give another path") from error
         return local
     if scheme not in _SCHEMES:

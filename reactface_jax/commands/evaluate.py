@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
     if arguments.predictions:
         evaluation, out = evaluate_predictions(arguments, console)
-        write(evaluation, out, console, arguments.page_clips, arguments.faceverse)
+        write(evaluation, out, console, arguments.page_clips)
         return
     hosts.join(hosts_of(fields))  # the job's other processes, if any
     with hosts.ending_together():
@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
         # ---- Report and page, by the first process
         if found is not None:
             evaluation, out = found
-            write(evaluation, out, console, arguments.page_clips, arguments.faceverse)
+            write(evaluation, out, console, arguments.page_clips)
         hosts.wait_for_all("the report is written")
 
 

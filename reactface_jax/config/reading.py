@@ -66,9 +66,10 @@ def _dataclass_from(kind: type[Any], values: Mapping[str, Any], prefix: str = ""
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
-            nearest = difflib.get_close_matches(name, hints, n=1, cutoff=0.0)[0]
+            nearest = difflib.get_close_matches(name, hints, n=1)
+            hint = f" (the nearest here is {prefix}{nearest[0]})" if nearest else ""
             raise UserError(
-                f"the configuration has the unknown field {prefix}{name} (the nearest here is {prefix}{nearest}); "
+                f"the configuration has the unknown field {prefix}{name}{hint}; "
                 "use the version of reactface_jax that wrote it"
             )
     return kind(

@@ -25,6 +25,7 @@ from reactface_jax.convert.mapping import (
     without_prefix,
 )
 from reactface_jax.convert.methods import method
+from reactface_jax.errors import UserError
 from reactface_jax.models.build import build_model
 from reactface_jax.models.i3d import I3D, SIZE
 from reactface_jax.models.wav2vec2 import Wav2Vec2Encoder
@@ -61,14 +62,15 @@ def reactface(state_dict: StateDict, config: ModelConfig) -> Params:
       Nested dictionaries of float32 arrays. Without a `masked_spec_embed` that parameter is zero, and a line is logged.
 
     Raises:
-      UserError: a size of the configuration differs, keys are missing or unknown, a shape does not fit, or values are
-        not finite.
+      UserError: a size of the configuration differs, or it is something else, such as the whole configuration; keys are
+        missing or unknown, a shape does not fit, or values are not finite.
     """
     return _log_zeroed(*reactface_with_report(state_dict, config))
 
 
 def reactface_with_report(state_dict: StateDict, config: ModelConfig) -> tuple[Params, Report]:
     """As `reactface`, and what became of each key."""
+    _require(config, ModelConfig, "config.model")
     names = normalise_names(state_dict)
     reactface_table.check_config(names, config)
     table = reactface_table.table(config.audio.num_layers, config.interaction_layers)
@@ -81,9 +83,11 @@ def infer_model_config(state_dict: StateDict, base: ModelConfig | None = None) -
     The numbers of heads can't be inferred: `base` must have them right.
 
     Raises:
-      UserError: it is another model's state dict.
+      UserError: it is another model's state dict, or `base` is something else, such as the whole configuration.
     """
-    return reactface_table.infer_config(normalise_names(state_dict), base or ModelConfig())
+    base = ModelConfig() if base is None else base
+    _require(base, ModelConfig, "config.model")
+    return reactface_table.infer_config(normalise_names(state_dict), base)
 
 
 def to_reactface(params: Params) -> dict[str, np.ndarray]:
@@ -91,9 +95,13 @@ def to_reactface(params: Params) -> dict[str, np.ndarray]:
 
     Weight norm has the older spelling, which every PyTorch reads. The authors' module also wants tables of positional
     encodings and unused layers, so load it with `strict=False`.
+
+    Raises:
+      UserError: they are another model's, or of one that lacks a part of the reference's.
     """
-    audio_layers = _count_layers(params["speaker_encoder"]["audio_encoder"])
-    interaction_layers = _count_layers(params["listener"]["interaction_encoder"])
+    _require_bare(params)
+    audio_layers = _count_layers(params.get("speaker_encoder", {}).get("audio_encoder", {}))
+    interaction_layers = _count_layers(params.get("listener", {}).get("interaction_encoder", {}))
     return to_state_dict(params, reactface_table.table(audio_layers, interaction_layers))
 
 
@@ -107,6 +115,7 @@ def wav2vec2(state_dict: StateDict, config: AudioConfig) -> Params:
 
 def wav2vec2_with_report(state_dict: StateDict, config: AudioConfig) -> tuple[Params, Report]:
     """As `wav2vec2`, and what became of each key."""
+    _require(config, AudioConfig, "config.model.audio")
     names = without_prefix(normalise_names(state_dict), "wav2vec2.")
     wav2vec2_table.check_sizes(wav2vec2_table.infer_sizes(names), config, "model.audio")
     return to_params(names, wav2vec2_table.table(config.num_layers), _wav2vec2_template(config), known_unused.WAV2VEC2)
@@ -133,8 +142,12 @@ def pirender_with_report(state_dict: StateDict) -> tuple[Params, Report]:
 
 
 def to_pirender(params: Params) -> dict[str, np.ndarray]:
-    """The authors' names and layouts, the inverse of `pirender`, without the layers that have no effect."""
-    return to_state_dict(params, pirender_table.table("pre" in params["mapping"]))
+    """The authors' names and layouts, the inverse of `pirender`, without the layers that have no effect.
+
+    Raises `UserError` if they are another model's.
+    """
+    _require_bare(params)
+    return to_state_dict(params, pirender_table.table("pre" in params.get("mapping", {})))
 
 
 def i3d(state_dict: StateDict) -> Params:
@@ -147,6 +160,18 @@ def i3d_with_report(state_dict: StateDict) -> tuple[Params, Report]:
     video = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, 3), jnp.float32)
     template = jax.eval_shape(I3D().init, jax.random.key(0), video)["params"]
     return to_params(normalise_names(state_dict), i3d_table.table(), template, known_unused.I3D)
+
+
+def _require(config: object, kind: type, part: str) -> None:
+    if not isinstance(config, kind):
+        raise UserError(f"the configuration is of type {type(config).__name__}, not {kind.__name__}; give {part}")
+
+
+def _require_bare(params: Params) -> None:
+    if "params" in params:
+        raise UserError(
+            'these are a model\'s variables, of which the parameters are converted; give variables["params"]'
+        )
 
 
 def _log_zeroed(params: Params, report: Report) -> Params:

@@ -88,7 +88,7 @@ def faceverse(
 
     Args:
       model: the pickled dictionary that the model's authors hand out.
-      out: the .npz to write.
+      out: new .npz to write.
       trust_pickle: say that the file may be unpickled; only arrays are read even so.
       identity: the authors' reference_full.npy: its first 150 numbers are the person; without it the mean face.
     """

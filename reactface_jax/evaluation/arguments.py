@@ -90,6 +90,11 @@ class Arguments:
         nothing = not (self.checkpoint or self.converted or self.predictions)
         return self.methods or (PACKAGED if nothing else ())
 
+    @property
+    def faceverse_of_page(self) -> Path | None:
+        """The page's; None where there is no page, and --faceverse is the renderer's only."""
+        return self.faceverse if self.page_clips > 0 else None
+
     def __post_init__(self) -> None:
         self._check_measured()
         self._check_drawn()

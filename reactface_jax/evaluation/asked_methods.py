@@ -9,6 +9,7 @@ from reactface_jax.config import Config
 from reactface_jax.config.fields import MethodName
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation.arguments import Arguments
+from reactface_jax.evaluation.prediction_files import PEOPLE
 from reactface_jax.evaluation.published_table import ORDER
 from reactface_jax.evaluation.reference_rows import REFERENCES
 from reactface_jax.methods.listener import find_weights
@@ -103,6 +104,11 @@ def _read(word: str, step: int | Literal["best"] | None, average: bool) -> Asked
     if word in REFERENCES:
         return Asked(REFERENCES[word], REFERENCES[word])
     called, _, folder = word.rpartition("=") if not Path(word).exists() else ("", "", word)
+    if called in PEOPLE and called not in REFERENCES:
+        raise UserError(
+            f"--methods {word} calls a method {called}, as the report calls an array of the real people; give it "
+            "another name"
+        )
     if (weights := find_weights(Path(folder))) is not None:
         name = called or f"{_LISTENER} {weights.parent.resolve().name}"
         if name in (*REFERENCES, *REFERENCES.values(), *get_args(MethodName)):

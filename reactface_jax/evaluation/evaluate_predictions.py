@@ -8,10 +8,13 @@ from rich.console import Console
 
 from reactface_jax.errors import UserError
 from reactface_jax.evaluation.arguments import Arguments
-from reactface_jax.evaluation.legend import RESAMPLED, resampled
+from reactface_jax.evaluation.legend import REALISM, RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
+from reactface_jax.evaluation.page import head_for
 from reactface_jax.evaluation.planted_truth import read_truth
 from reactface_jax.evaluation.prediction_files import (
+    PEOPLE,
+    check_values,
     checksum,
     prediction_paths,
     read_clips,
@@ -55,9 +58,21 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     names = [method.name for method in ready]
     if taken := given.keys() & names:
         raise UserError(f"--predictions calls a method {min(taken)}, which is a row of its own; rename it: NAME=PATH")
+    if taken := given.keys() & set(PEOPLE):
+        raise UserError(
+            f"--predictions calls a method {min(taken)}, as the report calls an array of the real people; rename it: "
+            "NAME=PATH"
+        )
     names += given
     if arguments.compare_with not in (None, *names):
         raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
+    for name, array in (("speaker", clips.speaker), ("listener", clips.listener)):
+        check_values(array, f"--{name} {getattr(arguments, name)}", clips.clip_ids)
+    if training is not None:
+        check_values(training, f"--train-listeners {arguments.train_listeners}")
+    for name, array in given.items():
+        check_values(array, f"--predictions {paths[name]}", clips.clip_ids)
+    head, no_head = head_for(clips.coefficient_names, clips.speaker.shape[-1], arguments.faceverse_of_page)
     comparison = arguments.i3d and open_comparison(
         clips,
         arguments.i3d,
@@ -72,7 +87,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     # ---- Figures
     num_clips, num_frames, num_channels = clips.speaker.shape
     console.print(f"{len(given)} method(s), {num_clips} clips of {num_frames} frames and {num_channels} channels")
-    people = {"speaker": clips.speaker, "listener": clips.listener, "neighbours": clips.neighbours}
+    people = {name: getattr(clips, name) for name in PEOPLE}
     checksums = {name: checksum(array) for name, array in {**given, **people}.items()}
     most = max(array.shape[1] for array in given.values())
     real = comparison and comparison.real_listeners(clips, console)
@@ -97,6 +112,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
             RESAMPLED: resampled(known.groups, clips.clip_ids, scripts=arguments.truth is not None),
             "sha256": checksums,
             **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
+            **({REALISM: comparison.described(recorded=False)} if comparison else {}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,
@@ -104,7 +120,7 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     for row in rows[len(names) - len(given) :]:
         for sentence in mode_differences(row):
             console.print(f"{row.name}: {sentence}", highlight=False)
-    return Evaluation(report, clips, given, arrays={}), out
+    return Evaluation(report, clips, given, arrays={}, head=head, no_head=no_head), out
 
 
 def _known(clips: Clips, truth: Path | None, window: int | None) -> Known:

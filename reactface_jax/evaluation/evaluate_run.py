@@ -1,8 +1,7 @@
 """Trained or converted methods, evaluated on a split of shards."""
 
-import importlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +18,12 @@ from reactface_jax.errors import UserError
 from reactface_jax.evaluation.arguments import Arguments
 from reactface_jax.evaluation.asked_methods import Asked, asked_methods, place
 from reactface_jax.evaluation.attention_maps import MAX_FRAMES, AttentionMap, attention_maps
+from reactface_jax.evaluation.ceilings import CEILINGS, OTHER_TAKE, ceilings
 from reactface_jax.evaluation.known_split import KnownSplit, all_pairs, know_split
-from reactface_jax.evaluation.legend import RESAMPLED, resampled
+from reactface_jax.evaluation.legend import REALISM, RESAMPLED, resampled
 from reactface_jax.evaluation.measuring import measure_methods
-from reactface_jax.evaluation.prediction_files import checksum
+from reactface_jax.evaluation.page import PageHead, head_for
+from reactface_jax.evaluation.prediction_files import PEOPLE, checksum
 from reactface_jax.evaluation.reference_rows import Search, Training, fitted, listener_row
 from reactface_jax.evaluation.report import Report
 from reactface_jax.evaluation.result import Evaluation, check_out
@@ -69,6 +70,8 @@ class _Prepared:
     """The reference rows among them."""
     windows: dict[str, int]
     """Of the methods that have their own (frames)."""
+    head: tuple[PageHead | None, str]
+    """Of the page; without one, and the reason."""
 
     @property
     def sources(self) -> str:
@@ -142,6 +145,7 @@ def _prepare(arguments: Arguments, fields: list[str], console: Console) -> _Prep
             raise UserError(
                 f"{config.data.dir} names its coefficients differently than the data of {one.source}; give --data"
             )
+    head = head_for(clips.coefficient_names, clips.speaker.shape[-1], arguments.faceverse_of_page)
     comparison = _comparison(arguments, people, config)
     trained = _planned(asked, configs, people)
     windows = {
@@ -157,10 +161,15 @@ def _prepare(arguments: Arguments, fields: list[str], console: Console) -> _Prep
     planned = [*(_Planned(each.name, places.get(each.name, each.name)) for each in ready), *trained]
     if arguments.table:
         planned.sort(key=_place)
-    names = [one.name for one in planned]
-    if arguments.compare_with not in (None, *names):
-        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(names)}")
-    return _Prepared(asked, config, out, people, split, comparison, planned, ready, windows)
+    _check_compared(arguments, [one.name for one in planned])
+    return _Prepared(asked, config, out, people, split, comparison, planned, ready, windows, head)
+
+
+def _check_compared(arguments: Arguments, names: Sequence[str]) -> None:
+    """Raises `UserError` unless --compare-with is one of the rows, to which --ceilings adds."""
+    rows = (*names, *(CEILINGS if arguments.ceilings else ()))
+    if arguments.compare_with not in (None, *rows):
+        raise UserError(f"--compare-with {arguments.compare_with} is none of {', '.join(rows)}")
 
 
 def _comparison(arguments: Arguments, people: SplitPeople, config: Config) -> VideoComparison | None:
@@ -186,18 +195,21 @@ def _measure(
 ) -> list[Row]:
     """All rows with their figures; a table's reference rows add their reactions to `reactions`."""
     people, comparison = prepared.people, prepared.comparison
-    ceilings = _ceilings(arguments, people, prepared.config) if arguments.ceilings else {}
+    reached: dict[str, np.ndarray] = {}
+    if arguments.ceilings:
+        assert arguments.truth is not None
+        reached = ceilings(arguments.truth, people, prepared.config.eval.num_reactions, arguments.compare_with)
     names = [one.name for one in prepared.planned]
     place = 0 if arguments.table else len(names) - 1  # of the ceilings: a single method's row stays the last
-    names[place:place] = ceilings
+    names[place:place] = reached
     real = comparison and comparison.real_listeners(people.clips, console, people.listener_videos)
     return measure_methods(
-        _answers(names, prepared, reactions, ceilings, keep=bool(arguments.table)),
+        _answers(names, prepared, reactions, reached, keep=bool(arguments.table)),
         len(names),
         people.clips,
         console,
         prepared.split.known,
-        own_only=("other-take",),
+        own_only=(OTHER_TAKE,),
         realism=real.distance if real else None,
         num_videos=len(comparison.chosen) if comparison else 0,
         windows=prepared.windows,
@@ -211,7 +223,7 @@ def _evaluation(
     people, config = prepared.people, prepared.config
     clips, names = people.clips, [one.name for one in prepared.planned]
     reactions = {name: reactions[name] for name in names if name in reactions}
-    arrays = dict(speaker=clips.speaker, listener=clips.listener, neighbours=clips.neighbours)
+    arrays = {name: getattr(clips, name) for name in PEOPLE}
     if not arguments.table:
         arrays = {"prediction": reactions[names[-1]], **arrays}
     sums = {name: checksum(array) for name, array in (reactions | arrays if arguments.table else arrays).items()}
@@ -230,13 +242,15 @@ def _evaluation(
             "sha256": sums,
             **({} if clips.knows_others else {"appropriate": OWN_ONLY}),
             **({"frames put before each clip": warm_ups} if warm_ups else {}),
+            **({REALISM: prepared.comparison.described(recorded=True)} if prepared.comparison else {}),
         },
         versions=versions(),
         compared_with=arguments.compare_with,
     )
     recording = people.recording if arguments.recordings and people.shards.has_pictures else None
     attention = itertools.chain.from_iterable(_attention(one, people) for one in prepared.planned)
-    return Evaluation(report, clips, reactions, {} if arguments.table else arrays, recording, attention)
+    arrays = {} if arguments.table else arrays
+    return Evaluation(report, clips, reactions, arrays, recording, attention, *prepared.head)
 
 
 def _default_out(arguments: Arguments, split: str) -> Path:
@@ -313,7 +327,7 @@ def _answers(
     names: Iterable[str],
     prepared: _Prepared,
     reactions: dict[str, Float[np.ndarray, "N K T C"]],
-    ceilings: Mapping[str, Float[np.ndarray, "N K T C"]],
+    reached: Mapping[str, Float[np.ndarray, "N K T C"]],
     *,
     keep: bool,
 ) -> Iterator[tuple[str, Float[np.ndarray, "N K T C"]]]:
@@ -323,7 +337,7 @@ def _answers(
       names: in order.
       prepared: with the reference rows.
       reactions: of trained methods.
-      ceilings: of these rows.
+      reached: of the ceilings.
       keep: add those of reference rows to `reactions`, but for GT's, for the page to play.
     """
     references, config = {method.name: method for method in prepared.ready}, prepared.config.eval
@@ -335,7 +349,7 @@ def _answers(
                 reactions[name] = found if found.strides[1] == 0 else in_a_file(found)
             yield name, found
         else:
-            yield name, ceilings[name] if name in ceilings else reactions[name]
+            yield name, reached[name] if name in reached else reactions[name]
 
 
 def _place(one: _Planned) -> int:
@@ -369,16 +383,6 @@ def _generate(one: _Planned, people: SplitPeople, console: Console, *, in_memory
         in_memory=in_memory,
         devices=devices,
     )
-
-
-def _ceilings(arguments: Arguments, people: SplitPeople, config: Config) -> dict[str, Float[np.ndarray, "N K T C"]]:
-    """Rows of what the rule of made conversations reaches on the clips' own scripts."""
-    rule = importlib.import_module("data_pipeline.dyads.ceilings")  # by name: as with shards, it lives on another floor
-    clips, reactions = people.clips, config.eval.num_reactions
-    made: list[tuple[str, np.ndarray]] = rule.ceiling_rows(
-        arguments.truth, people.split, reactions, clips.clip_ids, people.num_frames
-    )
-    return dict(made)
 
 
 def _attention(one: _Planned, people: SplitPeople) -> Iterator[AttentionMap]:

@@ -25,6 +25,8 @@ _COLUMNS = (
 )
 RESAMPLED = "resampled"
 """The entry of a report's data that says what its intervals are over."""
+REALISM = "FRRea"
+"""The entry that says how FRRea was measured."""
 _NOTHING = "nothing, since all clips are one group"
 
 

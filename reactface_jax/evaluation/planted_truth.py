@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from reactface_jax.errors import UserError
 from reactface_jax.metrics.events import Event
 from reactface_jax.metrics.groups import by_name
+from reactface_jax.text_reading import read_text
 
 LISTENING_DELAY = 6
 """Frames by which the listening begins and ends after the speaker's turn: the shortest delay of an answer."""
@@ -42,11 +43,9 @@ def read_truth(path: str | Path, split: str | None, clip_ids: Sequence[str], num
     Raises:
         UserError: the file is missing or no such truth, or lacks a clip.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"--truth {path} does not exist; give the dyads.json of made conversations")
+    text = read_text(path, name=f"--truth {path}", advice="give the dyads.json of made conversations")
     try:
-        conversations = json.loads(path.read_text(encoding="utf-8"))["conversations"]
+        conversations = json.loads(text)["conversations"]
         people = {
             person["path"]: (conversation, role)
             for of_split in (conversations.values() if split is None else [conversations[split]])
@@ -64,7 +63,7 @@ def read_truth(path: str | Path, split: str | None, clip_ids: Sequence[str], num
             listening=np.stack([_listening(conversation, role, num_frames) for conversation, role in found]),
             groups=by_name([conversation["script"] for conversation, _ in found]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"--truth {path} is no truth of made conversations; give their dyads.json") from error
 
 

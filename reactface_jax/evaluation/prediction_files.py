@@ -9,11 +9,14 @@ from jaxtyping import Shaped
 
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.metrics.scores import NOT_MEASURABLE, is_measurable
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import Clips
 
 CLIP_IDS = "clip_ids.txt"
 """Beside the arrays of an evaluation: a clip's name a line, as --clip-ids takes them."""
+PEOPLE = ("speaker", "listener", "neighbours")
+"""What a report calls the arrays of the real people: no method can be called so beside them."""
 _SAVE_AGAIN = "save it with np.save"
 
 
@@ -113,6 +116,23 @@ def read_predictions(paths: Mapping[str, Path], clips: Clips) -> dict[str, np.nd
             )
         methods[name] = array
     return methods
+
+
+def check_values(array: Shaped[np.ndarray, "M ..."], name: str, clip_ids: Sequence[str] | None = None) -> None:
+    """Reads an array clip by clip, before anything is measured.
+
+    Args:
+      array: of several clips.
+      name: its flag and file, for the message.
+      clip_ids: of the clips; None where they have no names.
+
+    Raises:
+      UserError: a clip has values that can't be measured.
+    """
+    for i, clip in enumerate(array):
+        if not is_measurable(clip):
+            which = f"clip {i}" if clip_ids is None else f"clip {i} ({clip_ids[i]})"
+            raise UserError(f"{name}: {which} has values that are {NOT_MEASURABLE}; remove or repair the clip")
 
 
 def checksum(array: Shaped[np.ndarray, "..."]) -> str:

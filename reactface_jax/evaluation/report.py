@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from reactface_jax.config import Config
 from reactface_jax.evaluation import published_table as published
 from reactface_jax.evaluation.escaping import latex, markdown
-from reactface_jax.evaluation.legend import RESAMPLED, legend_of
+from reactface_jax.evaluation.legend import REALISM, RESAMPLED, legend_of
 from reactface_jax.evaluation.rows import Row
 from reactface_jax.evaluation.verdict import verdict
 from reactface_jax.files import make_folder, replacing
@@ -247,6 +247,8 @@ def to_latex(report: Report) -> str:
 
     columns = {column.heading: column for column in _SCORES}
     lines = ["% method & " + " & ".join(published.COLUMNS) + r" \\"]
+    if REALISM in report.data:
+        lines.append(f"% {REALISM}: {report.data[REALISM]}")
     for mode in MODES:
         lines.append(f"% {mode} mode")
         for row in report.rows:

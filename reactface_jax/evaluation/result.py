@@ -12,7 +12,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.evaluation import report
 from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.console_tables import tables
-from reactface_jax.evaluation.page import PAGE_NAME, build_page
+from reactface_jax.evaluation.page import PAGE_NAME, PageHead, build_page
 from reactface_jax.evaluation.prediction_files import CLIP_IDS
 from reactface_jax.files import replacing_folder, require_replaceable
 from reactface_jax.types import Clips
@@ -43,6 +43,10 @@ class Evaluation:
     recording: Callable[[int], bytes] | None = None
     """A clip's real people as an mp4; None where there are no recordings."""
     attention: Iterable[AttentionMap] = ()
+    head: PageHead | None = None
+    """Of the page, from `head_for`."""
+    no_head: str = ""
+    """Why there is none."""
 
 
 def check_out(out: Path, inputs: Mapping[str, Path | None], console: Console) -> None:
@@ -64,19 +68,21 @@ def check_out(out: Path, inputs: Mapping[str, Path | None], console: Console) ->
         console.print(f"{out} holds an evaluation, which this one will replace")
 
 
-def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int, faceverse: Path | None) -> None:
+def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int) -> None:
     """Writes everything aside, then in place of an older evaluation, and prints the tables.
+
+    Where only the page fails, everything else is written all the same, and what the page raised comes last.
 
     Args:
       evaluation: what was measured.
       out: folder, checked by `check_out`.
       console: of tables and messages.
       page_clips: clips that the page plays; 0: no page.
-      faceverse: a converted FaceVerse for the page, in place of the project's head.
 
     Raises:
       UserError: a file can't be read or written.
     """
+    failed: Exception | None = None
     with replacing_folder(out, _is_evaluation, _WHAT) as folder:
         for name, array in evaluation.arrays.items():
             np.save(folder / f"{name}.npy", array)
@@ -85,21 +91,29 @@ def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int, 
             (folder / CLIP_IDS).write_text("".join(lines), encoding="utf-8")
         report.write(evaluation.report, folder)
         if page_clips > 0:
-            page = build_page(
-                evaluation.report,
-                evaluation.clips,
-                evaluation.reactions,
-                folder,
-                console,
-                page_clips,
-                evaluation.recording,
-                evaluation.attention,
-                faceverse,
-            )
+            try:
+                page = build_page(
+                    evaluation.report,
+                    evaluation.clips,
+                    evaluation.reactions,
+                    folder,
+                    console,
+                    page_clips,
+                    evaluation.recording,
+                    evaluation.attention,
+                    evaluation.head,
+                    evaluation.no_head,
+                )
+            except Exception as error:  # of whatever kind: what was measured in hours is not lost for it
+                failed = error
     for table in tables(evaluation.report):
         console.print(table, end="\n\n")
     also = " and the arrays that were measured" if evaluation.arrays else ""
     console.print(f"wrote {out}: {report.JSON_NAME}, {report.MARKDOWN_NAME}, {report.LATEX_NAME}{also}")
+    if isinstance(failed, UserError):
+        raise UserError(f"{out / PAGE_NAME} could not be written, the rest was: {failed}") from failed
+    if failed is not None:
+        raise failed
     if page_clips > 0:
         console.print(f"wrote {out / PAGE_NAME}: {page}")
 

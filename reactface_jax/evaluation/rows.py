@@ -2,11 +2,14 @@
 
 import contextlib
 import functools
+import math
+import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import IO
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +33,8 @@ from reactface_jax.types import AnyArray, Batch, Clips
 
 DEFAULT = ("GT", "Mirror", "Random", "MeanSeq", "MeanFr", "delayed-mirror", "linear")
 """Reference rows beside a model that is evaluated by itself."""
+_WRITTEN_AT_ONCE = 1 << 24
+"""Bytes."""
 _SMILE = re.compile("smile", re.IGNORECASE)
 
 
@@ -128,8 +133,28 @@ def generate_split(
 
 
 def _empty_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
-    with tempfile.TemporaryFile() as file:  # the mapping keeps it until it goes
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    """Raises `UserError` where there is no room: a mapping without it would end the process at the first writing."""
+    size = math.prod(shape) * np.dtype(np.float32).itemsize
+    try:
+        with tempfile.TemporaryFile() as file:  # the mapping keeps it until it goes
+            _reserve(file, size)
+            return np.memmap(file, np.float32, "r+", shape=shape)
+    except OSError as error:
+        folder = tempfile.tempdir or "the folder of temporary files"  # where none can be written, none is known
+        raise UserError(
+            f"{folder} has no room for {size / 2**30:.1f} GiB of reactions ({error.strerror or error}); make room "
+            "there, or set TMPDIR to another folder"
+        ) from error
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Takes a file's bytes on the disk at once. Raises `OSError` where there are too few."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, _WRITTEN_AT_ONCE):
+        file.write(bytes(min(_WRITTEN_AT_ONCE, size - start)))
+    file.flush()
 
 
 def in_a_file(array: Float[np.ndarray, "N K T C"]) -> Float[np.ndarray, "N K T C"]:

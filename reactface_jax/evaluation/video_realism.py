@@ -28,6 +28,16 @@ class VideoComparison:
     drawer: ListenerDrawer
     chosen: Sequence[int]
     seed: int
+    renderer: Renderer = "head"
+
+    def described(self, *, recorded: bool) -> str:
+        """How FRRea was measured, for the report: only values that agree in this compare.
+
+        Args:
+          recorded: the real listeners' own videos are compared, and not drawings of them.
+        """
+        real = "recorded" if recorded else "drawn too"
+        return f"{len(self.chosen)} clips, reactions drawn by {self.renderer}, real listeners {real}"
 
     def real_listeners(self, clips: Clips, console: Console, real_videos: RealVideos | None = None) -> "RealListeners":
         """I3D's activations of the real listeners; without videos of them, they are drawn as the reactions are."""
@@ -96,7 +106,7 @@ def open_comparison(
     chosen = sorted(np.random.default_rng(seed).permutation(num_clips)[:pairs].tolist())
     names = clips.coefficient_names or [f"expression_{i:02}" for i in range(NUM_COEFFICIENTS)]
     drawer = open_drawer(renderer, names, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
-    return VideoComparison(params, drawer, chosen, seed)
+    return VideoComparison(params, drawer, chosen, seed, renderer)
 
 
 def draw(drawer: ListenerDrawer, coefficients: Float[np.ndarray, "T C"]) -> UInt8[np.ndarray, "T H W 3"]:

@@ -49,11 +49,11 @@ def export(
       UserError: an input is unusable, or a file is there already; nothing is written then.
     """
     suffix, encode = _FORMATS[format]
+    coefficients = read_reactions(reactions)
     out = out or reactions.with_suffix(suffix)
     if out.suffix.lower() != suffix:
         raise UserError(f"--out {out} must end in {suffix} for --format {format}")
     check_folder_of(out)
-    coefficients = read_reactions(reactions)
     if reaction is not None and not 1 <= reaction <= len(coefficients):
         raise UserError(f"--reaction {reaction}: {reactions} holds {len(coefficients)}; give a number from 1 to that")
     channel_names = read_names(names, reactions)

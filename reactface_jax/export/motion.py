@@ -15,6 +15,7 @@ from jaxtyping import Float
 from reactface_jax.answer_files import NAMES_FILE, names_file_of
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES, POSE_NAMES
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.text_reading import json_from_text, read_text
@@ -43,10 +44,16 @@ class Motion:
 def motion(coefficients: Float[np.ndarray, "T 58"], names: Sequence[str]) -> Motion:
     """Sorts raw coefficients (mean_face added) by name; weights are cut to [0, 1].
 
+    Args:
+      coefficients: of one reaction.
+      names: of the 58 channels, in any order if they are those of `COEFFICIENT_NAMES`. With only 52 names, or a pose
+        that is called otherwise, the expressions are the first 52 channels, then come rotation and translation.
+
     Raises:
       UserError: the names are not the 52 ARKit names.
     """
-    position = {name: i for i, name in enumerate(names[:NUM_EXPRESSION])}
+    names_pose = sorted(names) == sorted(COEFFICIENT_NAMES)
+    position = {name: i for i, name in enumerate(names if names_pose else names[:NUM_EXPRESSION])}
     missing = [name for name in ARKIT_NAMES if name not in position]
     if missing:
         raise UserError(
@@ -54,7 +61,8 @@ def motion(coefficients: Float[np.ndarray, "T 58"], names: Sequence[str]) -> Mot
             f"{names[0]!r} … (no {missing[0]!r}); give the right {NAMES_FILE} with --names"
         )
     order = [position[name] for name in ARKIT_NAMES]
-    rotation, translation = coefficients[:, NUM_EXPRESSION:][:, :3], coefficients[:, NUM_EXPRESSION + 3 :]
+    pose = [position[name] for name in POSE_NAMES] if names_pose else range(NUM_EXPRESSION, NUM_COEFFICIENTS)
+    rotation, translation = np.split(coefficients[:, pose], 2, axis=1)
     return Motion(
         weights=np.clip(coefficients[:, order], 0.0, 1.0).astype(np.float32),
         turn=np.stack([_wrap(rotation[:, 0] - np.pi), -rotation[:, 1], -rotation[:, 2]], 1).astype(np.float32),
@@ -74,9 +82,11 @@ def read_reactions(path: Path) -> Float[np.ndarray, "K T 58"]:
         raise UserError(f"{path} has shape {shape}, not [K, T, {NUM_COEFFICIENTS}] or [T, {NUM_COEFFICIENTS}]")
     if not array.size:
         raise UserError(f"{path} holds no frame; generate the reaction again")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise UserError(f"{path} has NaN or infinite values; generate the reaction again")
-    return array.astype(np.float32).reshape(-1, *array.shape[-2:])
+        raise UserError(f"{path} has NaN or infinite values in float32; generate the reaction again")
+    return array.reshape(-1, *array.shape[-2:])
 
 
 def find_names(path: Path | None, reactions: Path) -> Path:

@@ -218,6 +218,6 @@ def _look(eyes: Eyes, picture: bytes | UInt8[np.ndarray, "H W 3"]) -> Sight:
         with Image.open(io.BytesIO(picture), formats=["JPEG"]) as image:
             if max(image.size) <= _LARGEST:
                 return eyes.look(np.asarray(image.convert("RGB")))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass
     return eyes.look(np.zeros((64, 64, 3), np.uint8))

@@ -10,6 +10,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.media.face import FaceLandmarker, FaceTrack, crop, steady_crops
 
 _LARGEST_SIDE = 1600  # a larger photo is shrunk first; a portrait needs no more
+_WITHOUT_WHITE = ("I", "F")  # Pillow's modes whose numbers don't say how bright they are
 _MODEL_SHARE = 7 / 8  # of the data's crop that models see
 _EYE_CORNERS = (33, 263)  # MediaPipe's numbers of the outer corners, from left to right in the picture
 
@@ -18,17 +19,33 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     """Reads a photo as RGB, turned as its EXIF data says, what is transparent over white.
 
     Raises:
-      UserError: the file is missing or is no picture that Pillow reads.
+      UserError: the file is missing, is no picture that Pillow reads, is too large, or has pixels of 32 bits.
     """
     if not path.is_file():
         raise UserError(f"--portrait {path} {'is a folder' if path.is_dir() else 'does not exist'}; give a photo")
     try:
         with Image.open(path) as file:
-            photo = _opaque(ImageOps.exif_transpose(file))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            if file.mode in _WITHOUT_WHITE:
+                raise UserError(f"--portrait {path} has pixels of 32 bits; save it as JPEG or PNG")
+            photo = _opaque(_of_bytes(ImageOps.exif_transpose(file)))
+    except Image.DecompressionBombError as error:
+        raise UserError(f"--portrait {path} has too many pixels; make it smaller") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"--portrait {path} is no picture that can be read; save it as JPEG or PNG") from error
     photo.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
     return np.asarray(photo)
+
+
+def _of_bytes(photo: Image.Image) -> Image.Image:
+    """Grey of 16 bits brought to 8, which Pillow would cut off at 255; other pictures as they are."""
+    if not photo.mode.startswith("I;16"):
+        return photo
+    levels = np.asarray(photo)
+    grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+    transparent = photo.info.get("transparency")
+    if transparent is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))))
 
 
 def _opaque(photo: Image.Image) -> Image.Image:

@@ -24,6 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reactface_jax.errors import UserError
+from reactface_jax.media.avi import AviClock, is_avi
 from reactface_jax.media.open_media import audio_track, open_media, video_track
 
 F = TypeVar("F", VideoFrame, AudioFrame)
@@ -107,12 +108,13 @@ def read_timeline(path: str | Path) -> Timeline:
         video = video_track(container)
         tracks = [track for track in (video, audio_track(container)) if track is not None]
         jumps = may_jump(container)
-        parts, begins = _read_parts(path, container, tracks, jumps) if tracks else ([], {})
+        parts, begins, others_end = _read_parts(path, container, tracks, jumps) if tracks else ([], {}, Fraction(0))
         offsets = _offsets(parts, None if video is None else video.index)
         promised = {} if jumps else {track.index: end for track in tracks if (end := _promised(container, track))}
         if container.format.name in _LENGTH_OF_ALL and container.duration is not None:
             ends = [part.end(index) for part in parts for index in part.ends]
-            _check_whole(path, Fraction(container.duration, av.time_base), max(ends, default=Fraction(0)))
+            end = max(ends, default=Fraction(0))
+            _check_whole(path, Fraction(container.duration, av.time_base), end, others_end)
     shifts = {index: [(number, offsets[part]) for number, part in steps] for index, steps in begins.items()}
     return Timeline(shifts, promised)
 
@@ -122,7 +124,8 @@ def decode(
 ) -> Iterator[F]:
     """Decodes a track; frames have their times on the timeline.
 
-    Packets before the first that can be decoded are passed over: a recording may begin between keyframes.
+    Packets before the first that can be decoded are passed over: a recording may begin between keyframes. Pictures of
+    an avi, whose timestamps are none, have the times that `media.avi` says.
 
     Raises:
       UserError: FFmpeg has no decoder for the track.
@@ -133,12 +136,15 @@ def decode(
     shifts, shift = iter(timeline.shifts.get(stream.index, [])), Fraction(0)
     following = next(shifts, None)
     begun = False
+    avi = AviClock() if is_avi(container) else None
     packets = (packet for packet in _packets(container) if packet.stream.index == stream.index)
     for number, packet in enumerate(packets):
         if following is not None and number >= following[0]:
             shift, following = following[1], next(shifts, None)
         if shift:
             _move(packet, shift)
+        if avi is not None:
+            avi.enter(packet)
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
@@ -147,6 +153,8 @@ def decode(
             continue
         for frame in frames:
             begun = True
+            if avi is not None and isinstance(frame, VideoFrame):
+                avi.leave(frame)
             if isinstance(frame, kind):
                 yield frame
 
@@ -184,16 +192,19 @@ def _check_end(path: str | Path, promised: Fraction | None, end: Fraction | floa
 
 def _read_parts(
     path: str | Path, container: InputContainer, tracks: list[VideoStream | AudioStream], jumps: bool
-) -> tuple[list[_Part], dict[int, list[tuple[int, int]]]]:
-    """The settings of the clock, and with which packet of a track each of them begins."""
+) -> tuple[list[_Part], dict[int, list[tuple[int, int]]], Fraction]:
+    """The settings of the clock, with which packet of a track each of them begins, and when other tracks end (s)."""
     parts: list[_Part] = []
     begins: dict[int, list[tuple[int, int]]] = {track.index: [] for track in tracks}
     numbers = dict.fromkeys(begins, -1)
     latest: dict[int, Fraction] = {}  # decoding time of a track's last packet
     before: dict[int, Fraction] = {}  # the same when the clock was set last
+    others_end = Fraction(0)
     for packet in _packets(container):
         index = packet.stream.index  # packets at the end have no number of their own
-        if index not in numbers:  # of another track
+        if index not in numbers:  # of another track, such as subtitles
+            if packet.pts is not None:
+                others_end = max(others_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             continue
         numbers[index] += 1
         ticks = packet.dts if packet.pts is None else packet.pts
@@ -219,7 +230,7 @@ def _read_parts(
             begins[index].append((numbers[index], part))
         parts[part].add(index, shown, (packet.duration or 0) * packet.time_base)
         latest[index] = decoded
-    return parts, begins
+    return parts, begins, others_end
 
 
 def _packets(container: InputContainer) -> Iterator[Packet]:
@@ -256,8 +267,8 @@ def _offsets(parts: list[_Part], video: int | None) -> list[Fraction]:
     return offsets
 
 
-def _check_whole(path: str | Path, promised: Fraction, end: Fraction) -> None:
-    _check_end(path, promised, end)
+def _check_whole(path: str | Path, promised: Fraction, end: Fraction, others_end: Fraction) -> None:
+    _check_end(path, promised, max(end, others_end))  # the header's length is that of the longest track
     if end > promised + _LONGER:
         raise UserError(
             f"{path} goes to {float(end):.1f} s, but its header says {float(promised):.1f} s: its timestamps are "

@@ -1,12 +1,13 @@
 """Video files: frames in at a constant rate, frames out as H.264 with sound."""
 
-import os
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
+import av.error
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
@@ -16,10 +17,12 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import aside_name
 from reactface_jax.media.at_rate import Shown, at_rate
 from reactface_jax.media.open_media import address, needed_video_track, open_media
 from reactface_jax.media.picture import Picture
 from reactface_jax.media.timeline import Timeline, decode, read_timeline, time_of
+from reactface_jax.output_files import check_folder_of
 from reactface_jax.types import FRAME_RATE, SAMPLE_RATE
 
 FrameRate = int | float | Fraction
@@ -143,8 +146,8 @@ class VideoWriter:
         self.preset = preset
         if self.size[0] % 2 or self.size[1] % 2:
             raise UserError(f"{path}: H.264 needs an even height and width, not {self.size[0]}x{self.size[1]}")
-        check_output_folder(self.path)
-        self._aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        check_folder_of(self.path)
+        self._aside = aside_name(self.path)
         self._frames = 0
         self._samples = 0
         self._container: OutputContainer
@@ -202,16 +205,11 @@ class VideoWriter:
                 if self._sound is not None:
                     self._container.mux(self._sound.encode(None))
                 self._container.close()
-                os.replace(self._aside, self.path)
+                self._aside.replace(self.path)
         finally:
-            self._container.close()
+            with contextlib.suppress(av.error.FFmpegError):  # on a full disk; the first error is on its way
+                self._container.close()
             self._aside.unlink(missing_ok=True)
-
-
-def check_output_folder(path: Path) -> None:
-    """Raises `UserError` unless the folder that `path` is to be written into exists."""
-    if not path.parent.is_dir():
-        raise UserError(f"folder {path.parent} does not exist; create it, or choose another place for {path.name}")
 
 
 def _time_base(frame: VideoFrame, stream: VideoStream) -> Fraction:

@@ -80,8 +80,15 @@ class StreamingMethod(Method, Protocol):
         ...
 
 
+def check_inputs(inputs: Inputs) -> None:
+    """Raises `UserError` for something else, such as an array of coefficients."""
+    if not isinstance(inputs, Inputs):
+        raise UserError(f"inputs is of type {type(inputs).__name__}; give rf.Inputs(speaker=…, audio=…)")
+
+
 def seen_speaker(inputs: Inputs, name: str) -> Float[np.ndarray, "N T C"]:
     """The speaker's coefficients. Raises `UserError` if the inputs have none."""
+    check_inputs(inputs)
     if inputs.speaker is None:
         raise UserError(f"{name} needs the speaker's coefficients; extract them from the video first")
     return np.asarray(inputs.speaker)

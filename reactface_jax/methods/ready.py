@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Key
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import normalise
 from reactface_jax.methods.learned import LearnedMethod, Variables
-from reactface_jax.methods.method import Inputs, seen_speaker
+from reactface_jax.methods.method import Inputs, check_inputs, seen_speaker
 from reactface_jax.methods.variables import check_shapes
 from reactface_jax.models.precision import exact_products
+from reactface_jax.online.draws import check_draws, check_key
 from reactface_jax.types import AnyArray
 
 
@@ -42,8 +43,13 @@ class Ready:
     def generate(
         self, inputs: Inputs, num_reactions: int = 1, *, key: Key[AnyArray, ""]
     ) -> Float[np.ndarray, "N K T C"]:
-        """K reactions to each speaker. Raises `UserError` if something that it needs is missing."""
+        """K reactions to each speaker.
+
+        Raises `UserError` if something that it needs is missing, there is no reaction, or the key is none.
+        """
         self._check(inputs)
+        check_draws(num_reactions)
+        check_key(key)
         if inputs.audio is not None:
             inputs = inputs._replace(
                 audio=np.stack([normalise(np.asarray(voice, np.float32)) for voice in inputs.audio])
@@ -63,6 +69,7 @@ class Ready:
         return np.asarray(reactions, np.float32) + self.mean_face
 
     def _check(self, inputs: Inputs) -> None:
+        check_inputs(inputs)
         missing = [name for name in self.needs if getattr(inputs, name) is None]
         if missing:
             raise UserError(f"{self.name} needs the speaker's {_WORDS[missing[0]]}; give what it was trained on")

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import places_of_names
-from reactface_jax.methods.method import Inputs
+from reactface_jax.methods.method import Inputs, check_inputs
 from reactface_jax.models.build import build_model
 from reactface_jax.models.causal.reactface import CausalReactFace
 from reactface_jax.online import stream
@@ -82,7 +82,7 @@ class StreamedReactFace:
         shape = (*state.model.listener.reaction.shape[:2], self.model.config.feature_dim)  # B K D
 
         def draw(number: Int[Array, ""]) -> Float[Array, "B K D"]:
-            return jax.random.normal(jax.random.fold_in(state.key, number), shape)
+            return jax.random.normal(jax.random.fold_in(state.key, number), shape, jnp.float32)
 
         noise = jax.vmap(draw, out_axes=2)(state.window + jnp.arange(count))
         after, reactions = stream.step(self.model, self.params, state.model, to_unit_range(video), audio, noise=noise)
@@ -99,6 +99,7 @@ class StreamedReactFace:
         return (np.asarray(reactions, np.float32) + self.mean_face)[..., list(self.order)]
 
     def _seen_and_heard(self, inputs: Inputs) -> tuple[UInt8[np.ndarray, "B T H W 3"], Float[np.ndarray, "B L"]]:
+        check_inputs(inputs)
         if inputs.video is not None:
             video = np.asarray(inputs.video)
         elif self.model.config.use_video:

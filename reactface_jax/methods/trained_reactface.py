@@ -13,7 +13,7 @@ from jaxtyping import Float, Key, UInt8
 from reactface_jax.all_devices import AllDevices, fetched
 from reactface_jax.errors import UserError
 from reactface_jax.media.audio import normalise
-from reactface_jax.methods.method import Inputs
+from reactface_jax.methods.method import Inputs, check_inputs
 from reactface_jax.methods.variables import check_shapes
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.online.generation import Protocol, check_protocol, generate, generate_online
@@ -57,7 +57,7 @@ class TrainedReactFace:
         video, audio = _seen(inputs)
         config = self.model.config
         shape = (num_reactions, -(-video.shape[1] // config.window), config.feature_dim)
-        noise = jax.vmap(lambda own: jax.random.normal(own, shape))(keys)
+        noise = jax.vmap(lambda own: jax.random.normal(own, shape, jnp.float32))(keys)
         return self._generate(video, audio, num_reactions, noise=noise)
 
     def on(self, devices: AllDevices) -> "TrainedReactFace":
@@ -97,6 +97,7 @@ class TrainedReactFace:
 
 
 def _seen(inputs: Inputs) -> tuple[AnyArray, AnyArray]:
+    check_inputs(inputs)
     if inputs.video is None or inputs.audio is None:
         raise UserError("ReactFace needs the speaker's picture and voice; give both")
     return inputs.video, inputs.audio

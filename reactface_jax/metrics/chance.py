@@ -26,20 +26,20 @@ def inappropriate(
 
 
 def by_chance(
-    prediction: Float[np.ndarray, "K T C"], listener: Moments, allowed: Bool[np.ndarray, " A"], count: int
+    prediction: Float[np.ndarray, "K T C"], listener: Moments, allowed: Bool[np.ndarray, " N"], count: int
 ) -> Float[np.ndarray, " K"]:
     """The best of `count` listeners drawn from the allowed ones without replacement, as the mean of all draws.
 
     Exact: of n values in rising order the r-th is the largest of C(r - 1, m - 1) of the C(n, m) draws of m. NaN where
     nobody is allowed; all of them where `count` is more than there are.
     """
-    found = listener.take(allowed)
     number = int(allowed.sum())
     if number == 0:
         return np.full(len(prediction), np.nan)
-    ccc = concordance(moments(prediction), found)  # C K A
-    scores = (ccc * found.varies[:, None]).sum(0) / np.maximum(found.varies.sum(0), 1)  # K A
-    return np.sort(scores, axis=1) @ largest_of_draw(number, min(count, number))
+    # Of everybody, and the allowed ones taken of the scores: nearly all are, and theirs is nearly all of the memory.
+    ccc = concordance(moments(prediction), listener)  # C K N
+    scores = (ccc * listener.varies[:, None]).sum(0) / np.maximum(listener.varies.sum(0), 1)  # K N
+    return np.sort(scores[:, allowed], axis=1) @ largest_of_draw(number, min(count, number))
 
 
 def largest_of_draw(number: int, count: int) -> Float[np.ndarray, " n"]:

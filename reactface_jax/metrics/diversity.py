@@ -62,7 +62,6 @@ def offset_within_clips(prediction: Float[np.ndarray, "N K T C"]) -> Float[np.nd
 
     Reactions that differ by a constant are one reaction: the share of this in FRDiv says how much.
     """
-    means = (
-        np.asarray(prediction, np.float64).mean(axis=2, keepdims=True) if prediction.strides[1] else prediction[:, :1]
-    )
-    return within_clips(means)
+    if prediction.strides[1] == 0:
+        return within_clips(prediction[:, :1])
+    return within_clips(prediction.mean(axis=2, keepdims=True, dtype=np.float64))

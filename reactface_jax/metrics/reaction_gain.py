@@ -62,7 +62,7 @@ def fit(
     model = Foresight(mean, std, sound_mean, sound_std, np.zeros((0, 0)), np.zeros((0, 0)))
     step = max(1, -(-len(speaker) * max(speaker.shape[1] - SPEAKERS_PAST, 1) // MOST_ROWS))
     rows = [
-        (x[::step], y[::step])
+        (x[::step].copy(), y[::step].copy())  # a view would keep all frames in memory
         for x, y in (_regression(model, s, r, v) for s, r, v in zip(speaker, listener, sound, strict=True))
     ]
     held = np.arange(len(rows)) % 5 == 4

@@ -20,6 +20,9 @@ from reactface_jax.types import AnyArray
 
 Mode = Literal["clean", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+LARGEST = 1e15
+"""Of the values that are measured: squared distances along a whole path still fit float32."""
+NOT_MEASURABLE = f"not finite, or beyond {LARGEST:g}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def measure(
         return clip
 
     # Each thread's matrix products stay on its own core.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(num_cores()) as threads:
         clips = list(threads.map(measure_clip, range(len(prediction))))
     return Measurements(
         concordance=Concordance(*map(np.concatenate, zip(*(clip.concordance for clip in clips), strict=True))),
@@ -140,6 +143,11 @@ def measure(
         num_reactions=num_reactions,
         challenge=dtw.is_challenge(num_channels),
     )
+
+
+def num_cores() -> int:
+    """Cores that this process may use: fewer than the machine's where a scheduler or taskset says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Clip(NamedTuple):
@@ -195,6 +203,11 @@ def _paper(measured: Measurements, diversities: Mapping[str, float]) -> dict[str
     }
 
 
+def is_measurable(array: AnyArray) -> bool:
+    """Whether all values are finite, and none is beyond `LARGEST`."""
+    return float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST
+
+
 def _mean_of_defined(x: Float[np.ndarray, "N K"]) -> float:
     defined = x[~np.isnan(x)]
     return float(defined.mean()) if defined.size else math.nan
@@ -227,8 +240,10 @@ def _checked(
 
     for name, array in (("prediction", prediction), ("speaker", speaker), ("listener", listener)):
         for i, clip in enumerate(array):
-            if not np.isfinite(clip).all():
-                raise UserError(f"{name} of {name_of(i)} has values that are not finite; remove or repair the clip")
+            if not is_measurable(clip):
+                raise UserError(
+                    f"{name} of {name_of(i)} has values that are {NOT_MEASURABLE}; remove or repair the clip"
+                )
     if not np.isin(neighbours, (0, 1)).all():
         raise UserError("neighbours has values besides 0 and 1; give the appropriateness matrix")
     mask = neighbours.astype(bool)

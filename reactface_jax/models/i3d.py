@@ -44,8 +44,8 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*A C"]) -> Float[Array, "*A C"]:
         shape = (x.shape[-1],)
-        scale, variance = (self.param(name, nn.initializers.ones, shape) for name in ("scale", "variance"))
-        bias, mean = (self.param(name, nn.initializers.zeros, shape) for name in ("bias", "mean"))
+        scale, variance = (self.param(name, nn.initializers.ones, shape, jnp.float32) for name in ("scale", "variance"))
+        bias, mean = (self.param(name, nn.initializers.zeros, shape, jnp.float32) for name in ("bias", "mean"))
         gain = scale * lax.rsqrt(variance + 1e-3)
         shift = bias - mean * gain
         expand = (1,) * (x.ndim - 1)

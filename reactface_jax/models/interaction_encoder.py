@@ -85,7 +85,7 @@ class InteractionEncoder(nn.Module):
 
         tokens = jnp.stack(
             [
-                self.param(name, nn.initializers.normal(1.0), (self.feature_dim,)).astype(self.dtype)
+                self.param(name, nn.initializers.normal(1.0), (self.feature_dim,), jnp.float32).astype(self.dtype)
                 for name in ("mean_token", "log_variance_token")
             ]
         )

@@ -79,8 +79,8 @@ class Listener(nn.Module):
     def start(self, batch_size: int, num_reactions: int, buffer: int) -> Carry:
         """The carry before the first window, with room for `buffer` past frames."""
         return Carry(
-            past=jnp.zeros((batch_size, num_reactions, buffer, NUM_COEFFICIENTS)),
-            latent=jnp.zeros((batch_size, num_reactions, self.config.feature_dim)),
+            past=jnp.zeros((batch_size, num_reactions, buffer, NUM_COEFFICIENTS), jnp.float32),
+            latent=jnp.zeros((batch_size, num_reactions, self.config.feature_dim), jnp.float32),
             window=jnp.zeros((), jnp.int32),
         )
 

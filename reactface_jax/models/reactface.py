@@ -224,7 +224,7 @@ class ReactFace(nn.Module):
             self.config.feature_dim,
         )
         if noise is None:
-            return jax.random.normal(self.make_rng("sample"), shape)
+            return jax.random.normal(self.make_rng("sample"), shape, jnp.float32)
         if noise.shape != shape:
             raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
         return jnp.asarray(noise)

@@ -53,5 +53,7 @@ def interpolate_latents(
     previous: Float[Array, "B K D"], current: Float[Array, "B K D"], num_frames: int
 ) -> Float[Array, "B K w D"]:
     """`F.interpolate(mode="linear", align_corners=False)` of the pair to `num_frames` tokens."""
-    share = jnp.clip((jnp.arange(num_frames) + 0.5) * 2 / num_frames - 0.5, 0.0, 1.0)[None, None, :, None]
+    share = jnp.clip((jnp.arange(num_frames, dtype=jnp.float32) + 0.5) * 2 / num_frames - 0.5, 0.0, 1.0)[
+        None, None, :, None
+    ]
     return previous[:, :, None] * (1 - share) + current[:, :, None] * share

@@ -67,7 +67,7 @@ class Synchroniser(nn.Module):
                 alignment=alignment,
                 before=before,
             )
-            hidden = jnp.zeros((1, memory.shape[1]))
+            hidden = jnp.zeros((1, memory.shape[1]), jnp.float32)
             if before and first is not None:
                 earlier = (jnp.arange(memory.shape[1]) < ratio * before)[None, :]
                 hidden += jnp.where(first.reshape(-1, 1) & earlier, MASKED, 0.0)

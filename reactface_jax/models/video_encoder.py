@@ -37,7 +37,9 @@ class ConvolutionAndMoments(nn.Module):
     def __call__(
         self, x: Float[Array, "B T H W c"]
     ) -> tuple[Float[Array, "B T H2 W2 d"], Float[Array, "B T d"], Float[Array, "B T d"]]:
-        kernel = self.param("kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features))
+        kernel = self.param(
+            "kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features), jnp.float32
+        )
         kernel, x = jnp.asarray(kernel, self.dtype), x.astype(self.dtype)
 
         def of_frames(x: Array, margin: int | None) -> tuple[Array, Array, Array]:

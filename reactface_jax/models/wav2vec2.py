@@ -50,8 +50,8 @@ class TimeNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S C"], lengths: Int[Array, " B"] | None = None) -> Float[Array, "B S C"]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         x = x.astype(jnp.float32)
         valid = None if lengths is None else _valid(lengths, x.shape[1])[..., None]
         mean = _mean_over_time(x, valid)
@@ -131,10 +131,11 @@ class PositionalConvolution(nn.Module):
             "weight_v",
             nn.initializers.normal(2 / (self.kernel_size * width) ** 0.5),
             (self.kernel_size, width // self.groups, width),
+            jnp.float32,
         )
         norm = jnp.sqrt(jnp.square(weight_v).sum(axis=(1, 2)))  # one a tap
         weight_g = self.param("weight_g", lambda _: norm)
-        bias = self.param("bias", nn.initializers.zeros, (width,))
+        bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
         kernel = (weight_v * (weight_g / norm)[:, None, None]).astype(self.dtype)
         # kernel // 2 on both sides, without the last frame that an even kernel then has too many
         padding = (self.kernel_size // 2 - context, (self.kernel_size - 1) // 2)
@@ -232,7 +233,9 @@ class Wav2Vec2Encoder(nn.Module):
         )
         x = at_boundary(projection(x, deterministic))
 
-        masked_spec_embed = self.param("masked_spec_embed", nn.initializers.uniform(1.0), (config.hidden_size,))
+        masked_spec_embed = self.param(
+            "masked_spec_embed", nn.initializers.uniform(1.0), (config.hidden_size,), jnp.float32
+        )
         if not deterministic and config.mask_time_prob > 0:
             batch_size, num_frames, _ = x.shape
             spans = sample_spans(

@@ -17,7 +17,13 @@ def check_draws(num_reactions: int, key: Key[AnyArray, ""] | None = None, *, bat
     for name, count in (("num_reactions", num_reactions), ("batch_size", batch_size)):
         if not isinstance(count, int | np.integer) or count < 1:
             raise UserError(f"{name} is {count}; give a whole number from 1 on")
-    if key is not None and not _is_key(key):
+    if key is not None:
+        check_key(key)
+
+
+def check_key(key: Key[AnyArray, ""]) -> None:
+    """Raises `UserError` unless it is a single key, of either kind."""
+    if not _is_key(key):
         shown = f"of shape {key.shape}" if hasattr(key, "shape") else repr(key)
         raise UserError(f"key is {shown}; give one key, such as jax.random.key(0)")
 

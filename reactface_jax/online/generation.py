@@ -88,7 +88,7 @@ def generate(
         raise UserError("generate needs either noise= or key=, one of the two")
     if noise is None:
         assert key is not None
-        noise = jax.random.normal(key, shape)
+        noise = jax.random.normal(key, shape, jnp.float32)
     elif noise.shape != shape:
         raise UserError(f"noise has shape {noise.shape}, but these clips need [B, K, N, D] = {shape}")
     if protocol is None:
@@ -153,7 +153,7 @@ def generate_online(
     """
     window, step = model.config.window, _frames_a_step(model.config.window)
     num_windows = -(-num_frames // window)
-    noise = jax.random.normal(key, (1, num_reactions, num_windows, model.config.feature_dim))
+    noise = jax.random.normal(key, (1, num_reactions, num_windows, model.config.feature_dim), jnp.float32)
     noise = jnp.pad(noise, [(0, 0), (0, 0), (0, -num_windows % (step // window)), (0, 0)])
     audio = np.pad(np.asarray(audio), (0, -num_frames % step * SAMPLES_PER_FRAME))
 

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from reactface_jax.errors import UserError
+from reactface_jax.online.speaker_video import check_array
 from reactface_jax.types import AnyArray
 
 
@@ -13,6 +14,7 @@ def check_audio(audio: Shaped[AnyArray, "B L"], batch_size: int) -> None:
 
     Values are looked at where they are known, as `check_video` does.
     """
+    check_array("audio", audio, "[B, L]")
     if audio.ndim != 2 or len(audio) != batch_size:
         hint = "; add the batch's axis, audio[None]" if audio.ndim == 1 and batch_size == 1 else ""
         raise UserError(f"audio has shape {audio.shape}, but these clips need [B, L] with B = {batch_size}{hint}")

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Shaped
 
 from reactface_jax.errors import UserError
 from reactface_jax.types import AnyArray
@@ -15,11 +15,18 @@ _STRIDE = 8
 _MEND = "video / 127.5 - 1"
 
 
+def check_array(name: str, array: Shaped[AnyArray, "..."], shape: str) -> None:
+    """Raises `UserError` for what is no array, such as a list, `Inputs` or a PyTorch tensor."""
+    if not isinstance(array, Array | np.ndarray):
+        raise UserError(f"{name} is of type {type(array).__name__}; give an array {shape} of NumPy or JAX")
+
+
 def check_video(video: Shaped[AnyArray, "B T H W 3"]) -> None:
     """Raises `UserError` for frames that are not [B, T, H, W, 3], floating-point numbers of about [-1, 1].
 
     Values are looked at where they are known: inside `jax.jit`, and of rows on other hosts, only shape and type are.
     """
+    check_array("video", video, "[B, T, H, W, 3]")
     if video.ndim != 5 or video.shape[-1] != 3:
         hint = "; add the batch's axis, video[None]" if video.ndim == 4 and video.shape[-1] == 3 else ""
         raise UserError(f"video has shape {video.shape}, but the model takes [B, T, H, W, 3]{hint}")

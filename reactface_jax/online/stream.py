@@ -5,6 +5,7 @@ frames and samples as they arrive.
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,11 +23,14 @@ from reactface_jax.models.precision import products
 from reactface_jax.models.reactface import ReactFace
 from reactface_jax.online.draws import check_draws
 from reactface_jax.online.speaker_sound import check_audio
-from reactface_jax.online.speaker_video import check_video
+from reactface_jax.online.speaker_video import check_array, check_video
 from reactface_jax.tree_names import named_leaves
 from reactface_jax.types import SAMPLES_PER_FRAME, AnyArray
 
-__all__ = ["StreamState", "load", "put", "reset", "save", "start", "step", "take"]
+Rows = int | np.integer | Sequence[int] | Int[AnyArray, "*n"]
+"""Numbers of conversations in a batch."""
+
+__all__ = ["Rows", "StreamState", "load", "put", "reset", "save", "start", "step", "take"]
 
 
 def start(
@@ -87,6 +91,7 @@ def step(
     """
     config = _causal(model).config
     check_video(video)
+    check_array("audio", audio, "[B, L]")
     batch, frames = video.shape[:2]
     num_reactions, width = state.listener.reaction.shape[1], config.window
     if frames == 0 or frames % width:
@@ -107,7 +112,7 @@ def step(
         raise UserError("step needs either noise= or key=, one of the two")
     if noise is None:
         assert key is not None
-        noise = jax.random.normal(key, shape)
+        noise = jax.random.normal(key, shape, jnp.float32)
     elif noise.shape == (batch, num_reactions, config.feature_dim) and shape[2] == 1:
         noise = jnp.asarray(noise)[:, :, None]
     elif noise.shape != shape:
@@ -130,24 +135,58 @@ def _step(
     return cast(tuple[StreamState, Array], after)
 
 
-def reset(state: StreamState, rows: int | list[int] | None = None) -> StreamState:
-    """The conversations in `rows` (None: all) start anew with the next step."""
-    frame = jnp.zeros_like(state.frame) if rows is None else state.frame.at[jnp.asarray(rows)].set(0)
-    return state._replace(frame=frame)
+def reset(state: StreamState, rows: Rows | None = None) -> StreamState:
+    """The conversations in `rows` (None: all) start anew with the next step. Raises `UserError` if it holds no such."""
+    if rows is None:
+        return state._replace(frame=jnp.zeros_like(state.frame))
+    return state._replace(frame=state.frame.at[_rows(state, rows)].set(0))
 
 
-def take(model: ReactFace, state: StreamState, row: int) -> StreamState:
-    """One conversation of a batch, as a state of its own."""
+def take(model: ReactFace, state: StreamState, row: int | np.integer) -> StreamState:
+    """One conversation of a batch, as a state of its own. Raises `UserError` if there is no such row."""
+    number = _row(state, row)
     slot = int(state.slot)
     one = state._replace(slot=jnp.zeros((1,), jnp.int32))  # has a row, as everything else
-    one = jax.tree.map(lambda x: x[:1] if len(x) == 1 else x[row : row + 1], one)
+    one = jax.tree.map(lambda x: x[:1] if len(x) == 1 else x[number : number + 1], one)
     return _turned(model, one, -slot)._replace(slot=jnp.zeros((), jnp.int32))
 
 
-def put(model: ReactFace, state: StreamState, row: int, conversation: StreamState) -> StreamState:
-    """The batch, its conversation in `row` replaced by one from `take` or `load`."""
+def put(model: ReactFace, state: StreamState, row: int | np.integer, conversation: StreamState) -> StreamState:
+    """The batch, its conversation in `row` replaced by one from `take` or `load`.
+
+    Raises `UserError` if there is no such row, or the conversation is several, of another model, number of reactions or
+    image size.
+    """
+    number = _row(state, row)
+    if len(conversation.frame) != 1:
+        raise UserError(f"conversation holds {len(conversation.frame)} conversations; give one, from rf.stream.take")
+    ours, theirs = ({name: x.shape[1:] for name, x in named_leaves(s).items()} for s in (state, conversation))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise UserError(
+                f"conversation does not fit into the state: {name} has shape {theirs.get(name)} a row, not "
+                f"{ours.get(name)}; give one of the same model, num_reactions and image_size"
+            )
     turned = _turned(model, conversation, int(state.slot) - int(conversation.slot))
-    return jax.tree.map(lambda x, y: x if x.ndim == 0 else x.at[row].set(y[0]), state, turned)
+    return jax.tree.map(lambda x, y: x if x.ndim == 0 else x.at[number].set(y[0]), state, turned)
+
+
+def _rows(state: StreamState, rows: Any) -> Int[AnyArray, "*n"]:
+    """Rows of the state. Raises `UserError` unless they are; their values are looked at where they are known."""
+    if isinstance(rows, jax.core.Tracer) and jnp.issubdtype(rows.dtype, jnp.integer):
+        return rows
+    numbers, last = np.asarray(rows), len(state.frame) - 1
+    if numbers.size == 0:
+        return numbers.astype(np.int32)
+    if not np.issubdtype(numbers.dtype, np.integer) or numbers.min() < 0 or numbers.max() > last:
+        raise UserError(f"row {rows} is none of the state's; give whole numbers from 0 to {last}")
+    return numbers
+
+
+def _row(state: StreamState, row: Any) -> int:
+    if np.ndim(row) != 0:
+        raise UserError(f"row {row} is several; give one number")
+    return int(_rows(state, row))
 
 
 def save(path: str | Path, state: StreamState) -> None:

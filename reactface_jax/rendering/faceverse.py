@@ -5,6 +5,7 @@ conversion keeps what the listener's pictures need: the simplified mesh, 150 ide
 the expressions' names.
 """
 
+import os
 import re
 import weakref
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from reactface_jax.array_reading import read_npy, read_npz
 from reactface_jax.errors import UserError
 from reactface_jax.files import replacing
+from reactface_jax.output_files import check_folder_of
 from reactface_jax.pickled_arrays import ArrayUnpickler, HoldsMoreError
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, rotation_matrix
 from reactface_jax.rendering.offscreen import check_can_draw, close_window, draw, import_pyvista, place_camera
@@ -118,17 +120,19 @@ def convert_faceverse(
 
     Args:
       source: the pickled dictionary, with or without the `_select` forms of the simplified mesh.
-      out: the .npz to write.
+      out: the .npz to write; must not exist.
       trust_pickle: the file is a pickle. Nothing but numpy's arrays is unpickled even so.
       identity: .npy whose first 150 numbers are the person's (the authors' `reference_full.npy`); the mean otherwise.
 
     Raises:
-      UserError: the flag is missing, or a file is missing or is not of that form. Nothing is written then.
+      UserError: the flag is missing, a file is missing or is not of that form, or `out` is there already. Nothing is
+        written then.
     """
     if out.suffix != ".npz":
         raise UserError(f"--out {out} must end in .npz")
-    if not out.parent.is_dir():
-        raise UserError(f"folder {out.parent} does not exist; create it, or choose another place for {out.name}")
+    if os.path.lexists(out):
+        raise UserError(f"{out} already exists; remove it, or give another --out")
+    check_folder_of(out)
     if not source.is_file():
         raise UserError(f"{source} does not exist; give the faceverse_simple_v2.npy that its authors sent")
     if not trust_pickle:

@@ -13,7 +13,7 @@ from reactface_jax.media.picture_grid import CELL
 from reactface_jax.ops.pixels import to_unit_range_on_host
 from reactface_jax.rendering.arkit_head.renderer import HeadRenderer
 from reactface_jax.rendering.faceverse import FaceVerseRenderer, channel_order, load_faceverse
-from reactface_jax.rendering.portrait.portrait import PortraitRenderer
+from reactface_jax.rendering.portrait.portrait import STRIDE, PortraitRenderer
 from reactface_jax.rendering.portrait.run import load_renderer
 from reactface_jax.types import NUM_COEFFICIENTS, NUM_EXPRESSION
 
@@ -82,7 +82,7 @@ class PortraitDrawer:
                 f"{weights} was trained on {about['pirender']['coefficients']} coefficients, reactions have "
                 f"{NUM_COEFFICIENTS}; give the retrained one"
             )
-        size = size or about["pirender"].get("image_size", _PORTRAIT_SIZE)
+        size = about["pirender"].get("image_size", _PORTRAIT_SIZE) if size is None else size
         picture = cut_portrait(taken, size, str(photo))
         self._renderer = PortraitRenderer(params, to_unit_range_on_host(picture))
 
@@ -102,11 +102,11 @@ def check_options(
     faceverse: Path | None,
     portrait_size: int | None = None,
 ) -> None:
-    """Raises `UserError` if a flag that the renderer needs is not given, or one that it does not look at is.
+    """Raises `UserError` if a flag that the renderer needs is missing or does not fit, or one that it ignores is given.
 
     Call it before long work. `faceverse` may be given beside any renderer: it also draws for others than this one.
     """
-    _require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    _require_options(renderer, portrait, renderer_weights, portrait_size, faceverse)
     of_portraits = {"--portrait": portrait, "--renderer-weights": renderer_weights, "--portrait-size": portrait_size}
     for flag, given in of_portraits.items():
         if given is not None and renderer != "pirender":
@@ -114,11 +114,17 @@ def check_options(
 
 
 def _require_options(
-    renderer: str, *, portrait: Path | None, renderer_weights: Path | None, faceverse: Path | None
+    renderer: str,
+    portrait: Path | None,
+    renderer_weights: Path | None,
+    portrait_size: int | None,
+    faceverse: Path | None,
 ) -> None:
     if renderer == "pirender" and (portrait is None or renderer_weights is None):
         missing = "--portrait" if portrait is None else "--renderer-weights"
         raise UserError(f"--renderer pirender needs {missing}; give a photo and a converted or trained renderer")
+    if renderer == "pirender" and portrait_size is not None and (portrait_size <= 0 or portrait_size % STRIDE):
+        raise UserError(f"--portrait-size {portrait_size} does not fit; give a positive multiple of {STRIDE}")
     if renderer == "faceverse" and faceverse is None:
         raise UserError("--renderer faceverse needs --faceverse, the .npz that `reactface convert faceverse` wrote")
 
@@ -143,9 +149,10 @@ def open_drawer(
       faceverse: the converted model, of `faceverse`.
 
     Raises:
-      UserError: a file that the renderer needs is missing or unusable, or nothing here can draw.
+      UserError: a file that the renderer needs is missing or unusable, the size is no multiple of 32, or nothing here
+        can draw.
     """
-    _require_options(renderer, portrait=portrait, renderer_weights=renderer_weights, faceverse=faceverse)
+    _require_options(renderer, portrait, renderer_weights, portrait_size, faceverse)
     if renderer == "head":
         return HeadDrawer(names)
     if renderer == "faceverse":

@@ -96,7 +96,7 @@ def read_dump(path: Path) -> Dump:
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the diverged-step-*.npz that a training wrote")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
         fields = {name: arrays.pop(f"batch/{name}") for name in Batch._fields}
@@ -111,7 +111,9 @@ def read_dump(path: Path) -> Dump:
             Batch(**fields),
             tuple(about["clip_ids"]),
         )
-    except (ValueError, KeyError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # zipfile and NumPy raise many kinds for a file that was cut off
         raise UserError(f"{path} is no dump of a training, or damaged; train again to get another") from error
 
 

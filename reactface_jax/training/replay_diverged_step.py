@@ -26,6 +26,12 @@ _SHOWN = 5  # parameters
 def replay(gradient: Gradient, dump: Dump) -> Iterator[str]:
     """Lines of what is found; the last one is "finite here" if nothing is."""
     yield f"step {dump.step + 1}, clips {', '.join(dump.clip_ids)}"
+    whole = dump.config.train.batch_size
+    if len(dump.clip_ids) < whole:
+        yield (
+            f"one process's {len(dump.clip_ids)} of the step's {whole} clips: other noise is drawn than in the step, "
+            "and what is finite here may not have been there"
+        )
     inputs = {name: x for name, x in dump.batch._asdict().items() if not np.isfinite(x).all()}
     for name, x in inputs.items():
         clips = [clip for clip, values in zip(dump.clip_ids, x, strict=True) if not np.isfinite(values).all()]

@@ -331,9 +331,8 @@ def test_anyones_arrays(tmp_path, capsys):
     assert "holds files but is not an evaluation" in message(capsys, *words(str(tmp_path / "ours.npy")))
     rest[-1] = out
     (tmp_path / "latin.txt").write_bytes("a\nb\nc\né\n".encode("latin1"))
-    assert "latin.txt is no text in UTF-8" in message(
-        capsys, *words(str(tmp_path / "ours.npy")), "--clip-ids", tmp_path / "latin.txt"
-    )
+    of_latin = [word.replace("names.txt", "latin.txt") for word in words(str(tmp_path / "ours.npy"))]
+    assert "latin.txt is no text in UTF-8" in message(capsys, *of_latin)
     assert "has shape (4, 3, 61, 6)" in message(capsys, *words(str(tmp_path / "longer.npy")))
     assert "clip 0 (a) has values that are not finite" in message(capsys, *words(str(tmp_path / "broken.npy")))
     assert "could run code" in message(capsys, *words(str(tmp_path / "objects.npy")))
@@ -352,7 +351,11 @@ def test_anyones_arrays(tmp_path, capsys):
     assert not out.exists()
 
 
-def test_mistakes_are_one_sentence(run, shards, tmp_path, capsys):
+def test_mistakes_are_one_sentence(run, shards, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate_run, "_generate", lambda *_, **__: pytest.fail("something was generated"))
+    (tmp_path / "face.npz").write_bytes(b"no FaceVerse")
+    words = ["--checkpoint", run, "--out", tmp_path / "out"]
+    assert "face.npz" in message(capsys, *words, "--faceverse", tmp_path / "face.npz")
     assert "does not exist" in message(capsys, "--checkpoint", tmp_path / "none")
     assert "did you mean --eval.num-reactions?" in message(capsys, "--checkpoint", run, "--eval.num-reaction", "3")
     assert "--split tset does not fit: give train, val or test" in message(

@@ -11,7 +11,7 @@ import pytest
 from answered_video import SECONDS, call, clicks, conversation, params, phone, run, save_run, talking_head
 from PIL import Image
 
-from reactface_jax import convert
+from reactface_jax import convert, react
 from reactface_jax.export.__main__ import main as export
 from reactface_jax.media.audio import read_audio
 from reactface_jax.media.face import find_faces
@@ -198,6 +198,23 @@ def test_a_portrait_is_drawn(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        (1.0, "the sound ends 2.0 s before the picture: silence from there\n"),
+        (2.6, ""),
+        (3.4, ""),
+        (9.0, "the sound goes on 6.0 s after the picture: that part is left out\n"),
+    ],
+)
+def test_sound_of_another_length_is_said(seconds: float, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    react._report_sound(Path("voice.wav"), np.zeros(round(seconds * 16_000), np.float32), 75)
+    assert capsys.readouterr().out == line
+
+
+PORTRAIT = {"--renderer": "pirender", "--portrait": "no.jpg", "--renderer-weights": "w"}
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"--speaker": "missing.mp4"}, "missing.mp4 does not exist"),
@@ -226,6 +243,9 @@ def test_a_portrait_is_drawn(
         ({"--portrait": "no.jpg"}, "--portrait is for --renderer pirender; add that, or leave --portrait out"),
         ({"--renderer-weights": "w"}, "--renderer-weights is for --renderer pirender"),
         ({"--portrait-size": "3"}, "--portrait-size is for --renderer pirender"),
+        (PORTRAIT | {"--portrait-size": "0"}, "--portrait-size 0 does not fit; give a positive multiple of 32"),
+        (PORTRAIT | {"--portrait-size": "-32"}, "--portrait-size -32 does not fit"),
+        (PORTRAIT | {"--portrait-size": "50"}, "--portrait-size 50 does not fit"),
         ({"--faceverse": "no.npz"}, "--faceverse is for --renderer faceverse or --layouts authors"),
         ({"--layouts": "authors"}, "--layouts authors shows a portrait"),
         ({"--audio": "text.mp4"}, "text.mp4 is not a video or sound file"),

@@ -258,11 +258,13 @@ def test_what_is_no_picture_is_a_lost_face(serve, speaker_jpegs):
     with serve() as (port, _), talk(port) as socket:
         await_eyes(socket)
         socket.send(json.dumps({"hears": False}))
-        broken = [b"no picture", speaker_jpegs[0][:300], b"GIF89a" + bytes(100)]
+        size = speaker_jpegs[0].index(b"\xff\xc0") + 5  # in the frame's header: height and width
+        huge = speaker_jpegs[0][:size] + 2 * (60_000).to_bytes(2, "big") + speaker_jpegs[0][size + 4 :]
+        broken = [b"no picture", speaker_jpegs[0][:300], b"GIF89a" + bytes(100), huge]
         says, chunk = [], 0
         while len(says) < 2 and chunk < 40:
             for k in range(CHUNK):
-                content = speaker_jpegs[0] if says else broken[k]
+                content = speaker_jpegs[0] if says else broken[(CHUNK * chunk + k) % len(broken)]
                 socket.send(picture(content, (CHUNK * chunk + k) / 25))
             chunk += 1
             while isinstance(message := socket.recv(timeout=60), str):

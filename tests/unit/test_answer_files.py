@@ -105,6 +105,13 @@ def test_places_that_can_not_be_written(tmp_path, monkeypatch):
         check_folder_of(tmp_path / "new.csv")
 
 
+@pytest.mark.parametrize("name", ["x" * 240, "x" * 230 + ".mp4"])
+def test_a_name_without_room_for_what_is_written_aside(tmp_path, name):
+    with pytest.raises(UserError, match=r"the name of .*x(\.mp4)? is too long; give a shorter one"):
+        check_out(tmp_path / name, {}, overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_what_this_command_writes_is_an_answer(tmp_path):
     assert not answer_files._is_answer(tmp_path)
     for name in ("reactions.npy", "answer.mp4", "authors_12.mp4", "coefficient_names.json"):

@@ -63,7 +63,17 @@ def test_words_become_arguments():
         (["a.png", "--size"], "--size does not fit: give a whole number"),
         (["a.png", "--size", "3", "--form", "gif"], "--form gif does not fit: give png or jpg"),
         (["a.png", "--size", "3", "--gamma", "x"], "--gamma x does not fit: give a number"),
-        (["a.png", "--size", "3", "b.png"], "does not fit; see `draw --help`"),
+        (["a.png", "--size", "3", "b.png"], "`b.png` is one word too many; give one PICTURE"),
+        (["a.png", "b.png", "--size", "3"], "`b.png` is one word too many; give one PICTURE"),
+        (["--size", "3", "a.png", "b.png"], "`b.png` is one word too many; give one PICTURE"),
+        (["--size", "3", "--grid", "a.png", "b.png"], "`b.png` is one word too many; give one PICTURE"),
+        (["--colours", "a.png", "--size", "3"], "PICTURE, a path, is missing or stands behind a flag"),
+        (["a.png", "--size", "3", "--size=4"], "--size is given twice; give it once"),
+        (["a.png", "--size", "3", "--grid", "--no-grid"], "--grid is given twice; give it once"),
+        (
+            ["a.png", "--size", "3", "--colours", "red", "--colours", "blue"],
+            "--colours is given twice; give all its values behind one",
+        ),
         (["a.png", "--background", "3"], "--background is no flag of `draw`; see `draw --help`"),
     ],
 )
@@ -72,6 +82,22 @@ def test_a_mistake_is_one_sentence(words, message, capsys):
         arguments.run(draw, words, prog="draw")
     assert message in str(error.value)
     assert capsys.readouterr() == ("", "")
+
+
+def join(first: tyro.conf.Positional[Path], second: tyro.conf.Positional[Path]) -> None:
+    """Joins."""
+
+
+def test_each_word_without_a_flag_is_counted():
+    with pytest.raises(UserError, match="SECOND, a path, is missing"):
+        arguments.run(join, ["a"], prog="join")
+    with pytest.raises(UserError, match=r"^`c` is one word too many; give one FIRST and one SECOND$"):
+        arguments.run(join, ["a", "b", "c"], prog="join")
+
+
+def test_fields_may_be_given_again():
+    words = ["--inner.depth", "1", "--inner.depth", "2"]  # a script's, then those that its user adds
+    assert arguments.parse(Outer, words, default=Outer(), what="field", see="here") == Outer(Inner(2))
 
 
 def test_mistakes_in_nested_fields_and_in_names():

@@ -8,6 +8,7 @@ from raw_tree import person, write_csv, write_split, write_wav
 
 from data_pipeline.raw_tree.check import check
 from data_pipeline.raw_tree.react2023 import list_splits
+from data_pipeline.shards.command import shards
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
 
@@ -115,6 +116,22 @@ def test_every_pair_without_coefficients(tree: Path) -> None:
         Path(speaker.coefficients).write_text("404")
     with pytest.raises(UserError, match=r"every pair of train is damaged; the first: .*1\.npy can't be read"):
         write_shards(tree, tree.parent / "shards", max_bad=3)
+
+
+def test_damage_is_allowed_where_it_is_looked_for(tree: Path) -> None:
+    with pytest.raises(UserError, match=r"--max-bad is for REACT2023's tree; .* give it to `prepare mars`"):
+        check(str(tree), form="mars", max_bad=1)
+    with pytest.raises(UserError, match="--max-bad -1 is negative; give the number"):
+        check(str(tree), max_bad=-1)
+
+
+def test_rows_that_are_there_twice(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = [person("train", 0, role) for role in ("Expert", "Novice")]
+    write_csv(tree / "train.csv", [row, row])
+    check(str(tree))
+    shards(str(tree), str(tree.parent / "shards"), workers=1)
+    printed = capsys.readouterr().out
+    assert printed.count("warning: 1 rows list a pair again, such as rows 0 and 1 of train.csv") == 2
 
 
 def test_videos_of_two_sizes(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,6 +306,11 @@ def test_an_unknown_field_of_a_checkpoint_is_named(tmp_path):
         load_run(tmp_path)
 
 
+def test_an_unknown_field_like_no_other_is_named_by_itself():
+    with pytest.raises(UserError, match=r"unknown field model.zebra; use the version of reactface_jax that wrote it"):
+        config_from_json({"model": {"zebra": 3}})
+
+
 def test_a_configuration_survives_json():
     config = Config(model=ModelConfig(sync_order="face_first", momentum=0.999), train=TrainConfig(seed=7))
     assert config_from_json(json.loads(json.dumps(dataclasses.asdict(config)))) == config

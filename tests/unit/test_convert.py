@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ from oracle.checkpoints import (
 )
 
 from reactface_jax import convert
-from reactface_jax.config import AudioConfig, ModelConfig
+from reactface_jax.config import AudioConfig, Config, ModelConfig
 from reactface_jax.convert import wav2vec2_table
 from reactface_jax.convert.tensor_layouts import CONV_1D, CONV_3D, DENSE, PACKED_BIAS, PACKED_DENSE, SAME, TAP_GAIN
 from reactface_jax.errors import UserError
@@ -79,6 +80,30 @@ def test_every_parameter_is_filled_and_goes_back(model_state) -> None:
     back = convert.to_reactface(params)
     assert back.keys() == model_state.keys() - UNUSED.keys()
     assert all(np.array_equal(array, model_state[name]) for name, array in back.items())
+
+
+def test_what_is_no_whole_model_does_not_go_back(model_state) -> None:
+    params = convert.reactface(model_state, MODEL)
+    speaker = {name: part for name, part in params["speaker_encoder"].items() if name != "audio_encoder"}
+    for less in (params | {"speaker_encoder": speaker}, {"listener": params["listener"]}, {}):
+        with pytest.raises(UserError, match=r"no place for \d+ parameters .*; convert with every part"):
+            convert.to_reactface(less)
+    for back in (convert.to_reactface, convert.to_pirender):
+        with pytest.raises(UserError, match=r'the parameters are converted; give variables\["params"\]'):
+            back({"params": params})
+    with pytest.raises(UserError, match="no place for"):
+        convert.to_pirender({})
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_a_whole_configuration_is_no_models(model_state, audio_state) -> None:
+    whole: Any = Config()
+    with pytest.raises(UserError, match=r"the configuration is of type Config, not ModelConfig; give config\.model"):
+        convert.reactface(model_state, whole)
+    with pytest.raises(UserError, match=r"type Config, not ModelConfig; give config\.model"):
+        convert.infer_model_config(model_state, whole)
+    with pytest.raises(UserError, match=r"type Config, not AudioConfig; give config\.model\.audio"):
+        convert.wav2vec2(audio_state, whole)
 
 
 def test_spellings_and_types_give_the_same_parameters(model_state) -> None:

@@ -37,7 +37,7 @@ def evaluation() -> result.Evaluation:
 
 def write(evaluation: result.Evaluation, out: Path, page_clips: int = 0) -> str:
     console = Console(markup=False, emoji=False, record=True, width=200, quiet=False)
-    result.write(evaluation, out, console, page_clips, None)
+    result.write(evaluation, out, console, page_clips)
     return console.export_text()
 
 
@@ -210,7 +210,7 @@ def test_ceilings_stand_before_a_single_methods_row_and_first_in_a_table(monkeyp
         assert len(answered) == count
         return []
 
-    monkeypatch.setattr(evaluate_run, "_ceilings", lambda *_: ceilings)
+    monkeypatch.setattr(evaluate_run, "ceilings", lambda *_: ceilings)
     monkeypatch.setattr(evaluate_run, "measure_methods", measure)
     for flags, order, played in (
         ({"checkpoint": Path("run")}, ["GT", "Mirror", "sampler", "other-take", "ReactFace"], ["ReactFace"]),

@@ -12,6 +12,7 @@ import pytest
 from reactface_jax.export.__main__ import main
 from reactface_jax.export.motion import NAMES_FILE, motion
 from reactface_jax.export.text_formats import LIVE_LINK_WEIGHTS
+from reactface_jax.extraction.coefficient_names import POSE_NAMES
 from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES, PIVOT, head_mesh
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer, rotation_matrix
@@ -94,6 +95,10 @@ def test_json_by_name(reactions: Path, coefficients: np.ndarray, monkeypatch: py
         np.testing.assert_allclose(got, values, atol=1e-6)
     places = [frame["headTranslation"] for frame in content["frames"]]
     np.testing.assert_allclose(places, place_of_head(coefficients[1]), atol=1e-6)
+    for i in (0, 7, 29):  # about x, then y, then z
+        x, y, z = content["frames"][i]["headRotation"]
+        turn = about(2, z) @ about(1, y) @ about(0, x)
+        np.testing.assert_allclose(turn, turn_of_head(coefficients[1, i, 52:55]), atol=1e-5)
 
 
 def test_bvh(reactions: Path, coefficients: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +226,7 @@ def test_gltf_moves_as_the_drawn_head(
         ({"answer.npy": np.zeros((3, 57))}, "has shape [3, 57]"),
         ({"answer.npy": np.zeros((0, 58))}, "holds no frame"),
         ({"answer.npy": np.full((2, 58), np.nan)}, "NaN or infinite"),
+        ({"answer.npy": np.full((2, 58), 1e300)}, "NaN or infinite values in float32"),
         ({NAMES_FILE: None}, f"there is no {NAMES_FILE} beside"),
         ({NAMES_FILE: b"{"}, "is not JSON"),
         ({NAMES_FILE: b"[]"}, "must be a list of 52 or 58 names"),
@@ -235,6 +241,8 @@ def test_gltf_moves_as_the_drawn_head(
         ({"--reaction": 3}, "--reaction 3: "),
         ({"--out": "answer.txt"}, "must end in .csv"),
         ({"--out": "nowhere/answer.csv"}, "folder nowhere does not exist"),
+        ({"REACTIONS": "."}, ". is a folder"),
+        ({"REACTIONS": "typo/answer.npy"}, "typo/answer.npy does not exist; give the .npy"),
     ],
 )
 def test_bad_input_gets_a_sentence(
@@ -245,7 +253,8 @@ def test_bad_input_gets_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(reactions.parent)
-    words: list[object] = ["answer.npy", "--format", "livelink-csv"]
+    change = dict(change)
+    words: list[object] = [change.pop("REACTIONS", "answer.npy"), "--format", "livelink-csv"]
     for name, content in change.items():
         if name.startswith("--"):
             words += [name, content]
@@ -285,6 +294,23 @@ def test_what_is_read_is_never_overwritten(
     export(monkeypatch, *words[:-1], out, "--overwrite")
     assert json.loads(out.read_text())
     assert json.loads(names.read_text())
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_all_58_names_may_stand_in_any_order(coefficients: np.ndarray, seed: int | None) -> None:
+    names = [*ARKIT_NAMES, *POSE_NAMES]
+    order = np.arange(58)
+    if seed is None:  # translation before rotation
+        order[52:] = [55, 56, 57, 52, 53, 54]
+    else:
+        np.random.default_rng(seed).shuffle(order)
+    expected = motion(coefficients[0], names)
+    got = motion(coefficients[0][:, order], [names[i] for i in order])
+    for field in ("weights", "turn", "shift"):
+        np.testing.assert_array_equal(getattr(got, field), getattr(expected, field))
+    np.testing.assert_array_equal(motion(coefficients[0], ARKIT_NAMES).turn, expected.turn)
+    other = [*ARKIT_NAMES, "pitch", "yaw", "roll", "x", "y", "z"]
+    np.testing.assert_array_equal(motion(coefficients[0], other).shift, expected.shift)
 
 
 def test_a_whole_turn_is_no_turn() -> None:

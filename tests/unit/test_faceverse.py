@@ -160,6 +160,20 @@ def test_wrong_files_get_a_sentence(
     assert not list(Path().glob("*out.npz*"))
 
 
+def test_a_file_that_is_there_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("model.npy"), made_model())
+    Path("out.npz").write_text("mine")
+    with pytest.raises(SystemExit):
+        command.main(["faceverse", "model.npy", "--out", "out.npz", "--trust-pickle"])
+    assert capsys.readouterr().err == "error: out.npz already exists; remove it, or give another --out\n"
+    assert Path("out.npz").read_text() == "mine"
+    with pytest.raises(UserError, match="folder nowhere does not exist; create it"):
+        convert_faceverse(Path("model.npy"), Path("nowhere/out.npz"), trust_pickle=True)
+
+
 def test_what_is_no_converted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"is no \.npz file, or damaged; give the \.npz that"):
         load_faceverse(save(tmp_path / "model.npy", made_model()))

@@ -76,9 +76,28 @@ def test_truths_that_do_not_fit(truth_file, tmp_path):
         read_truth(truth_file, "train", ["someone"], 125)
     with pytest.raises(UserError, match="does not know someone; give"):
         read_truth(truth_file, None, ["someone"], 125)
+    whole = json.loads(truth_file.read_text())
+    one_person = {"people": [{"path": "a", "events": []}], "turns": [], "script": 0}
+    infinite = {**one_person, "people": 2 * [{"path": "a", "events": [{"kind": "smile", "start": float("inf")}]}]}
+    for content in (
+        [1],
+        "text",
+        {"conversations": []},
+        {"conversations": {"train": [1]}},
+        {"conversations": {"train": [one_person]}},
+        {"conversations": {"train": [infinite]}},
+        {**whole, "conversations": {"train": {"people": 1}}},
+    ):
+        (tmp_path / "other.json").write_text(json.dumps(content))
+        for split in ("train", None):
+            with pytest.raises(UserError, match=r"is no truth of made conversations; give their dyads\.json"):
+                read_truth(tmp_path / "other.json", split, ["a"], 125)
+    (tmp_path / "list.csv").write_text("a,b")
+    with pytest.raises(UserError, match=r"list\.csv is no truth"):
+        read_truth(tmp_path / "list.csv", "train", [], 125)
+    with pytest.raises(UserError, match="is a folder, not a file; give the dyads"):
+        read_truth(tmp_path, "train", [], 125)
     (tmp_path / "other.json").write_text("[1]")
-    with pytest.raises(UserError, match="is no truth"):
-        read_truth(tmp_path / "other.json", "train", [], 125)
     with pytest.raises(UserError, match="is no truth"):
         ceilings.ceiling_rows(tmp_path / "other.json", "train", 1, [], 125)
 

@@ -191,6 +191,7 @@ def test_rows_that_do_not_match_are_refused(tmp_path: Path, indices: list[str], 
     ("pairs", "message"),
     [
         ([NOXI[0], NOXI[0][::-1]], r"row 1, NoXI/001_x_Paris/Novice_video/1, is an earlier row with the roles swapped"),
+        ([*NOXI, NOXI[0]], r"row 3, NoXI/001_x_Paris/Expert_video/1, is an earlier row again; remove one of them"),
         ([NOXI[0], NOXI[1][::-1]], r"has both NoXI/001.*/Expert_video/1 and NoXI/001.*/Novice_video/2 as speakers"),
         ([[NOXI[0][0], NOXI[1][1]]], r"row 0: NoXI/001.* and NoXI/001.* are not of one conversation"),
     ],
@@ -200,6 +201,13 @@ def test_rows_that_contradict_each_other_are_refused(tmp_path: Path, pairs: list
     write_full(tmp_path)
     with pytest.raises(UserError, match=message):
         cut(tmp_path, list_splits(tmp_path)[0])
+
+
+def test_rows_that_list_a_pair_again_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each would be its copy's neighbour."""
+    write_tree(tmp_path, NOXI + NOXI[:1])
+    labels(tmp_path, "coefficients", mean_degree=2)
+    assert "warning: 1 rows list a pair again, such as rows 0 and 3 of train.csv" in capsys.readouterr().out
 
 
 def test_unusable_full_matrices_are_refused(tmp_path: Path) -> None:

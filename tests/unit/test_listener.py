@@ -16,6 +16,7 @@ from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.media.log_mel import NUM_BANDS, log_mel
 from reactface_jax.methods import Inputs, Method, StreamingMethod
 from reactface_jax.methods.listener import Control, Listener, Weights, load_weights, motion_space, save_weights
+from reactface_jax.methods.listener import listener as module
 from reactface_jax.methods.listener import speaker_features as features
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.network import ListenerNetwork
@@ -89,6 +90,27 @@ def test_a_clip_is_answered_the_same_whatever_else_is_asked_and_any_length_is(we
     assert (reactions[0, 0] != reactions[0, 1]).any()
     assert (listener.generate(first, 2, key=jax.random.key(4)) != reactions[:1]).any()
     assert listener.generate(cut(first, 0, 33), 1, key=KEY).shape == (1, 1, 33, 58)
+
+
+def test_one_program_answers_clips_of_many_lengths_and_batches_of_many_clips(weights, monkeypatch):
+    """150 to 160 frames are of one bucket; 5 clips, 2 at most at once, are 2, 2 and the last one twice."""
+    rng = np.random.default_rng(2)
+    speaker = rng.uniform(0, 1, (5, 160, 58)).astype(np.float32)
+    many = Inputs(speaker, rng.normal(size=(5, 160 * SAMPLES_PER_FRAME)).astype(np.float32))
+    listener = Listener(weights)
+    expected, programs = listener.generate(many, 2, key=KEY), module._answer._cache_size()
+    for frames in (150, 155, 159):
+        answer = listener.generate(cut(many, 0, frames), 2, key=KEY)
+        seen = frames // listener.chunk * listener.chunk  # of a last chunk that ends early, less is seen
+        assert answer.shape == (5, 2, frames, 58)
+        np.testing.assert_allclose(answer[:, :, :seen], expected[:, :, :seen], atol=1e-5)
+    assert module._answer._cache_size() == programs
+    state = listener._start(jax.vmap(functools.partial(jax.random.fold_in, KEY))(jnp.arange(5)), 2)
+    np.testing.assert_allclose(listener.step(state, cut(many, 0, 155))[1], expected[:, :, :155], atol=1e-5)
+    programs = module._answer._cache_size()
+    monkeypatch.setattr(module, "_CLIPS_AT_ONCE", 2)
+    np.testing.assert_allclose(listener.generate(many, 2, key=KEY), expected, atol=1e-5)
+    assert module._answer._cache_size() == programs + 1
 
 
 def test_temperature_zero_is_one_reaction(weights, inputs):

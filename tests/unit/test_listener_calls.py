@@ -9,7 +9,9 @@ import pytest
 from small_model import CONFIG, random_params
 
 import reactface_jax as rf
+from reactface_jax.methods.method import seen_speaker
 from reactface_jax.methods.ready import Ready
+from reactface_jax.methods.rows import learned_method
 from reactface_jax.methods.streamed_reactface import StreamedReactFace
 from reactface_jax.methods.trained_reactface import TrainedReactFace
 from reactface_jax.models.causal.reactface import CausalReactFace
@@ -40,6 +42,7 @@ def listener() -> rf.Listener:
         ({"num_reactions": 0}, "num_reactions is 0; give a whole number from 1 on"),
         ({"num_reactions": -2}, "num_reactions is -2; give"),
         ({"key": 0}, r"key is 0; give one key, such as jax.random.key\(0\)"),
+        ({"key": None}, r"key is None; give one key, such as jax.random.key\(0\)"),
         ({"key": jax.random.split(KEY)}, r"key is of shape \(2,\); give one key"),
         ({"style": np.zeros((3, 8))}, r"style has shape \(3, 8\); give one row a reaction, \(1, 8\)"),
         ({"rest": np.zeros((1, 25))}, r"rest has shape \(1, 25\); give one row a reaction, \(1, 58\)"),
@@ -71,6 +74,44 @@ def test_a_stream_names_what_does_not_fit(listener: rf.Listener) -> None:
     for clip in (FACE[0, :, :25], FACE, np.full((10, 58), np.nan, np.float32)):
         with pytest.raises(rf.UserError, match=r"a style needs coefficients \[T, 58\] without NaN"):
             listener.style_of(clip)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_an_array_is_no_inputs(listener: rf.Listener) -> None:
+    array: Any = FACE
+    for call in (
+        lambda: listener.generate(array, key=KEY),
+        lambda: listener.step(listener.start(), array),
+        lambda: seen_speaker(array, "Mirror"),
+    ):
+        with pytest.raises(rf.UserError, match=r"inputs is of type ndarray; give rf\.Inputs\(speaker=…, audio=…\)"):
+            call()
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_trained_methods_name_what_does_not_fit() -> None:
+    nothing: Any = None
+    array: Any = FACE
+    model, mean_face = rf.build_model(CONFIG), np.zeros(58, np.float32)
+    row = learned_method(rf.load_config("methods/zhou"))
+    shapes = jax.eval_shape(row.init, KEY)
+    ready = Ready(row, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes), mean_face)
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
+        (array, {"key": KEY}, "inputs is of type ndarray"),
+        (rf.Inputs(FACE, SOUND), {"key": nothing}, r"key is None; give one key"),
+        (rf.Inputs(FACE, SOUND), {"key": KEY, "num_reactions": 0}, r"num_reactions is 0; give a whole number"),
+    ]
+    for inputs, how, message in wrong:
+        with pytest.raises(rf.UserError, match=message):
+            ready.generate(inputs, **how)
+    causal = rf.build_model(dataclasses.replace(CONFIG, causal=True, block=2))
+    assert isinstance(causal, CausalReactFace)
+    for method in (
+        TrainedReactFace(model, random_params(model), mean_face, 16, "clip"),
+        StreamedReactFace(causal, random_params(causal), mean_face, 16),
+    ):
+        with pytest.raises(rf.UserError, match="inputs is of type ndarray"):
+            method.generate(array, key=KEY)
 
 
 @pytest.mark.usefixtures("as_users_call")

@@ -1,5 +1,7 @@
 """How the listener learns: resumed, interrupted, diverged, damaged."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from small_listener import SIZES, TRAINING, make_data
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.methods.listener import load_weights, training
-from reactface_jax.methods.listener.config import ListenerConfig, ListenerSizes, ListenerTraining
+from reactface_jax.methods.listener.config import ListenerConfig, ListenerData, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.training import ListeningData, train
 
 
@@ -32,6 +34,95 @@ def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
     wider = ListenerConfig(ListenerSizes(**{**vars(sizes), "own_width": 7}), TRAINING)
     with pytest.raises(UserError, match="of a training of another network; give its own configuration"):
         train(wider, data, tmp_path / "b", quiet.append)
+
+
+@pytest.fixture
+def begun(data, tmp_path):
+    """A training that stopped half way."""
+    train(ListenerConfig(SIZES, TRAINING), data, tmp_path, [].append, block=2, stop_after=2)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, r"is of another configuration \(train.seed: 0 there, 1 here\); keep its values"),
+        (
+            {"learning_rate": 0.5, "steps": 6},
+            r"\(train.steps: 4 there, 6 here; train.learning_rate: 0.0015 there, 0.5 here\); .*--overwrite or another",
+        ),
+    ],
+)
+def test_a_training_goes_on_with_its_own_configuration_only(begun, data, changes, message):
+    other = ListenerConfig(SIZES, dataclasses.replace(TRAINING, **changes))
+    before = {path.name: path.read_bytes() for path in begun.iterdir()}
+    with pytest.raises(UserError, match=message):
+        train(other, data, begun, [].append, block=2)
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
+
+
+def test_data_are_the_same_wherever_they_lie_and_however_they_are_read(begun, data):
+    for changes in ({"seed": 5}, {"scripts": 7}, {"seconds": 9.0}, {"dir": "shards", "neighbours": 3}):
+        other = ListenerConfig(SIZES, TRAINING, ListenerData(**changes))
+        name = list(changes)[-1]
+        with pytest.raises(UserError, match=rf"configuration \(data.{name}: \d+(\.0)? there, {changes[name]} here\)"):
+            train(other, data, begun, [].append, block=2)
+    moved = ListenerData(cache="elsewhere.npz", workers=3, neighbours=9)  # made conversations have no neighbours
+    lines: list[str] = []
+    train(ListenerConfig(SIZES, TRAINING, moved), data, begun, lines.append, block=2)
+    assert "goes on from step 2" in lines[0]
+
+
+def test_a_training_goes_on_with_its_own_data_only(begun, data):
+    config = ListenerConfig(SIZES, TRAINING)
+    moved = data.listener.copy()
+    moved[0, 0, :, 3] += 0.1
+    others = (
+        (data._replace(listener=moved), "listener"),
+        (data._replace(speaker=data.speaker[::-1], sound=data.sound[::-1]), "speaker and sound"),
+        (data._replace(person=1 - data.person), "person"),
+        (data._replace(talks=np.array([1, 0, 0])), "talks"),
+        (
+            ListeningData(data.speaker[:3], data.sound[:3], data.listener[:3], data.person[:3], data.form, data.talks),
+            "",
+        ),
+    )
+    for other, names in others:
+        with pytest.raises(UserError, match=rf"is of other data: {names}.* differ; give its own --data.dir"):
+            train(config, other, begun, [].append, block=2)
+
+
+def test_parameters_stay_in_the_space_that_they_were_learnt_in(begun, data, tmp_path, monkeypatch):
+    """Another processor's rounding may turn a component round."""
+    config = ListenerConfig(SIZES, TRAINING)
+    first = load_weights(begun / "listener.safetensors")
+    fitted = training.fit_space
+
+    def turned(*arguments):
+        space, rests = fitted(*arguments)
+        return space._replace(encode=-space.encode, decode=-space.decode), rests
+
+    monkeypatch.setattr(training, "fit_space", turned)
+    rounded = data._replace(listener=data.listener * np.float32(1 + 1e-6))
+    resumed = load_weights(train(config, rounded, begun, [].append, block=2))
+    np.testing.assert_array_equal(resumed.space.encode, first.space.encode)
+    anew = load_weights(train(config, data, begun, [].append, block=2, anew=True))
+    np.testing.assert_array_equal(anew.space.encode, -first.space.encode)
+
+
+def test_a_training_of_an_older_version_goes_on(begun, data):
+    """Its state holds neither configuration nor data."""
+    state = begun / "training_state.npz"
+    with np.load(state) as file:
+        arrays = {name: file[name] for name in file.files if name.startswith("arr_")}
+    np.savez(state, **arrays)
+    lines: list[str] = []
+    other = ListenerConfig(SIZES, dataclasses.replace(TRAINING, seed=1))
+    train(other, data, begun, lines.append, block=2)
+    assert "goes on from step 2" in lines[0]
+    assert "of an older version and does not say of which configuration and data" in lines[1]
+    with pytest.raises(UserError, match=r"train.seed: 1 there, 0 here"):  # it does now
+        train(ListenerConfig(SIZES, TRAINING), data, begun, [].append)
 
 
 def test_weights_that_could_not_be_written_are_written_by_a_resume(data, tmp_path, monkeypatch):

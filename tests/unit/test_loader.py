@@ -1,7 +1,10 @@
 """Batches: what is in them, and that they depend only on seed and step."""
 
 import itertools
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,3 +213,18 @@ def test_the_listener_learns_from_shards_without_pictures(shard_set: ShardSet, b
 def test_pictures_that_are_not_there(blind: ShardSet) -> None:
     with pytest.raises(UserError, match=r"has no pictures; ask for --data.image-size 0"):
         next(train(blind))
+
+
+def test_a_script_may_end_with_open_loaders(shard_set: ShardSet) -> None:
+    """The example of docs/data.md, which closes nothing; TensorFlow's threads aborted the process."""
+    root = Path(__file__).parents[2]
+    found = re.search(r"```python\n(from data_pipeline\.loader .*?)```", (root / "docs/data.md").read_text(), re.DOTALL)
+    assert found
+    example = found[1].replace("(DIR)", f"({str(shard_set.folder)!r})")
+    example = example.replace("num_frames=256, image_size=224", "num_frames=8, image_size=56")
+    clips = 'clips = shard_set.clip_batches("train", batch_size=4, num_frames=8, image_size=0)\nnext(clips)\n'
+    for last, code, errors in (("", 0, r""), ("raise RuntimeError('a mistake')", 1, r"Traceback .*: a mistake\n")):
+        script = [sys.executable, "-c", example + clips + last]
+        ended = subprocess.run(script, cwd=root, capture_output=True, text=True, check=False)
+        assert re.fullmatch(errors, ended.stderr, re.DOTALL), ended.stderr
+        assert ended.returncode == code

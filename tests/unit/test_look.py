@@ -1,15 +1,20 @@
 """Figures of a shard set's people: planted blinks, lags, losses and duplicates are found."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from raw_tree import person, write_csv, write_person
 
+from data_pipeline.loader import open_shards
 from data_pipeline.look import drawn
+from data_pipeline.look.command import _piece
 from data_pipeline.look.figures import blinks_a_minute, duplicates, lag_of_smiles, share_lost, shared_people
 from data_pipeline.look.page import ShownPerson, ShownPiece, Table, page
 from data_pipeline.raw_tree.clips import jpeg
+from data_pipeline.shards.write import write_shards
 from reactface_jax.rendering.arkit_head.mesh import ARKIT_NAMES
 from reactface_jax.rendering.arkit_head.renderer import NEUTRAL, HeadRenderer
 
@@ -62,6 +67,23 @@ def test_the_page_holds_everything_and_no_markup_of_others() -> None:
     assert text.count("<img") == 3
     assert text.count("<svg") == 1
     assert "http" not in text
+
+
+def test_a_piece_ends_with_the_shorter_of_its_two_clips(tmp_path: Path) -> None:
+    """The page shows both people's frames by one number."""
+    speaker, listener = (person("train", 0, role) for role in ("Expert", "Novice"))
+    root = tmp_path / "raw"
+    write_person(root, speaker, 0, 12)
+    write_person(root, listener, 1, 9)
+    write_csv(root / "train.csv", [[speaker, listener]])
+    np.save(root / "3D_FV_files" / f"{listener}.npy", np.load(root / "3D_FV_files" / f"{speaker}.npy"))
+    (root / "Emotion" / f"{listener}.csv").unlink()
+    write_shards(root, tmp_path / "shards")
+    shards = open_shards(tmp_path / "shards")
+    assert shards.num_frames("train").tolist() == [12, 9]
+    piece = _piece(shards, "train", np.load(tmp_path / "shards" / "coefficients_train.npy"), 0, 6.0, drawn=False)
+    assert len(piece.speaker.face) == len(piece.listener.face) == 5  # every second one of 9
+    assert len(piece.sound) == 9 * 640
 
 
 def test_landmarks_and_heads_of_a_piece() -> None:

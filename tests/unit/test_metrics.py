@@ -364,6 +364,8 @@ def change(name: str, index: object, value: float):
     ("damage", "message"),
     [
         (change("prediction", (2, 1, 5, 0), np.nan), r"prediction of clip 2 \(c\) .* not finite"),
+        (lambda d: d.update(prediction=d["prediction"].astype(float) * 1e39), r"not finite, or beyond 1e\+15; remove"),
+        (change("listener", (4, 5, 0), -1e30), r"listener of clip 4 \(e\) .* beyond 1e\+15"),
         (change("speaker", (1, 5, 0), np.inf), r"speaker of clip 1 \(b\)"),
         (change("listener", (4, 5, 0), np.nan), r"listener of clip 4 \(e\)"),
         (change("neighbours", 3, False), r"clip 3 \(d\) has no appropriate reaction"),

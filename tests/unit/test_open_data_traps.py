@@ -198,6 +198,38 @@ def test_an_array_that_is_one_number(tmp_path: Path) -> None:
         piece.read()
 
 
+# ---- Files that are none of the data ---------------------------------------------------------------------------------
+
+
+def test_what_macos_puts_beside_files(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for name in ("interactions.csv", "._interactions.csv", "._a.tar", "b.txt"):
+        (tmp_path / "raw" / name).write_bytes(b"\x00\x05\x16\x07")
+    open_trees.pack(tmp_path / "raw", tmp_path / "raw" / "all.tar")
+    found = list_members(tmp_path / "raw")
+    assert sorted(found.files) == ["all/b.txt", "all/interactions.csv", "b.txt", "interactions.csv"]
+    assert not found.damaged
+
+
+def test_other_csvs_beside_vicos(tmp_path: Path) -> None:
+    """One in another encoding is none of ViCo's, unless its header is; one that lists the clips again adds nothing."""
+    write(tmp_path, "l.mp4", "s.mp4", "a.wav", "b.wav", talks=([(0, 1)],))
+    table = "audio,listener,speaker,data_split\na,l,s,train\nb,l,s,val\n"
+    (tmp_path / "notes.csv").write_bytes("Größe,x\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"notes\.csv is no text in UTF-8 .*; save it as csv in UTF-8"):
+        OpenReader(tmp_path, "vico", CUTTING).splits()
+    (tmp_path / "RLD_data.csv").write_text(table)
+    assert list(pieces_of(OpenReader(tmp_path, "vico", CUTTING))) == ["train", "val"]
+    (tmp_path / "copy of RLD_data.csv").write_text(table.replace("a,l,s", "A,L,S"))
+    reader = OpenReader(tmp_path, "vico", CUTTING)
+    assert len(reader.listing.conversations) == 2
+    assert {row.reason for row in reader.listing.refused} == {f"{tmp_path / 'copy of RLD_data.csv'} lists it again"}
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "more.csv").write_bytes((table + "größe,l,s,train\n").encode(encoding))
+        with pytest.raises(UserError, match=r"more\.csv is no text in UTF-8"):
+            OpenReader(tmp_path, "vico", CUTTING).splits()
+
+
 # ---- Folders that are linked -----------------------------------------------------------------------------------------
 
 

@@ -179,6 +179,13 @@ def test_dualtalk(tmp_path: Path) -> None:
     assert reader.form()["coefficients"] == "the data set's own"
 
 
+def test_kept_arrays_that_would_be_one_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"--keep a:b_c a_b:c: both would be theirs_a_b_c_<split>\.npy; keep one of them"
+    ):
+        OpenReader(tmp_path, "seamless", keep=("a:b_c", "x", "a:b_c", "a_b:c"))
+
+
 def test_faces_that_are_lost(tmp_path: Path) -> None:
     """Held from the nearest frame with confidence 0; less between measured frames the further they are away."""
     seen = np.zeros(40, bool)

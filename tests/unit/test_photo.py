@@ -73,11 +73,35 @@ def test_what_is_transparent_is_white(tmp_path: Path, mode: str) -> None:
     assert read[:, :10].max() < 130
 
 
-def test_wrong_photos_get_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
+def test_grey_of_16_bits_keeps_its_brightness(faces: list[np.ndarray], tmp_path: Path, name: str) -> None:
+    grey = np.asarray(Image.fromarray(faces[0]).convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / name)
+    np.testing.assert_array_equal(read_photo(tmp_path / name), grey[..., None].repeat(3, -1))
+
+
+def test_grey_of_16_bits_may_be_transparent(tmp_path: Path) -> None:
+    levels = np.full((8, 8), 10_000, np.uint16)
+    levels[:, 4:] = 300
+    Image.fromarray(levels).save(tmp_path / "cut.png", transparency=300)
+    read = read_photo(tmp_path / "cut.png")
+    assert (read[:, 4:] == 255).all()
+    assert (read[:, :4] == round(10_000 / 257)).all()
+
+
+def test_wrong_photos_get_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_photo(tmp_path / "me.jpg")
     (tmp_path / "me.jpg").write_text("I am no picture.")
     with pytest.raises(UserError, match=r"me\.jpg is no picture"):
         read_photo(tmp_path / "me.jpg")
+    for pixels in (np.full((8, 8), 0.5, np.float32), np.full((8, 8), 70_000, np.int32)):
+        Image.fromarray(pixels).save(tmp_path / "me.tif")
+        with pytest.raises(UserError, match=r"me\.tif has pixels of 32 bits; save it as JPEG or PNG"):
+            read_photo(tmp_path / "me.tif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
+    Image.new("L", (20, 20)).save(tmp_path / "large.png")
+    with pytest.raises(UserError, match=r"large\.png has too many pixels; make it smaller"):
+        read_photo(tmp_path / "large.png")
     with pytest.raises(UserError, match=r"no face was found in --portrait wall\.jpg"):
         cut_portrait(np.full((200, 200, 3), 90, np.uint8), 224, "wall.jpg")

@@ -9,7 +9,7 @@ from raw_tree import coefficients, person, write_csv, write_names, write_person,
 from data_pipeline.own_recordings.probing import probe
 from data_pipeline.raw_tree.clip_arrays import read_coefficient_names, read_coefficients, read_statistics
 from data_pipeline.raw_tree.clips import iterate_frames, read_clip
-from data_pipeline.raw_tree.react2023 import list_splits, read_appropriateness
+from data_pipeline.raw_tree.react2023 import list_splits, read_appropriateness, warning_of_repeated_rows
 from reactface_jax.errors import UserError
 
 
@@ -114,6 +114,29 @@ def test_site_names_differ_in_case(tmp_path: Path, in_csv: str, on_disk: str) ->
     assert speaker.coefficients.is_file()
 
 
+def test_a_site_that_is_on_disk_in_two_cases(tmp_path: Path) -> None:
+    for site, split in (("RECOLA", "train"), ("Recola", "val")):
+        people = [f"{site}/{split}/P{number}/1" for number in (25, 26)]
+        for identity, name in enumerate(people):
+            write_person(tmp_path, name, identity, 2, png=site == "Recola")
+        write_csv(tmp_path / f"{split}.csv", [people])
+    for split in list_splits(tmp_path):
+        ((speaker, _),) = split.pairs
+        assert speaker.id == f"RECOLA/{split.name}/P25/1"
+        assert speaker.attributes is not None
+        assert len(read_clip(*split.pairs[0]).frames) == 2
+
+
+def test_rows_that_list_a_pair_again(tree: Path) -> None:
+    assert warning_of_repeated_rows(list_splits(tree)) == ""
+    rows = [[person("train", i, role) for role in ("Expert", "Novice")] for i in range(3)]
+    write_csv(tree / "train.csv", [*rows, rows[1], rows[0][::-1]])
+    warning = warning_of_repeated_rows(list_splits(tree))
+    assert warning.startswith(
+        "warning: 2 rows list a pair again, such as rows 1 and 3 of train.csv, NoXI/train_001/Expert_video/1; "
+    )
+
+
 def test_missing_tree_and_tree_without_csv(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"raw tree .*nowhere does not exist"):
         list_splits(tmp_path / "nowhere")
@@ -200,6 +223,19 @@ class TestClip:
         write_wav(speaker.audio, 0.1)
         with pytest.raises(UserError, match=r"1\.wav lasts 0\.10 s, but its clip 1\.60 s"):
             read_clip(speaker, listener)
+
+    def test_audio_that_is_too_long(self, tmp_path: Path) -> None:
+        """By more than a second than the longest of the clip's other files."""
+        write_split(tmp_path, "train", [40])
+        speaker, listener = list_splits(tmp_path)[0].pairs[0]
+        np.save(speaker.coefficients, coefficients(0, 20))
+        write_wav(speaker.audio, 2.5)
+        assert read_clip(speaker, listener).audio.shape == (40_000,)
+        assert probe(speaker).damage == ""
+        write_wav(speaker.audio, 3.6)
+        with pytest.raises(UserError, match=r"1\.wav lasts 3\.60 s, but its clip 1\.60 s"):
+            read_clip(speaker, listener)
+        assert "1.wav lasts 3.60 s, but its clip 1.60 s" in probe(speaker).damage
 
     def test_without_attributes(self, tree: Path) -> None:
         (tree / "Emotion" / f"{person('train', 0, 'Expert')}.csv").unlink()

@@ -46,6 +46,29 @@ def test_sessions_of_paths_and_of_anything_else():
     assert groups.unit_of(["a", "b", "c"]) == "clips"
 
 
+@pytest.mark.parametrize(
+    ("same", "other"),
+    [
+        (["UDIVA/talk/023102/FC1/8", "UDIVA/lego/023102/FC2/3"], "UDIVA/talk/023104/FC1/8"),
+        (["RECOLA/group-1/P25/1", "RECOLA/group-1/P26/4"], "RECOLA/group-2/P25/1"),
+        (["Own/ann_bob/speaker/0", "Own/ann_bob/listener/1"], "Own/ann_eve/speaker/0"),
+        (["talk/speaker1/0", "talk/speaker2/0", "talk/speaker1/30"], "talk2/speaker1/0"),  # DualTalk
+        (["clip/0/0", "clip/1/0"], "clip2/0/0"),  # ResponseNet
+        (["a/clip/0/0", "a/clip/1/30"], "b/clip/0/0"),  # of which several folders have a clip
+        (["audio/speaker3/0", "audio/listener7/0"], "audio2/speaker3/0"),  # ViCo
+        (["video/p0/0", "video/p1/12.5"], "video2/p0/0"),  # RealTalk
+        (["session0/Camera-1/speaker/0", "session0/Camera-2/listener/30"], "session1/Camera-1/speaker/0"),  # MARS
+        (["V00_S0005_I00000010_P0008/0", "V00_S0005_I00000129_P0009A/30"], "V01_S0005_I00000010_P0008/0"),  # Seamless
+    ],
+)
+def test_sessions_of_every_form_of_data(same, other):
+    found = groups.sessions([*same, other])
+    assert found.tolist() == [*len(same) * [found[0]], 1 - found[0]]
+    assert groups.unit_of([*same, other]) == "conversations"
+    mixed = groups.sessions([same[0], "NoXI/1_a/Expert/1", same[1], "NoXI/1_a/Novice/1"])
+    assert mixed[0] == mixed[2] != mixed[1] == mixed[3]
+
+
 def test_groups_are_drawn_whole_and_widen_the_interval():
     """Ten clips of each group say the same: the mean is as sure as one of eight numbers, not of eighty."""
     clips = np.repeat(np.arange(8), 10)

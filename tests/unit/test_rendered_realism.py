@@ -55,7 +55,7 @@ def test_every_row_gets_its_distance(folder):
     words = ["--predictions", f"near={folder / 'near.npy'}", f"far={folder / 'far.npy'}"]
     for name in ("speaker", "listener", "neighbours"):
         words += [f"--{name}", str(folder / f"{name}.npy")]
-    words += ["--coefficient-names", str(folder / "names.json"), "--out", str(folder / "out"), "--page-clips", "0"]
+    words += ["--coefficient-names", str(folder / "names.json"), "--out", str(folder / "out"), "--page-clips", "1"]
     command.main([*words, "--i3d", str(folder / "i3d"), "--realism-pairs", "3"])
     rows = {row["method"]: row for row in json.loads((folder / "out" / "report.json").read_text())["rows"]}
     paper, clean = (
@@ -66,8 +66,15 @@ def test_every_row_gets_its_distance(folder):
     assert clean["far"] == pytest.approx(4 * paper["far"], rel=1e-4)
     assert rows["far"]["realism"]["paper"]["pairs"] == 3
     assert rows["far"]["realism"]["paper"]["colours"] == "BGR"
-    assert "| FRDiv | FRRea | FRCorr |" in (folder / "out" / "report.md").read_text()
-    latex = (folder / "out" / "report.tex").read_text().split("% paper mode")[1]
+    measured = "3 clips, reactions drawn by head, real listeners drawn too"
+    assert json.loads((folder / "out" / "report.json").read_text())["data"]["FRRea"] == measured
+    markdown = (folder / "out" / "report.md").read_text()
+    assert "| FRDiv | FRRea | FRCorr |" in markdown
+    assert f"- FRRea: {measured}\n" in markdown
+    assert f"<dt>FRRea</dt><dd>{measured}</dd>" in (folder / "out" / "report.html").read_text()
+    text = (folder / "out" / "report.tex").read_text()
+    assert f"% FRRea: {measured}\n" in text
+    latex = text.split("% paper mode")[1]
     assert f"{paper['far']:.2f}" in re.search(r"^far & .*$", latex, re.MULTILINE)[0].split(" & ")[4]
 
 
@@ -75,6 +82,7 @@ def test_the_first_reaction_is_compared(folder):
     clips = clips_of(folder)
     comparison = open_comparison(clips, folder / "i3d", pairs=99, seed=0)
     assert comparison.chosen == list(range(NUM_CLIPS))
+    assert comparison.described(recorded=True) == "4 clips, reactions drawn by head, real listeners recorded"
     real = comparison.real_listeners(clips, Console(quiet=True))
     far = np.load(folder / "far.npy")
     assert real.distance(np.stack([clips.listener, far], 1))["clean"].distance == pytest.approx(0, abs=1e-5)

@@ -53,6 +53,12 @@ KEYS = jax.random.split(jax.random.key(0), 2)
     ("changes", "message"),
     [
         ({"video": VIDEO[0]}, r"video has shape \(4, 16, 16, 3\), .* add the batch's axis, video\[None\]"),
+        (
+            {"video": rf.Inputs(video=VIDEO)},
+            r"video is of type Inputs; give an array \[B, T, H, W, 3\] of NumPy or JAX",
+        ),
+        ({"video": VIDEO.tolist()}, r"video is of type list; give an array \[B, T, H, W, 3\]"),
+        ({"audio": AUDIO.tolist()}, r"audio is of type list; give an array \[B, L\]"),
         ({"video": VIDEO[..., :1]}, r"video has shape .*, but the model takes \[B, T, H, W, 3\]$"),
         ({"audio": DEAF}, "audio has NaN or infinite values; give 0 where nothing is known"),
         ({"audio": jnp.full(AUDIO.shape, jnp.inf)}, "audio has NaN or infinite values"),

@@ -212,6 +212,39 @@ def test_a_download_that_stopped_is_said(tmp_path: Path) -> None:
     check(live, list(range(75)), CLICKS)
 
 
+def with_more(path: Path, source: Path, other: Path) -> Path:
+    """All tracks of two files in one."""
+    with av.open(str(path), "w") as out, av.open(str(source)) as first, av.open(str(other)) as second:
+        packets = []
+        for container in (first, second):
+            streams = {stream.index: out.add_stream_from_template(stream) for stream in container.streams}
+            for packet in container.demux():
+                if packet.dts is not None:
+                    packets.append((packet.dts * packet.time_base, len(packets), packet))
+                    packet.stream = streams[packet.stream.index]
+        for _, _, packet in sorted(packets):
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("other", ["subtitles", "longer sound"])
+def test_another_track_may_go_on_for_longer(tmp_path: Path, other: str) -> None:
+    """Matroska has the length of the longest track only."""
+    base = write(tmp_path / "base.mkv", PICTURES, SOUND)
+    more = tmp_path / "more.srt"
+    more.write_text("1\n00:00:02,000 --> 00:00:05,500\nhello\n\n")
+    if other == "longer sound":
+        more = write(tmp_path / "more.mka", [], clicks([1.0], 5.5), codecs=("", "pcm_s16le"))
+    path = with_more(tmp_path / "whole.mkv", base, more)
+    with open_media(path) as container:
+        assert container.duration == pytest.approx(5.5 * av.time_base, abs=av.time_base / 10)
+    check(path, list(range(75)), CLICKS)
+    content = path.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 3])
+    with pytest.raises(UserError, match=r"cut\.mkv is cut off: \d\.\d of 5\.5 s are there; copy it again"):
+        read_video(tmp_path / "cut.mkv")
+
+
 def test_channels_that_cancel_each_other_are_heard(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.wav"), "w") as out:
         stream = out.add_stream("pcm_s16le", rate=RATE, layout="stereo")

@@ -1,5 +1,7 @@
 """Video files are resampled by timestamps, turned upright, and written whole or not at all."""
 
+import resource
+import signal
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
+from reactface_jax.files import aside_name
 from reactface_jax.media.video import VideoWriter, iterate_video, read_video, resize
 
 SIZE = (32, 48)
@@ -127,6 +130,34 @@ def test_failure_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
         pass
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_takes_no_more_keeps_nothing_half_written(tmp_path: Path) -> None:
+    path, noise = tmp_path / "clip.mp4", np.random.default_rng(0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+
+    def fill() -> None:
+        with VideoWriter(path, size=(128, 128)) as writer:
+            for _ in range(100):
+                writer.write(noise.integers(0, 255, (128, 128, 3), np.uint8))
+
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", size=SIZE) as writer:
+        for _ in range(100):  # the encoder holds the first ones back
+            writer.write(grey(0))
+        (aside,) = tmp_path.iterdir()
+        assert aside == aside_name(tmp_path / "clip.mp4")  # a name that `files.sweep` knows
 
 
 def test_writer_refuses(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from reactface_jax.evaluation.attention_maps import AttentionMap
 from reactface_jax.evaluation.page.contents import Contents, Shown, choose_clips
-from reactface_jax.evaluation.page.head import head_for
+from reactface_jax.evaluation.page.head import PageHead
 from reactface_jax.evaluation.page.html import write_page
 from reactface_jax.evaluation.report import Report
 from reactface_jax.types import Clips
@@ -25,7 +25,8 @@ def build_page(
     count: int,
     recording: Callable[[int], bytes] | None = None,
     attention: Iterable[AttentionMap] = (),
-    faceverse: Path | None = None,
+    head: PageHead | None = None,
+    no_head: str = "",
 ) -> str:
     """Writes report.html.
 
@@ -38,7 +39,8 @@ def build_page(
       count: clips that are played.
       recording: an mp4 of a clip's real people; None where there are none.
       attention: of the model.
-      faceverse: a converted FaceVerse, in place of the project's head.
+      head: that shows the coefficients, from `head_for`.
+      no_head: why there is none.
 
     Returns:
       What the page holds, for a message.
@@ -46,7 +48,6 @@ def build_page(
     Raises:
       UserError: a file can't be read or written.
     """
-    head, no_head = head_for(clips.coefficient_names, clips.speaker.shape[-1], faceverse)
     chosen = choose_clips(report.reference, count, seed=0)
     shown = [
         Shown(clip, why, recording and recording(clip))

@@ -33,8 +33,8 @@ def loss(
         return -jax.nn.logsumexp(log_density, axis=-1).mean() / target.shape[-1]
     noise_key, time_key = jax.random.split(key)
     shape = (draws, *target.shape)
-    noise = jax.random.normal(noise_key, shape)
-    time = jax.random.uniform(time_key, (*shape[:-1], 1))
+    noise = jax.random.normal(noise_key, shape, jnp.float32)
+    time = jax.random.uniform(time_key, (*shape[:-1], 1), jnp.float32)
     noisy = (1 - time) * noise + time * target[None]
     projected = network.apply(variables, condition, method="project")
     found = network.apply(
@@ -78,12 +78,12 @@ def draw(
         logits, mean, log_std = network.apply(variables, conditions[0], last, method="mixture")
         chosen = jax.random.categorical(which, logits)[..., None, None]
         mean, log_std = (jnp.take_along_axis(x, chosen, axis=-2)[..., 0, :] for x in (mean, log_std))
-        return mean + temperature * jnp.exp(log_std) * jax.random.normal(noise_key, shape)
-    x = temperature * jax.random.normal(key, shape)
+        return mean + temperature * jnp.exp(log_std) * jax.random.normal(noise_key, shape, jnp.float32)
+    x = temperature * jax.random.normal(key, shape, jnp.float32)
     projected = network.apply(variables, conditions, method="project")
 
     def flow(step: Int[Array, ""], x: Float[Array, "*B FR"]) -> Float[Array, "*B FR"]:
-        time = jnp.full((1,) * projected.ndim, step / steps)
+        time = jnp.full((1,) * projected.ndim, step / steps, jnp.float32)
         found = network.apply(variables, x[None], time, projected, last[None], method="denoise")
         aim = found[0] if conditions.shape[0] == 1 else found[1] + guidance * (found[0] - found[1])
         return x + (aim - x) / (steps - step)

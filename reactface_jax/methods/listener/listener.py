@@ -17,9 +17,9 @@ from reactface_jax.methods.listener.motion_space import in_chunks, rest_of
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.speaker_features import RunningPerson
 from reactface_jax.methods.listener.weights import Weights
-from reactface_jax.methods.method import Inputs
+from reactface_jax.methods.method import Inputs, check_inputs
 from reactface_jax.models.precision import exact_products
-from reactface_jax.online.draws import check_draws
+from reactface_jax.online.draws import check_draws, check_key
 from reactface_jax.online.speaker_sound import check_audio
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, AnyArray
 
@@ -103,15 +103,15 @@ class Listener:
                 except ValueError:
                     raise UserError(f"{name} has shape {np.shape(given)}; give one row a reaction, {shape}") from None
             streams = jax.vmap(jax.random.fold_in, (0, None))(keys, stream)
-            rows = jax.vmap(lambda key: jax.random.randint(key, (num_reactions,), 0, len(table)))(streams)
+            rows = jax.vmap(lambda key: jax.random.randint(key, (num_reactions,), 0, len(table), jnp.int32))(streams)
             return jnp.asarray(table)[rows]
 
         return ListenerState(
             person=speaker_features.start(batch),
-            speaker=jnp.zeros((batch, sizes.speaker_width)),
-            own=jnp.zeros((batch, num_reactions, sizes.own_width)),
-            past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components)),
-            ahead=jnp.zeros((batch, sizes.chunk * sizes.components)),
+            speaker=jnp.zeros((batch, sizes.speaker_width), jnp.float32),
+            own=jnp.zeros((batch, num_reactions, sizes.own_width), jnp.float32),
+            past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components), jnp.float32),
+            ahead=jnp.zeros((batch, sizes.chunk * sizes.components), jnp.float32),
             style=drawn("style", self.weights.styles, style, _STYLE),
             rest=drawn("rest", self.weights.rests, rest, _REST),
             keys=keys,
@@ -165,20 +165,24 @@ class Listener:
             UserError: there are no coefficients of the speaker, no clip, no frame or no reaction; a shape or the key
                 does not fit; the sound has NaN or infinite values; or a knob of `control` is out of range.
         """
-        check_draws(num_reactions, key)
+        check_draws(num_reactions)
+        check_key(key)
         coefficients, bands, heard = self._inputs(inputs)
         num_clips, num_frames, _ = coefficients.shape
-        missing = -num_frames % self.chunk
+        # One program serves all lengths of a bucket, and all batches: what comes later changes nothing before it.
+        padded = -(-num_frames // _BUCKET) * _BUCKET
+        missing = padded + -padded % self.chunk - num_frames
         coefficients = np.pad(coefficients, ((0, 0), (0, missing), (0, 0)), mode="edge")
         bands = np.pad(bands, ((0, 0), (0, missing), (0, 0)), mode="edge")
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(num_clips))
+        at_once = -(-num_clips // -(-num_clips // _CLIPS_AT_ONCE))
         answers = []
-        for first in range(0, num_clips, _CLIPS_AT_ONCE):
-            rows = slice(first, first + _CLIPS_AT_ONCE)
+        for first in range(0, num_clips, at_once):
+            rows = np.minimum(np.arange(first, first + at_once), num_clips - 1)  # the last clip again fills the batch
             state = self._start(keys[rows], num_reactions, style, rest)
             _, reactions = self._run(state, coefficients[rows], bands[rows], heard[rows])
             answers.append(np.asarray(reactions, np.float32)[:, :, :num_frames])
-        return np.concatenate(answers)
+        return np.concatenate(answers)[:num_clips]
 
     def style_of(self, clip: Float[np.ndarray, "T C"]) -> Float[Array, " Z"]:
         """How the person in a clip listens, for `start` and `generate`.
@@ -199,6 +203,7 @@ class Listener:
             return network.apply({"params": self.weights.params}, chunks, method="style")[0]
 
     def _inputs(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        check_inputs(inputs)
         if inputs.speaker is None:
             raise UserError("the listener needs the speaker's coefficients; extract them from the video first")
         coefficients = np.asarray(inputs.speaker, np.float32)
@@ -238,6 +243,9 @@ class Listener:
 
 
 _CLIPS_AT_ONCE = 32
+"""At most; a batch of several is as large as the others."""
+_BUCKET = 64
+"""Clips are padded to a multiple of this many frames, and then to whole chunks."""
 _STYLE, _REST = 2**32 - 1, 2**32 - 2
 """Streams of a conversation's key; the others are its chunks' numbers."""
 
@@ -279,7 +287,7 @@ def _answer(
         state.person, coefficients, bands, heard, space.scale, knobs.sensitivity
     )
     seen, speaker = network.apply(variables, features, state.speaker, method="speaker")
-    talks = jnp.full(batch, knobs.talks)
+    talks = jnp.full(batch, knobs.talks, jnp.float32)
     # Who does not talk does not move the mouth as if it did, however long the speaker is silent.
     moves = jnp.tile(1 - (1 - knobs.talks) * space.speech, sizes.chunk)
     lowest, highest = jnp.tile(space.lowest, sizes.chunk), jnp.tile(space.highest, sizes.chunk)
@@ -302,7 +310,7 @@ def _answer(
                     own,
                     state.style,
                     talks,
-                    jnp.zeros(batch),
+                    jnp.zeros(batch, jnp.float32),
                     method="condition",
                 )
 

@@ -35,14 +35,14 @@ class ListenerNetwork(nn.Module):
 
     def start_speaker(self, batch_size: int) -> Float[Array, "B H"]:
         """State of a conversation that has not begun."""
-        return jnp.zeros((batch_size, self.sizes.speaker_width))
+        return jnp.zeros((batch_size, self.sizes.speaker_width), jnp.float32)
 
     def start_own(self, *batch: int) -> Float[Array, "*B H"]:
-        return jnp.zeros((*batch, self.sizes.own_width))
+        return jnp.zeros((*batch, self.sizes.own_width), jnp.float32)
 
     def start_ahead(self, batch_size: int) -> Float[Array, "B FR"]:
         """What `expectation` expected of the first chunk: a face at rest."""
-        return jnp.zeros((batch_size, self.sizes.chunk * self.sizes.components))
+        return jnp.zeros((batch_size, self.sizes.chunk * self.sizes.components), jnp.float32)
 
     def speaker(
         self, features: Float[Array, "B T G"], hidden: Float[Array, "B H"]
@@ -75,7 +75,7 @@ class ListenerNetwork(nn.Module):
         both = self.expect_out(nn.gelu(self.expect_hidden(jnp.concatenate([speaker, talks], axis=-1))))
         now, after = jnp.split(both, 2, axis=-1)
         before = jnp.concatenate([ahead[:, None], after[:, :-1]], axis=1)
-        share = jnp.repeat(jnp.arange(1, sizes.chunk + 1) / (sizes.chunk + 1), sizes.components)
+        share = jnp.repeat(jnp.arange(1, sizes.chunk + 1, dtype=jnp.float32) / (sizes.chunk + 1), sizes.components)
         return before + share[None, None] * (now - before), after[:, -1]
 
     def style(self, clip: Float[Array, "B N FR"]) -> Float[Array, "B Z"]:
@@ -137,7 +137,7 @@ class ListenerNetwork(nn.Module):
         """Touches all parameters, for `init`."""
         batch = features.shape[0]
         speaker, _ = self.speaker(features, self.start_speaker(batch))
-        talks = jnp.zeros(batch)
+        talks = jnp.zeros(batch, jnp.float32)
         self.expectation(speaker, talks, self.start_ahead(batch))
         style = self.style(past)
         condition, _ = self.condition(
@@ -146,7 +146,7 @@ class ListenerNetwork(nn.Module):
         if self.sizes.head == "mixture":
             self.mixture(condition, last[:, None])
         else:
-            time = jnp.zeros((*condition.shape[:-1], 1))
+            time = jnp.zeros((*condition.shape[:-1], 1), jnp.float32)
             self.denoise(past[:, None], time, self.project(condition), last[:, None])
 
 
@@ -168,7 +168,7 @@ class FlowHead(nn.Module):
 
     def __call__(self, noisy: Array, time: Array, projected: Array, last: Array) -> Array:
         """`projected` is `project` of the condition: the same for all times and noises of a chunk."""
-        octaves = 2.0 ** jnp.arange(6).reshape((1,) * (time.ndim - 1) + (6,))
+        octaves = 2.0 ** jnp.arange(6, dtype=jnp.float32).reshape((1,) * (time.ndim - 1) + (6,))
         angles = time * (jnp.pi / 2 * octaves)
         at_time = jnp.split(
             self.time(jnp.concatenate([time, jnp.sin(angles), jnp.cos(angles)], axis=-1)), self.sizes.head_blocks, -1

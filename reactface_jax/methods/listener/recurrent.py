@@ -17,8 +17,8 @@ class Recurrent(nn.Module):
     ) -> tuple[Float[Array, "*B N H"], Float[Array, "*B H"]]:
         """States after each step, and after the last."""
         inputs = nn.Dense(3 * self.width, name="input")(x)
-        kernel = self.param("hidden", nn.initializers.orthogonal(), (self.width, 3 * self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        kernel = self.param("hidden", nn.initializers.orthogonal(), (self.width, 3 * self.width), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
 
         def step(hidden: Array, gates: Array) -> tuple[Array, Array]:
             from_hidden = hidden @ kernel

@@ -50,8 +50,8 @@ class RunningPerson(NamedTuple):
 
 def start(batch_size: int) -> RunningPerson:
     """Nobody yet."""
-    zeros = jnp.zeros((batch_size, NUM_COEFFICIENTS))
-    none = jnp.zeros(batch_size)
+    zeros = jnp.zeros((batch_size, NUM_COEFFICIENTS), jnp.float32)
+    none = jnp.zeros(batch_size, jnp.float32)
     return RunningPerson(zeros, zeros, none, none, zeros, jnp.full(batch_size, -jnp.inf, jnp.float32))
 
 

@@ -14,15 +14,14 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.files import make_folder, replacing
+from reactface_jax.files import make_folder
 from reactface_jax.methods.listener import drawing, motion_space, speaker_features
 from reactface_jax.methods.listener.augmentation import augment
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerTraining
 from reactface_jax.methods.listener.motion_space import MotionSpace, in_chunks
 from reactface_jax.methods.listener.network import ListenerNetwork
+from reactface_jax.methods.listener.training_state import STATE_FILE, Fixed, known_by, restore_state, save_state
 from reactface_jax.methods.listener.weights import NAME, Weights, save_weights
-
-STATE_FILE = "training_state.npz"
 
 
 class ListeningData(NamedTuple):
@@ -126,8 +125,9 @@ def train(
         The weights' file.
 
     Raises:
-        UserError: the folder's training is of another network or damaged; the clips are shorter than a chunk; the
-            listeners move in too few channels; a loss is not finite, and then what was saved before stays.
+        UserError: the folder's training is of another network, configuration or data, or damaged; the clips are
+            shorter than a chunk; the listeners move in too few channels; a loss is not finite, and then what was saved
+            before stays.
     """
     make_folder(out)
     frames = data.listener.shape[2]
@@ -140,10 +140,15 @@ def train(
     network: Any = ListenerNetwork(config.model)
     optimizer = make_optimizer(config.train)
     state = init(config, network, optimizer)
-    saved = out / STATE_FILE
+    saved, fixed = out / STATE_FILE, Fixed(config, space, known_by(data._asdict()))
     if saved.is_file() and not anew:
-        state = _restore(saved, state)
+        state, learnt_in = restore_state(saved, state, fixed)
         report(f"goes on from step {int(state.step)}")
+        if learnt_in is None:
+            report(f"{saved} is of an older version and does not say of which configuration and data: keep them")
+        else:
+            # Fitted to the same data on another processor, a component may come out as another one.
+            space, fixed = learnt_in, fixed._replace(space=learnt_in)
     arrays = jax.tree.map(jnp.asarray, (data, rests, space))
     run = jax.jit(functools.partial(_steps, network, optimizer, config.train), donate_argnums=0)
     started, first = time.perf_counter(), int(state.step)
@@ -159,16 +164,16 @@ def train(
         if step % (4 * block) == 0 or step == last:
             # The state last: a training that is killed between the two goes on from the one before, and writes both.
             save_weights(out / NAME, finish(config, network, state, data, rests, space)._replace(names=names))
-            _save(saved, state)
+            save_state(saved, state, fixed)
     return out / NAME
 
 
 def init(config: ListenerConfig, network: Any, optimizer: optax.GradientTransformation) -> State:
     """The state before the first step."""
     sizes = config.model
-    features = jnp.zeros((1, sizes.chunk, speaker_features.NUM_FEATURES))
-    past = jnp.zeros((1, 1, sizes.chunk * sizes.components))
-    last = jnp.zeros((1, 1, sizes.components))
+    features = jnp.zeros((1, sizes.chunk, speaker_features.NUM_FEATURES), jnp.float32)
+    past = jnp.zeros((1, 1, sizes.chunk * sizes.components), jnp.float32)
+    last = jnp.zeros((1, 1, sizes.components), jnp.float32)
     params = network.init(jax.random.key(config.train.seed), features, past, last, method="everything")["params"]
     return State(params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32))
 
@@ -295,22 +300,3 @@ def _require_finite(before: int, losses: dict[str, Float[Array, " S"]], average:
             f"the training diverged at step {before + 1 + int(finite.argmin())}; what it saved before is as it was: "
             "give a lower --train.learning-rate"
         )
-
-
-def _save(path: Path, state: State) -> None:
-    leaves = jax.tree.leaves(state)
-    with replacing(path) as file:
-        np.savez(file, *(np.asarray(leaf) for leaf in leaves))
-
-
-def _restore(path: Path, like: State) -> State:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(file.files))]
-    except Exception as error:
-        raise UserError(f"{path} is damaged; give --overwrite to start again, or another --workdir") from error
-    if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in jax.tree.leaves(like)]:
-        raise UserError(
-            f"{path} is of a training of another network; give its own configuration, another folder or --overwrite"
-        )
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -12,7 +12,8 @@ from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.folder_lock import locked
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
-from reactface_jax.methods.listener.training import STATE_FILE, ListeningData, train
+from reactface_jax.methods.listener.training import ListeningData, train
+from reactface_jax.methods.listener.training_state import STATE_FILE
 from reactface_jax.shard_set import ShardSet, open_shards
 from reactface_jax.types import FRAME_RATE
 from reactface_jax.weights.run import FOLDER
@@ -57,8 +58,8 @@ def train_listener(
 
     Raises:
         UserError: the folder holds a training, and neither `resume` nor `overwrite` is set, or both are; another
-            process writes into it, or it is a file; there is nothing to resume, or what is there is of another network;
-            the data can't be read; a loss is not finite.
+            process writes into it, or it is a file; there is nothing to resume, or what is there is of another network,
+            configuration or data; the data can't be read; a loss is not finite.
     """
     workdir = Path(workdir)
     _check_workdir(workdir, resume=resume, overwrite=overwrite)

@@ -104,7 +104,7 @@ class CausalInteractionEncoder(nn.Module):
 
         tokens = jnp.stack(
             [
-                self.param(name, nn.initializers.normal(1.0), (c.feature_dim,)).astype(dtype)
+                self.param(name, nn.initializers.normal(1.0), (c.feature_dim,), jnp.float32).astype(dtype)
                 for name in ("mean_token", "log_variance_token")
             ]
         )
@@ -128,7 +128,7 @@ class CausalInteractionEncoder(nn.Module):
         def bias(j: Array) -> Array:
             return jnp.where(query[:, None] - j[None, :] < reach, 0.0, MASKED)[None]
 
-        return with_ring(bias, frames, place)._replace(chunk=jnp.zeros((1, len(query), NUM_TOKENS)))
+        return with_ring(bias, frames, place)._replace(chunk=jnp.zeros((1, len(query), NUM_TOKENS), jnp.float32))
 
 
 class _TokenLayer(nn.Module):

@@ -186,9 +186,9 @@ def start_listener(config: ModelConfig, batch_size: int, num_reactions: int, siz
         for _ in range(config.interaction_layers)
     )
     return ListenerState(
-        jnp.zeros((batch_size, num_reactions, width, NUM_COEFFICIENTS)),
+        jnp.zeros((batch_size, num_reactions, width, NUM_COEFFICIENTS), jnp.float32),
         window(SPEECH_RATIO) if config.use_audio else None,
         window(1),
-        jnp.zeros((batch_size, num_reactions, dim)),
+        jnp.zeros((batch_size, num_reactions, dim), jnp.float32),
         InteractionRings(decoder(SPEECH_RATIO) if config.use_audio else None, decoder(1), encoder),
     )

@@ -18,7 +18,7 @@ class Statistics(NamedTuple):
 
     @classmethod
     def empty(cls, batch_size: int, channels: int) -> "Statistics":
-        return cls(jnp.zeros((batch_size, channels)), jnp.zeros((batch_size, channels)))
+        return cls(*(jnp.zeros((batch_size, channels), jnp.float32) for _ in range(2)))
 
 
 def accumulate(
@@ -45,7 +45,7 @@ def accumulate(
     # Deviations from a nearby mean: in a difference of the values' own squares, digits would cancel.
     origin = jnp.where(seen == 0, mean[:, 0], before.mean)[:, None]  # B 1 c
     known = (seen * jnp.where(seen == 0, 0, before.variance))[:, None]
-    total = (seen + jnp.arange(1.0, frames + 1)[None])[..., None]  # B T 1
+    total = (seen + jnp.arange(1.0, frames + 1, dtype=jnp.float32)[None])[..., None]  # B T 1
     deviation = mean - origin
     shift = jnp.cumsum(deviation, axis=1) / total
     square = (known + jnp.cumsum(variance + jnp.square(deviation), axis=1)) / total

@@ -102,7 +102,9 @@ class _CausalConv(nn.Module):
     def __call__(
         self, x: Float[Array, "B T H W c"], before: Layer | None, place: Place | None
     ) -> tuple[Float[Array, "B T H2 W2 d"], Layer]:
-        kernel = self.param("kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features))
+        kernel = self.param(
+            "kernel", kernel_initializer(), (*self.kernel_size, x.shape[-1], self.features), jnp.float32
+        )
         known = self.kernel_size[0] - 1
         x = x.astype(self.dtype)
         if before is None or place is None:

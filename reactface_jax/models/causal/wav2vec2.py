@@ -100,8 +100,8 @@ class RunningTimeNorm(nn.Module):
     def __call__(
         self, x: Float[Array, "B S C"], before: Statistics | None, count: Int[Array, " B"] | None
     ) -> tuple[Float[Array, "B S C"], Statistics]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         rate = SAMPLES_PER_FRAME // CONV_STRIDES[0]
         frames = x.astype(jnp.float32).reshape(x.shape[0], -1, rate, x.shape[-1])  # B T 128 C
         mean, variance, after = by_frame(frames, before, count)
@@ -204,7 +204,9 @@ class CausalWav2Vec2Encoder(nn.Module):
 
         batch, num_frames, _ = x.shape
         lengths = None if visible_frames is None else SPEECH_RATIO * visible_frames
-        masked_spec_embed = self.param("masked_spec_embed", nn.initializers.uniform(1.0), (config.hidden_size,))
+        masked_spec_embed = self.param(
+            "masked_spec_embed", nn.initializers.uniform(1.0), (config.hidden_size,), jnp.float32
+        )
         if not deterministic and config.mask_time_prob > 0:
             key = self.make_rng("dropout")
             spans = sample_spans(key, (batch, num_frames), config.mask_time_prob, config.mask_time_length, lengths)

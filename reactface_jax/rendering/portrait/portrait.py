@@ -15,7 +15,7 @@ from reactface_jax.ops.pixels import to_bytes
 from reactface_jax.rendering.portrait.model import DESCRIPTOR, WINDOW, PIRender, Rendering
 from reactface_jax.types import AnyArray
 
-_STRIDE = 32  # the hourglass halves five times
+STRIDE = 32  # the hourglass halves five times
 _NO_FRAME = "pirender got no frame; give at least one row of coefficients"
 
 
@@ -56,10 +56,10 @@ class PortraitRenderer:
           UserError: the portrait's size does not fit.
         """
         portrait = jnp.asarray(portrait, jnp.float32)
-        if portrait.shape[0] % _STRIDE or portrait.shape[1] % _STRIDE:
+        if portrait.shape[0] % STRIDE or portrait.shape[1] % STRIDE:
             raise UserError(
                 f"a portrait of {portrait.shape[0]}x{portrait.shape[1]} pixels can't be drawn: height and width must "
-                f"be multiples of {_STRIDE}; give one of 224x224 or 256x256"
+                f"be multiples of {STRIDE}; give one of 224x224 or 256x256"
             )
         narrower = DESCRIPTOR // params["mapping"]["first"]["bias"].shape[0]
         self._model = PIRender("pre" in params["mapping"], narrower, jnp.dtype(dtype))
