@@ -114,21 +114,23 @@ def test_a_converted_checkpoint_answers_with_its_datas_face(
         for name, rest in (("one", 0), ("two", 100))
     }
     monkeypatch.setattr(trained, "open_shards", shards.__getitem__)
-    words = ["--speaker", conversation, "--checkpoint", tmp_path / "converted", "--protocol", "window"]
-    words += ["--renderer", "none", "--num-reactions", 2]
+    words = ["--speaker", conversation, "--protocol", "window", "--num-reactions", 2]
+    converted, data = ["--checkpoint", tmp_path / "converted"], ["--data", tmp_path / "one"]
+    undrawn = ["--renderer", "none"]
     answers = []
     for name in ("one", "two"):
-        call(monkeypatch, *words, "--data", tmp_path / name, "--out", tmp_path / f"answers_{name}")
-        answers.append(np.load(tmp_path / f"answers_{name}" / "reactions.npy"))
-        assert json.loads((tmp_path / f"answers_{name}" / "coefficient_names.json").read_text()) == names
+        out = tmp_path / f"answers_{name}"
+        call(monkeypatch, *words, *converted, *undrawn, "--data", tmp_path / name, "--out", out)
+        answers.append(np.load(out / "reactions.npy"))
+        assert json.loads((out / "coefficient_names.json").read_text()) == names
     assert "2 reaction(s) by ReactFace of" in capsys.readouterr().out
     np.testing.assert_allclose(answers[1] - answers[0], 100, rtol=0, atol=1e-4)
     for change, message in (
-        ([], "was converted and does not say of which data; give them with --data"),
-        (["--data", tmp_path / "one", "--step", 7], "was converted: leave them out"),
-        (["--data", tmp_path / "one", "--no-average"], "was converted: leave them out"),
-        (["--data", tmp_path / "one", "--checkpoint", run], "knows its own"),
-        (["--data", tmp_path / "one", "--renderer", "head"], "the 3-D head needs the 52 ARKit names"),
+        ([*converted, *undrawn], "was converted and does not say of which data; give them with --data"),
+        ([*converted, *undrawn, *data, "--step", 7], "was converted: leave them out"),
+        ([*converted, *undrawn, *data, "--no-average"], "was converted: leave them out"),
+        ([*undrawn, *data, "--checkpoint", run], "knows its own"),
+        ([*converted, *data, "--renderer", "head"], "the 3-D head needs the 52 ARKit names"),
     ):
         with pytest.raises(SystemExit) as ended:
             call(monkeypatch, *words, "--out", tmp_path / "no", *change)
