@@ -12,6 +12,7 @@ one conversation of that length, its figures by minute, to see whether an hour o
 
 import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -36,6 +37,7 @@ from reactface_jax.rendering.arkit_head.look import Look
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 DELAY = 10
+_MINUTE = 60 * FRAME_RATE
 HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks pauses"
 
 
@@ -156,20 +158,21 @@ def speed(weights: Weights) -> None:
 
 
 def hour(weights: Weights, minutes: int, seed: int) -> None:
-    """One conversation, piece by piece with one state; how much its first and last minutes answer and move."""
+    """One conversation of two people, minute by minute with one state; how much each minute answers and moves."""
     listener = Listener(weights, Control(talks=True))
     state = listener.start(3, jax.random.key(seed))
-    recipe = Recipe(num_clips=3 * minutes, takes=1, test_scripts=minutes, seconds=60.0, seed=seed)
+    recipe = Recipe(num_clips=3, takes=1, test_scripts=1, seconds=60.0 * minutes, seed=seed)
     test = play(recipe, "test")
+    script = test.conversations[0].script
     print("minute, answered smiles (%), FRVar, mean |rotation_x - rest|, blinks a second")
     for minute in range(minutes):
-        piece = slice(minute, minute + 1)
-        inputs = Inputs(test.speaker[piece], test.sound[piece].astype(np.float32) / 32768)
-        state, reactions = listener.step(state, inputs)
+        first, count = _MINUTE * minute, _MINUTE
+        speaker = test.speaker[:1, first : first + count]
+        sound = test.sound[:1, SAMPLES_PER_FRAME * first : SAMPLES_PER_FRAME * (first + count)]
+        state, reactions = listener.step(state, Inputs(speaker, sound.astype(np.float32) / 32768))
         reactions = np.asarray(reactions)
-        script = test.conversations[minute].script
-        events, own = ([[_event(e) for e in script.events[role]]] for role in (0, 1))
-        found = answered(reactions, test.speaker[piece], COEFFICIENT_NAMES, events, own)
+        events, own = ([_within(script.events[role], first, count)] for role in (0, 1))
+        found = answered(reactions, speaker, COEFFICIENT_NAMES, events, own)
         pitch = np.abs(reactions[..., 52] - np.asarray(state.rest)[..., None, 52]).mean()
         variance = diversity.variance_over_time(reactions).mean()
         print(
@@ -177,6 +180,13 @@ def hour(weights: Weights, minutes: int, seed: int) -> None:
             f"{blinks(reactions):6.2f}",
             flush=True,
         )
+
+
+def _within(events: Iterable[object], first: int, count: int) -> list[Event]:
+    """The events that lie within some frames, counted from the first of these."""
+    last = first + count
+    found = [_event(event) for event in events]
+    return [e._replace(start=e.start - first) for e in found if first <= e.start and e.start + e.length <= last]
 
 
 if __name__ == "__main__":
