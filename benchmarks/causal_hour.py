@@ -21,7 +21,7 @@ from reactface_jax.types import FRAME_RATE
 from reactface_jax.weights.run import load_run
 
 _WINDOWS_A_STEP = 30
-_FIGURES = {"FRCorr": "FRCorr", "FRVar": "FRVar", "FRDist": "FRDist"}
+_FIGURES = {"FRCorr": "FRCorr", "FRVar": "FRVar", "smile_answered": "smiles", "frown_answered": "frowns"}
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     state = model.start(arguments.reactions, jax.random.key(0))
     minutes = video.shape[1] / FRAME_RATE / 60
     print(f"{people.num_clips} clips, {minutes:.1f} minutes a pass")
-    print("minutes            " + "".join(f"{name:>10}" for name in _FIGURES) + "    smiles    frowns")
+    print("minutes            " + "".join(f"{name:>10}" for name in _FIGURES.values()))
     for number in range(max(1, round(arguments.minutes / minutes))):
         parts = []
         for seen, heard in zip(videos, sounds, strict=True):
@@ -56,9 +56,8 @@ def main() -> None:
         whole = np.concatenate(parts, axis=1)[:, : people.num_clips * people.num_frames]  # K T C
         prediction = whole.reshape(len(whole), people.num_clips, people.num_frames, -1).swapaxes(0, 1)
         scores = evaluate("ReactFace", prediction, people.clips).scores["clean"]
-        answers = "".join(f"{scores.get(name, np.nan):10.3g}" for name in ("smile_answered", "frown_answered"))
-        figures = "".join(f"{scores[name]:10.4g}" for name in _FIGURES.values())
-        print(f"{number * minutes:5.1f} to {(number + 1) * minutes:5.1f}     {figures}{answers}", flush=True)
+        figures = "".join(f"{scores.get(name, np.nan):10.4g}" for name in _FIGURES)
+        print(f"{number * minutes:5.1f} to {(number + 1) * minutes:5.1f}     {figures}", flush=True)
 
 
 if __name__ == "__main__":

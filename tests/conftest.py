@@ -18,13 +18,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # lowering a program takes a third less time
 
-import flax
 import jax
 import jaxlib
 import jaxtyping
-import numpy as np
 import pytest
-from flax.core.scope import Scope
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).parent
@@ -53,26 +50,6 @@ with contextlib.suppress(ModuleNotFoundError):  # without the extra `convert`, t
 # Programs and their traces are millions of objects that stay: they are searched for garbage less often.
 gc.freeze()
 gc.set_threshold(10_000, 20, 50)
-
-_param = Scope.param
-
-
-def param(scope: Scope, name: str, init_fn: Callable, *init_args: Any, unbox: bool = True, **init_kwargs: Any) -> Any:
-    """Flax's, with the shape of a parameter that is there already checked by what is asked for.
-
-    Flax traces the initialiser for it, which is a third of what tracing a model takes. Every initialiser here is called
-    with the shape first.
-    """
-    if not init_args or not scope.has_variable("params", name):
-        return _param(scope, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
-    scope.reserve(name, "params")
-    value = scope.get_variable("params", name)
-    if np.shape(value) != tuple(init_args[0]):
-        raise flax.errors.ScopeParamShapeError(name, scope.path_text, np.shape(value), tuple(init_args[0]))
-    return value
-
-
-Scope.param = param  # type: ignore[method-assign]
 
 # Checks every annotated shape and type at run time. It must come before the package's first import.
 install_import_hook("reactface_jax", "beartype.beartype")

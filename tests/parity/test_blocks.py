@@ -252,6 +252,19 @@ def test_accelerators_convolve_few_channels_in_forms_of_their_own(form, taken, m
     assert calls
 
 
+def test_blocks_of_pixels_without_a_margin_in_time():
+    """As causal models convolve, whose input begins with the frames before."""
+    x, kernel = (jnp.asarray(normal(*shape, seed=1) / 10) for shape in ((B, 9, 14, 11, 8), (5, 7, 7, 8, 8)))
+    (ours, pull_ours), (native, pull_native) = (
+        jax.vjp(functools.partial(form, stride=2, margin=0), x, kernel)
+        for form in (convolution.on_tpu, convolution.native)
+    )
+    assert ours.shape == (B, 5, 7, 6, 8)
+    assert_close(ours, native)
+    cotangent = jnp.asarray(normal(*ours.shape, seed=2) / 10)
+    assert_close(pull_ours(cotangent), pull_native(cotangent))
+
+
 @pytest.mark.parametrize(("channels", "kernel", "stride"), LAYERS)
 @pytest.mark.parametrize(("size", "tile"), [((9, 12), 1), ((14, 11), 2), ((9, 12), 4)])
 def test_value_and_gradients_of_the_chosen_convolution(
