@@ -3,7 +3,6 @@
 python benchmarks/labels.py [--clips 60] [--seconds 10] [--speed-clips 200] [--wanted-clips 3000]
 """
 
-import os
 import time
 
 import numpy as np
@@ -12,6 +11,7 @@ from data_pipeline.dyads.attributes import attributes
 from data_pipeline.dyads.conversations import Recipe, plan
 from data_pipeline.dyads.conversations import neighbours as planted_neighbours
 from data_pipeline.labels.appropriateness import neighbours
+from reactface_jax.worker_pool import num_cores
 
 
 def main(
@@ -42,7 +42,7 @@ def main(
                 sequences[:speed_clips],
                 1 + (mean_degree - 1) * speed_clips / wanted_clips,
                 average=average,
-                workers=os.cpu_count() or 1,
+                workers=num_cores(),
             )
             cpu, wall = time.process_time() - begin, time.perf_counter() - wall
             print(

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from reactface_jax import metrics
 from reactface_jax.metrics import correlation, diversity, dtw
-from reactface_jax.metrics.scores import num_cores
 from reactface_jax.metrics.synchrony import synchrony
+from reactface_jax.worker_pool import num_cores
 
 FULL_SIZE = 1612
 COMPONENTS = 10

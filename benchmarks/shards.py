@@ -6,7 +6,6 @@ Without --raw, the pairs are copies of one noisy moving picture of 751 frames of
 that a sharp real video has.
 """
 
-import os
 import resource
 import tempfile
 import time
@@ -20,6 +19,7 @@ from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import reports_user_errors
 from reactface_jax.media.video import VideoWriter
+from reactface_jax.worker_pool import num_cores
 
 LENGTH = 751
 
@@ -66,7 +66,7 @@ def _cpu() -> float:
 
 
 @reports_user_errors
-def main(raw: Path | None = None, clips: int = 12, workers: int = os.cpu_count() or 1) -> None:
+def main(raw: Path | None = None, clips: int = 12, workers: int = num_cores()) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if raw is None:
             raw = Path(folder) / "raw"

@@ -8,7 +8,6 @@ leave as uint8. Nothing is shuffled in memory, so resuming at step n takes no lo
 import atexit
 import contextlib
 import json
-import os
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
@@ -24,6 +23,7 @@ from data_pipeline.shards.examples import DecodedExample, features
 from reactface_jax.array_reading import read_npy
 from reactface_jax.errors import UserError
 from reactface_jax.types import NUM_COEFFICIENTS, SAMPLES_PER_FRAME, Batch
+from reactface_jax.worker_pool import num_cores
 
 _MOST_READERS = 16
 """Clips that are read at once; whoever closes the loader waits for them."""
@@ -298,7 +298,7 @@ class ShardSet:
         options.deterministic = True
         # Nothing here is left to autotuning, and closing an iterator waits for its thread, which sleeps up to a minute.
         options.autotune.enabled = False
-        batches = crops.map(load, num_parallel_calls=min(os.cpu_count() or 1, _MOST_READERS)).batch(
+        batches = crops.map(load, num_parallel_calls=min(num_cores(), _MOST_READERS)).batch(
             batch_size, drop_remainder=True
         )
         return _iterate(batches.prefetch(2).with_options(options), failures)

@@ -1,4 +1,4 @@
-"""Processes of this machine that share work, and end with the process that started them, however that one ends."""
+"""Processes of this machine that share work, and end with the process that started them; the cores they may use."""
 
 import contextlib
 import os
@@ -10,6 +10,11 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 
 from reactface_jax.errors import UserError
+
+
+def num_cores() -> int:
+    """Cores that this process may use: fewer than the machine's where a scheduler or taskset says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_workers(workers: int) -> None:

@@ -7,7 +7,6 @@ listener scores.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from data_pipeline.dyads.variation import sample_variation
 from data_pipeline.dyads.voice import listen, speak
 from data_pipeline.dyads.workers import single_threads
 from reactface_jax.errors import UserError
-from reactface_jax.worker_pool import worker_pool
+from reactface_jax.worker_pool import num_cores, worker_pool
 
 Own = Literal["drawn", "known", "none"]
 """The listener's own events, in the turns in which it has the floor: drawn anew by the generator's filling of a turn,
@@ -130,7 +129,7 @@ def ceiling_rows(
     if missing := set(clip_ids) - set(order):
         raise UserError(f"--truth {truth} does not know {min(missing)}; give that of the shards' own tree")
     rows = np.array([order.index(clip) for clip in clip_ids])
-    made = ceilings(conversations, num_reactions=num_reactions, workers=os.cpu_count() or 1)
+    made = ceilings(conversations, num_reactions=num_reactions, workers=num_cores())
     named = {"planted-sampler": made.sampler, "planted-expectation": made.expectation}
     if made.other_take is not None:
         named = {"other-take": made.other_take, **named}

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import asdict
@@ -29,7 +28,7 @@ from reactface_jax.media.video import VideoWriter
 from reactface_jax.rendering import HeadRenderer
 from reactface_jax.text_reading import json_from_text, read_text
 from reactface_jax.types import SAMPLE_RATE
-from reactface_jax.worker_pool import check_workers, worker_pool
+from reactface_jax.worker_pool import check_workers, num_cores, worker_pool
 
 TRUTH_FILE = "dyads.json"
 
@@ -72,7 +71,7 @@ def make(
         UserError: too few or too short clips, no workers, or the folder holds something else, or a part of what another
             version makes, or can't be written.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = num_cores() if workers is None else workers
     check_workers(workers)
     root = Path(root)
     recipe = Recipe(num_clips, seconds, seed, takes, size, test_scripts, pictures, people)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from data_pipeline.shards.remote import any_path
 from reactface_jax.errors import UserError
 from reactface_jax.files import make_folder, replacing
 from reactface_jax.text_reading import Json, json_from_text, read_text
+from reactface_jax.worker_pool import num_cores
 
 Source = Literal["full", "attributes", "coefficients"]
 _PIXELS = 600  # sides of the picture of a matrix, at most
@@ -39,7 +39,7 @@ def labels(
     average: int = 1,
     splits: tuple[str, ...] = (),
     out: Path | None = None,
-    workers: int = os.cpu_count() or 1,
+    workers: int = num_cores(),
     overwrite: bool = False,
 ) -> None:
     """Writes neighbour_emotion_<split>.npy, with a .json that says how it was made and a .png that shows it.

@@ -1,6 +1,5 @@
 """`prepare seamless`, `mars`, `vico`, `realtalk`, `responsenet`, `dualtalk`: the shard set of a public form of data."""
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from data_pipeline.shards.runners import runner_of
 from reactface_jax.arguments import Give
 from reactface_jax.errors import UserError
 from reactface_jax.types import FRAME_RATE
+from reactface_jax.worker_pool import num_cores
 
 _REASONS = 20
 """That are printed of a split."""
@@ -38,7 +38,7 @@ def command_for(form: str) -> Callable[..., None]:
         max_apart: float = Cutting.max_apart,
         mean_degree: float = 10.0,
         keep: tuple[str, ...] = (),
-        workers: int = os.cpu_count() or 1,
+        workers: int = num_cores(),
         overwrite: bool = False,
         max_bad: int = 0,
         beam: str | None = None,

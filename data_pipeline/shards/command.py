@@ -1,6 +1,5 @@
 """`prepare shards`: a raw tree's shard set."""
 
-import os
 from typing import Annotated
 
 from data_pipeline.progress import progress, reporter
@@ -10,12 +9,13 @@ from data_pipeline.shards.remote import any_path
 from data_pipeline.shards.runners import Runner, runner_of
 from reactface_jax.arguments import Give
 from reactface_jax.errors import UserError
+from reactface_jax.worker_pool import num_cores
 
 
 def shards(
     raw: Annotated[str, Give("the tree's folder, or gs://bucket/folder")],
     out: Annotated[str, Give("the folder to make, or gs://bucket/folder")],
-    workers: int = os.cpu_count() or 1,
+    workers: int = num_cores(),
     overwrite: bool = False,
     max_bad: int = 0,
     beam: str | None = None,

@@ -1,6 +1,5 @@
 """`prepare verify`: a shard set read back."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from data_pipeline.shards.description import (
 )
 from data_pipeline.shards.remote import AnyPath, any_path, fetched, first_line
 from reactface_jax.errors import UserError
+from reactface_jax.worker_pool import num_cores
 
 if TYPE_CHECKING:
     from array_record.python.array_record_data_source import ArrayRecordDataSource
@@ -59,7 +59,7 @@ def _verify_split(folder: AnyPath, description: Description, split: str, bar: Pr
     task = bar.add_task(split, total=content["clips"])
     first = 0
     for name in shards_of(description, split):
-        with fetched(folder / name) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with fetched(folder / name) as file, ThreadPoolExecutor(num_cores()) as pool:
             if checksum(file) != description["files"][name]:
                 raise damaged(folder / name)
             try:

@@ -1,6 +1,5 @@
 """A diagnosis as lines of text, each with whether it is a fault."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from reactface_jax.compiled_programs import default_folder
 from reactface_jax.doctor.needs import NEEDS
 from reactface_jax.doctor.packages import BASE, OURS, PROJECT, Package, version_of
 from reactface_jax.doctor.probes import PROBES, Probe, Probed
+from reactface_jax.worker_pool import num_cores
 
 LITTLE_DISK = 5 * 2**30
 """Bytes below which a run's checkpoints or a data set soon fill the disk."""
@@ -23,7 +23,7 @@ Line = tuple[str, bool]
 def machine() -> Iterator[Line]:
     """Python, this project, processors and the free space where things are written."""
     yield f"{PROJECT} {version_of(PROJECT) or 'from a folder'}, Python {sys.version.split()[0]}, {sys.platform}", True
-    yield f"{os.cpu_count() or '?'} processors", True
+    yield f"{num_cores()} processors", True
     folders = {"this folder": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     if cache := default_folder():
         folders["compiled programs"] = Path(cache).expanduser()

@@ -1,7 +1,6 @@
 """From arrays of reactions to the figures of a table: check, measure once, summarise in either mode."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from reactface_jax.metrics.chance import by_chance, inappropriate
 from reactface_jax.metrics.correlation import Concordance
 from reactface_jax.metrics.synchrony import Synchrony, synchrony
 from reactface_jax.types import AnyArray
+from reactface_jax.worker_pool import num_cores
 
 Mode = Literal["clean", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -143,11 +143,6 @@ def measure(
         num_reactions=num_reactions,
         challenge=dtw.is_challenge(num_channels),
     )
-
-
-def num_cores() -> int:
-    """Cores that this process may use: fewer than the machine's where a scheduler or taskset says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Clip(NamedTuple):

@@ -130,7 +130,7 @@ def test_all_that_is_known(shards, truth_file):
 
 def test_ceiling_rows_are_those_of_the_clips(shards, truth_file, monkeypatch):
     monkeypatch.setattr(ceilings, "EXPECTATION_DRAWS", 2)
-    monkeypatch.setattr(ceilings.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(ceilings, "num_cores", lambda: 1)
     ids = shards.clip_ids("test")[::-1]
     rows = dict(ceilings.ceiling_rows(truth_file, "test", 2, ids, 100))
     assert list(rows) == ["other-take", "planted-sampler", "planted-expectation"]

@@ -1,13 +1,12 @@
 """What the measures hold in memory: nothing of the size of the listeners or predictions they are given."""
 
-import os
 import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from reactface_jax.metrics import chance, diversity, motion_distance, reaction_gain, scores
+from reactface_jax.metrics import chance, diversity, motion_distance, reaction_gain
 from reactface_jax.metrics.correlation import moments
 
 
@@ -60,11 +59,3 @@ def test_principal_axes_are_the_pieces_singular_vectors() -> None:
     np.testing.assert_allclose(found * np.sign((found * expected).sum(1))[:, None], expected, atol=1e-10)
     few = motion_distance._principal_axes(pieces[:9], centre)
     assert few.shape == (9, 40)
-
-
-def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 6}, raising=False)
-    assert scores.num_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert scores.num_cores() == 64

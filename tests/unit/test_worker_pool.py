@@ -11,7 +11,7 @@ import pytest
 from data_pipeline.dyads import make
 from data_pipeline.own_recordings.command import import_pairs
 from reactface_jax.errors import UserError
-from reactface_jax.worker_pool import worker_pool
+from reactface_jax.worker_pool import num_cores, worker_pool
 
 PARENT = """
 import os, signal, time
@@ -66,3 +66,11 @@ def test_a_worker_that_is_ended_from_outside_gets_a_sentence() -> None:
         worker_pool(1) as pool,
     ):
         pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result()
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 6}, raising=False)
+    assert num_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert num_cores() == 64
