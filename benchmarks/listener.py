@@ -38,6 +38,9 @@ from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 
 DELAY = 10
 _MINUTE = 60 * FRAME_RATE
+_PITCH = COEFFICIENT_NAMES.index("rotation_x")
+_ASKEW = 0.01
+"""Radians between a head's median over a minute and its rest."""
 HEADINGS = "FRCorr listening FRDiv FRVar offset smiles brows frowns turns nods delay uncalled border blinks pauses"
 
 
@@ -160,11 +163,11 @@ def speed(weights: Weights) -> None:
 def hour(weights: Weights, minutes: int, seed: int) -> None:
     """One conversation of two people, minute by minute with one state; how much each minute answers and moves."""
     listener = Listener(weights, Control(talks=True))
-    state = listener.start(3, jax.random.key(seed))
+    state = listener.start(8, jax.random.key(seed))
     recipe = Recipe(num_clips=3, takes=1, test_scripts=1, seconds=60.0 * minutes, seed=seed)
     test = play(recipe, "test")
     script = test.conversations[0].script
-    print("minute, answered smiles (%), FRVar, mean |rotation_x - rest|, blinks a second")
+    print("minute, answered smiles (%), FRVar, reactions whose head is askew (%), blinks a second, border step")
     for minute in range(minutes):
         first, count = _MINUTE * minute, _MINUTE
         speaker = test.speaker[:1, first : first + count]
@@ -173,11 +176,12 @@ def hour(weights: Weights, minutes: int, seed: int) -> None:
         reactions = np.asarray(reactions)
         events, own = ([_within(script.events[role], first, count)] for role in (0, 1))
         found = answered(reactions, speaker, COEFFICIENT_NAMES, events, own)
-        pitch = np.abs(reactions[..., 52] - np.asarray(state.rest)[..., None, 52]).mean()
+        pitch = reactions[..., _PITCH] - np.asarray(state.rest)[..., None, _PITCH]
+        askew = 100 * (np.abs(np.median(pitch, axis=-1)) > _ASKEW).mean()
         variance = diversity.variance_over_time(reactions).mean()
         print(
-            f"{minute + 1:3d} {100 * found.shares['smile'].value():6.1f} {variance:8.4f} {pitch:8.4f} "
-            f"{blinks(reactions):6.2f}",
+            f"{minute + 1:3d} {100 * found.shares['smile'].value():6.1f} {variance:8.4f} {askew:6.1f} "
+            f"{blinks(reactions):6.2f} {movement.border_step(reactions, listener.chunk).value():6.2f}",
             flush=True,
         )
 

@@ -250,6 +250,9 @@ def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, read[2:], weights[2:])
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)
     jax.tree.map(close, read.params, weights.params)
+    assert read.past_noise == 0.3
+    save_weights(tmp_path / "less", weights._replace(past_noise=0.1))
+    assert load_weights(tmp_path / "less").past_noise == 0.1
     (tmp_path / "text").write_text("no weights")
     (tmp_path / "old").write_bytes(save(load_file(tmp_path / "w.safetensors"), {"kind": "listener"}))
     for name, message in (

@@ -16,6 +16,7 @@ from reactface_jax.methods.listener.control import Control, gains, show
 from reactface_jax.methods.listener.motion_space import in_chunks, rest_of
 from reactface_jax.methods.listener.network import ListenerNetwork
 from reactface_jax.methods.listener.speaker_features import RunningPerson
+from reactface_jax.methods.listener.uprightness import upright
 from reactface_jax.methods.listener.weights import Weights
 from reactface_jax.methods.method import Inputs, check_inputs
 from reactface_jax.models.precision import exact_products
@@ -32,6 +33,8 @@ class ListenerState(NamedTuple):
     own: Float[Array, "B K H"]
     past: Float[Array, "B K FR"]
     """The own chunk before the next one."""
+    lean: Float[Array, "B K R"]
+    """Running mean of the own components."""
     ahead: Float[Array, "B FR"]
     """What the mean expects of the next chunk."""
     style: Float[Array, "B K Z"]
@@ -111,6 +114,7 @@ class Listener:
             speaker=jnp.zeros((batch, sizes.speaker_width), jnp.float32),
             own=jnp.zeros((batch, num_reactions, sizes.own_width), jnp.float32),
             past=jnp.zeros((batch, num_reactions, sizes.chunk * sizes.components), jnp.float32),
+            lean=jnp.zeros((batch, num_reactions, sizes.components), jnp.float32),
             ahead=jnp.zeros((batch, sizes.chunk * sizes.components), jnp.float32),
             style=drawn("style", self.weights.styles, style, _STYLE),
             rest=drawn("rest", self.weights.rests, rest, _REST),
@@ -235,6 +239,7 @@ class Listener:
             talks=float(control.talks),
             sensitivity=float(control.sensitivity),
             gain=gains(control),
+            past_noise=_SUSPICION * self.weights.past_noise,
         )
         weights = (self.weights.params, self.weights.space)
         seen = (jnp.asarray(coefficients), jnp.asarray(bands), jnp.asarray(heard))
@@ -246,6 +251,9 @@ _CLIPS_AT_ONCE = 32
 """At most; a batch of several is as large as the others."""
 _BUCKET = 64
 """Clips are padded to a multiple of this many frames, and then to whole chunks."""
+_SUSPICION = 1 / 3
+"""Share of the largest noise in training that the own past is taken to have: one that is not quite believed in drifts
+less, and figures that it may leave behind answer the speaker better (docs/does_it_react.md)."""
 _STYLE, _REST = 2**32 - 1, 2**32 - 2
 """Streams of a conversation's key; the others are its chunks' numbers."""
 
@@ -265,6 +273,7 @@ class _Knobs(NamedTuple):
     talks: float
     sensitivity: float
     gain: Float[np.ndarray, " C"]
+    past_noise: float
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -295,11 +304,11 @@ def _answer(
     if mode.expects:
         means *= moves[None, None]
         chunks = jnp.broadcast_to(means[:, None], (batch, num_reactions, *means.shape[1:]))
-        own, past = state.own, chunks[:, :, -1]
+        own, past, lean = state.own, chunks[:, :, -1], state.lean
     else:
 
         def next_chunk(carry: tuple, seen: Array) -> tuple[tuple, Array]:
-            own, past, number = carry
+            own, past, lean, number = carry
             both = jnp.stack([seen, jnp.zeros_like(seen)]) if mode.guided else seen[None]
 
             def condition(seen: Array) -> tuple[Array, Array]:
@@ -310,7 +319,7 @@ def _answer(
                     own,
                     state.style,
                     talks,
-                    jnp.zeros(batch, jnp.float32),
+                    jnp.full(batch, knobs.past_noise, jnp.float32),
                     method="condition",
                 )
 
@@ -332,13 +341,14 @@ def _answer(
             chunk = jax.vmap(draw, (0, 1, 0))(keys, conditions, past) * moves[None, None]
             # Nobody in training moved further: an error in the own past can't feed on itself.
             chunk = jnp.clip(chunk, lowest[None, None], highest[None, None])
-            return (owns[0], chunk, number + 1), chunk
+            chunk, lean = upright(chunk, lean, sizes.chunk)
+            return (owns[0], chunk, lean, number + 1), chunk
 
-        begin = (state.own, state.past, state.chunk)
-        (own, past, _), chunks = jax.lax.scan(next_chunk, begin, jnp.moveaxis(seen, 1, 0))
+        begin = (state.own, state.past, state.lean, state.chunk)
+        (own, past, lean, _), chunks = jax.lax.scan(next_chunk, begin, jnp.moveaxis(seen, 1, 0))
         chunks = jnp.moveaxis(chunks, 0, 2)  # B K N FR
     frames = chunks.reshape(batch, num_reactions, -1, sizes.components)
     reactions = show(frames @ space.decode, state.rest, jnp.asarray(knobs.gain))
     number = state.chunk + seen.shape[1]
-    state = state._replace(person=person, speaker=speaker, own=own, past=past, ahead=ahead, chunk=number)
+    state = state._replace(person=person, speaker=speaker, own=own, past=past, lean=lean, ahead=ahead, chunk=number)
     return state, reactions

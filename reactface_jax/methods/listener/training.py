@@ -195,7 +195,8 @@ def finish(
     clips = data.listener[some].astype(np.float32) - rests[some][:, None]
     chunks = in_chunks(jnp.asarray(clips @ space.encode), config.model.chunk)
     styles = network.apply({"params": state.average}, chunks, method="style")
-    return Weights(config.model, state.average, space, np.asarray(styles), rests[some])
+    past_noise = config.train.past_noise
+    return Weights(config.model, state.average, space, np.asarray(styles), rests[some], past_noise=past_noise)
 
 
 def _steps(

@@ -13,7 +13,7 @@ from reactface_jax.folder_lock import locked
 from reactface_jax.media.log_mel import log_mel
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData
 from reactface_jax.methods.listener.training import ListeningData, train
-from reactface_jax.methods.listener.training_state import STATE_FILE
+from reactface_jax.methods.listener.training_state import STATE_FILE, check_config
 from reactface_jax.shard_set import ShardSet, open_shards
 from reactface_jax.types import FRAME_RATE
 from reactface_jax.weights.run import FOLDER
@@ -65,6 +65,8 @@ def train_listener(
     _check_workdir(workdir, resume=resume, overwrite=overwrite)
     with locked(workdir):
         _check_workdir(workdir, resume=resume, overwrite=overwrite)  # another training may have ended meanwhile
+        if resume and (workdir / STATE_FILE).is_file():
+            check_config(workdir / STATE_FILE, config)  # now, since the data take minutes to make
         log(f"the listener learns from {config.data.dir or f'{config.data.scripts} made scripts'}")
         data, names = listening_data(config.data), coefficient_names(config.data)
         return train(config, data, workdir, log, names=names, anew=overwrite)

@@ -4,9 +4,10 @@ Beside all that changes in a step the file holds what must stay: the configurati
 parameters are learnt, and by what the data are known again.
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,6 +56,14 @@ def save_state(path: Path, state: Any, fixed: Fixed) -> None:
         np.savez(file, allow_pickle=False, config=np.array(json.dumps(dataclasses.asdict(fixed.config))), **arrays)
 
 
+def check_config(path: Path, config: ListenerConfig) -> None:
+    """Raises `UserError` if a training's file is damaged, or of another configuration; looks at nothing else in it."""
+    with _opened(path) as file:
+        saved = json.loads(str(file["config"])) if "config" in file else None
+    if saved is not None:
+        _check_config(path, saved, config)
+
+
 def restore_state(path: Path, like: S, fixed: Fixed) -> tuple[S, MotionSpace | None]:
     """Reads what `save_state` wrote, for a training that goes on.
 
@@ -70,15 +79,12 @@ def restore_state(path: Path, like: S, fixed: Fixed) -> tuple[S, MotionSpace | N
     Raises:
         UserError: the file is damaged, or is of another network, another configuration or other data.
     """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = dict(file)
+    with _opened(path) as file:
+        found = dict(file)
         leaves = [jnp.asarray(found[f"arr_{i}"]) for i in range(sum(name.startswith("arr_") for name in found))]
         saved = json.loads(str(found["config"])) if "config" in found else None
         space = None if saved is None else MotionSpace(*(found[f"space/{name}"] for name in MotionSpace._fields))
         data = {name.removeprefix("data/"): array for name, array in found.items() if name.startswith("data/")}
-    except Exception as error:
-        raise UserError(f"{path} is damaged; give --overwrite to start again, or another --workdir") from error
     if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in jax.tree.leaves(like)]:
         raise UserError(
             f"{path} is of a training of another network; give its own configuration, another folder or --overwrite"
@@ -87,6 +93,16 @@ def restore_state(path: Path, like: S, fixed: Fixed) -> tuple[S, MotionSpace | N
         _check_config(path, saved, fixed.config)
         _check_data(path, data, fixed.data)
     return jax.tree.unflatten(jax.tree.structure(like), leaves), space
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """An error inside becomes a `UserError`."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file
+    except Exception as error:
+        raise UserError(f"{path} is damaged; give --overwrite to start again, or another --workdir") from error
 
 
 def _check_config(path: Path, saved: dict[str, Any], config: ListenerConfig) -> None:

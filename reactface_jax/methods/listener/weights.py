@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import replacing
-from reactface_jax.methods.listener.config import ListenerSizes
+from reactface_jax.methods.listener.config import ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.motion_space import MotionSpace
 
 _KIND = "listener"
@@ -22,6 +22,8 @@ NAME = "listener.safetensors"
 """Of the file in the folder of a training."""
 _FORM = "2"
 """Of the parameters: files of another form hold another network."""
+_PAST_NOISE = ListenerTraining().past_noise
+"""Of files that do not say it."""
 
 
 class Weights(NamedTuple):
@@ -35,6 +37,8 @@ class Weights(NamedTuple):
     """Faces at rest of some listeners, from which one is drawn where none is given."""
     names: tuple[str, ...] = COEFFICIENT_NAMES
     """Of the coefficients that it sees and answers."""
+    past_noise: float = _PAST_NOISE
+    """Largest standard deviation of the noise on the own past in training (`train.past_noise`)."""
 
 
 def save_weights(path: str | Path, weights: Weights) -> None:
@@ -51,6 +55,8 @@ def save_weights(path: str | Path, weights: Weights) -> None:
     metadata = {"kind": _KIND, "form": _FORM, "sizes": json.dumps(dataclasses.asdict(weights.sizes))}
     if weights.names != COEFFICIENT_NAMES:
         metadata["names"] = json.dumps(weights.names)
+    if weights.past_noise != _PAST_NOISE:
+        metadata["past_noise"] = json.dumps(weights.past_noise)
     with replacing(path) as file:
         file.write(save(arrays, metadata))
 
@@ -93,4 +99,5 @@ def load_weights(path: str | Path) -> Weights:
         styles=arrays["styles"],
         rests=arrays["rests"],
         names=tuple(json.loads(metadata["names"])) if "names" in metadata else COEFFICIENT_NAMES,
+        past_noise=float(metadata.get("past_noise", _PAST_NOISE)),
     )
