@@ -2,8 +2,8 @@
 
 It feeds on its own motion, and in training nobody is askew for longer than a moment. So once its head's angles had run,
 by chance, to the limits of what training had seen, nothing led them back: within an hour every third reaction sat askew
-and blinked half as often. Here a component whose running mean is further from rest than a person's is moved towards it,
-little by little.
+and blinked half as often. Here a component whose running mean is further from rest than people's are is moved towards
+it, little by little.
 """
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from reactface_jax.types import FRAME_RATE
 _MEMORY = 20 * FRAME_RATE
 """Frames of the running mean."""
 _FAR = 1.0
-"""Standard deviations of a component. Of the listeners in training 1 % have a mean over 10 s above it."""
+"""Standard deviations of a component. About 1 % of the listeners in training have a mean over 10 s beyond it."""
 _SHARE = 0.3
 """Of what is beyond `_FAR`, taken away in each chunk."""
 
