@@ -7,7 +7,8 @@ Rows: the planted rule sampled (the bar for what samples) and expected (for what
 frames late, the listener, and the listener at temperature 0. With `--rows heard`: the listener that does not talk
 itself, as `react` has it, with the speaker's face and voice, and with the voice only. With `--rows drawn`: speakers are
 drawn, measured by MediaPipe, and answered from that; also how much MediaPipe shows of some movements. With --minutes M:
-one conversation of that length, its figures by minute, to see whether an hour of feeding back drifts.
+one conversation of that length, its figures by minute, to see whether an hour of feeding back drifts; of the listener
+that does not talk itself with `--rows heard`.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     weights = load_pretrained().weights if arguments.weights is None else load_weights(arguments.weights)
     if arguments.minutes:
-        hour(weights, arguments.minutes, arguments.seed)
+        hour(weights, arguments.minutes, arguments.seed, Control(talks="heard" not in arguments.rows))
         return
     recipe = Recipe(num_clips=3 * (arguments.scripts + 4), test_scripts=arguments.scripts, seed=arguments.seed)
     test = play(recipe, "test")
@@ -160,9 +161,9 @@ def speed(weights: Weights) -> None:
     print(f"{frames} frames of 3 reactions: {1000 * np.median(times):.2f} ms (median), sound features included")
 
 
-def hour(weights: Weights, minutes: int, seed: int) -> None:
+def hour(weights: Weights, minutes: int, seed: int, control: Control) -> None:
     """One conversation of two people, minute by minute with one state; how much each minute answers and moves."""
-    listener = Listener(weights, Control(talks=True))
+    listener = Listener(weights, control)
     state = listener.start(8, jax.random.key(seed))
     recipe = Recipe(num_clips=3, takes=1, test_scripts=1, seconds=60.0 * minutes, seed=seed)
     test = play(recipe, "test")
