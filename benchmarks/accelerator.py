@@ -12,7 +12,6 @@ CPU.
 import argparse
 import dataclasses
 import json
-import os
 import runpy
 import time
 import traceback
@@ -38,6 +37,7 @@ from reactface_jax.rendering.portrait.portrait import PortraitRenderer
 from reactface_jax.training.dry_run import memory_of
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
 from reactface_jax.weights.run import versions
+from reactface_jax.worker_pool import num_cores
 
 ROOT = Path(__file__).parents[1]
 Row = dict[str, Any]
@@ -261,7 +261,7 @@ def measures(sizes: Sizes) -> Iterator[Row]:
     near = rng.random((clips, clips)).argsort(1).argsort(1) < neighbours
     start = time.perf_counter()
     metrics.measure(prediction, speaker, listener, near)
-    yield {"clips": clips, "seconds": time.perf_counter() - start, "cores": os.cpu_count()}
+    yield {"clips": clips, "seconds": time.perf_counter() - start, "cores": num_cores()}
 
 
 PARTS: tuple[Callable[[Sizes], Iterator[Row]], ...] = (

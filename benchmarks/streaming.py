@@ -7,7 +7,6 @@ of 750 frames by `rf.generate(protocol="stream")`.
 
 import argparse
 import dataclasses
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from reactface_jax.models.causal.speaker_encoder import CausalSpeakerEncoder, st
 from reactface_jax.models.causal.video_encoder import CausalVideoEncoder
 from reactface_jax.models.causal.wav2vec2 import CausalWav2Vec2Encoder
 from reactface_jax.types import FRAME_RATE, SAMPLES_PER_FRAME
+from reactface_jax.worker_pool import num_cores
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     audio = rng.standard_normal((batch, width * SAMPLES_PER_FRAME)).astype(np.float32)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(
-        f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {count / 1e6:.1f} M parameters, {arguments.dtype}; "
+        f"{jax.devices()[0].device_kind}, {num_cores()} cores, {count / 1e6:.1f} M parameters, {arguments.dtype}; "
         f"{batch} conversation(s), windows of {width} frames ({1000 * width / FRAME_RATE:.0f} ms), context of "
         f"{config.max_context} frames"
     )

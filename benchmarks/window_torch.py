@@ -8,22 +8,27 @@ is one window's share.
 """
 
 import argparse
-import os
+import importlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
-import torch
 from oracle.reactface_torch import ReactFace
 from oracle.weights import randomise
 
 import reactface_jax as rf
 from reactface_jax import convert
 from reactface_jax.config import load_config
+from reactface_jax.errors import reports_user_errors
 from reactface_jax.types import SAMPLES_PER_FRAME
+from reactface_jax.worker_pool import num_cores
+
+torch: Any = importlib.import_module("torch")  # by name: of the project only the conversion needs it
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="configs/reference.py")
@@ -52,7 +57,7 @@ def main() -> None:
         return np.asarray(react(params, video, audio, noise))
 
     print(
-        f"windows of {arguments.window} frames of {arguments.size}x{arguments.size}, {os.cpu_count()} cores, PyTorch "
+        f"windows of {arguments.window} frames of {arguments.size}x{arguments.size}, {num_cores()} cores, PyTorch "
         f"{torch.__version__} ({torch.get_num_threads()} threads), JAX {jax.__version__}; the answers differ by "
         f"{np.abs(by_torch() - by_jax()).max():.1e} at most"
     )

@@ -10,10 +10,9 @@ from small_listener import SIZES, TRAINING, make_data
 
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
-from reactface_jax.methods.listener import load_weights, training
+from reactface_jax.methods.listener import load_weights, training, training_data
 from reactface_jax.methods.listener.config import ListenerConfig, ListenerData, ListenerSizes, ListenerTraining
 from reactface_jax.methods.listener.training import ListeningData, train
-from reactface_jax.methods.listener.training_data import train_listener
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +58,16 @@ def test_a_training_goes_on_with_its_own_configuration_only(begun, data, changes
     before = {path.name: path.read_bytes() for path in begun.iterdir()}
     with pytest.raises(UserError, match=message):
         train(other, data, begun, [].append, block=2)
-    with pytest.raises(UserError, match=message):  # before conversations are made, which takes minutes
-        train_listener(other, begun, resume=True, log=[].append)
-    assert {path.name: path.read_bytes() for path in begun.iterdir() if path.name in before} == before
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
+
+
+def test_a_wrong_configuration_is_refused_before_conversations_are_made(begun, monkeypatch):
+    monkeypatch.setattr(training_data, "listening_data", lambda config: pytest.fail("takes minutes"))
+    before = {path.name: path.read_bytes() for path in begun.iterdir()}
+    other = ListenerConfig(SIZES, dataclasses.replace(TRAINING, seed=1))
+    with pytest.raises(UserError, match=r"is of another configuration \(train.seed: 0 there, 1 here\)"):
+        training_data.train_listener(other, begun, resume=True, log=[].append)
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
 
 
 def test_data_are_the_same_wherever_they_lie_and_however_they_are_read(begun, data):

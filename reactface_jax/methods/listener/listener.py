@@ -252,8 +252,8 @@ _CLIPS_AT_ONCE = 32
 _BUCKET = 64
 """Clips are padded to a multiple of this many frames, and then to whole chunks."""
 _SUSPICION = 1 / 3
-"""Share of the largest noise in training that the own past is taken to have: one that is not quite believed in drifts
-less, and figures that it may leave behind answer the speaker better (docs/does_it_react.md)."""
+"""Share of the largest noise in training that the own past is taken to have, though it has none: so it drifts less, and
+answers the speaker better (docs/does_it_react.md)."""
 _STYLE, _REST = 2**32 - 1, 2**32 - 2
 """Streams of a conversation's key; the others are its chunks' numbers."""
 

@@ -61,7 +61,7 @@ def check_config(path: Path, config: ListenerConfig) -> None:
     with _opened(path) as file:
         saved = json.loads(str(file["config"])) if "config" in file else None
     if saved is not None:
-        _check_config(path, saved, config)
+        _require_same(path, saved, config)
 
 
 def restore_state(path: Path, like: S, fixed: Fixed) -> tuple[S, MotionSpace | None]:
@@ -90,7 +90,7 @@ def restore_state(path: Path, like: S, fixed: Fixed) -> tuple[S, MotionSpace | N
             f"{path} is of a training of another network; give its own configuration, another folder or --overwrite"
         )
     if saved is not None:
-        _check_config(path, saved, fixed.config)
+        _require_same(path, saved, fixed.config)
         _check_data(path, data, fixed.data)
     return jax.tree.unflatten(jax.tree.structure(like), leaves), space
 
@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
         raise UserError(f"{path} is damaged; give --overwrite to start again, or another --workdir") from error
 
 
-def _check_config(path: Path, saved: dict[str, Any], config: ListenerConfig) -> None:
+def _require_same(path: Path, saved: dict[str, Any], config: ListenerConfig) -> None:
     # Scripts are of made conversations only, neighbours of shard sets.
     free = _FREE | {"data.scripts" if config.data.dir else "data.neighbours"}
     there, here = (flatten_dict(values, sep=".") for values in (saved, dataclasses.asdict(config)))

@@ -1,9 +1,9 @@
 """A listener who has come off its rest and stays there is led back.
 
 It feeds on its own motion, and in training nobody is askew for longer than a moment. So once its head's angles had run,
-by chance, to the limits of what training had seen, nothing led them back: within an hour every third reaction sat askew
-and blinked half as often. Here a component whose running mean is further from rest than people's are is moved towards
-it, little by little.
+by chance, to the limits of what training had seen, nothing led them back: within an hour every third reaction of one
+that also talks sat askew and blinked half as often. Here a component whose running mean is further from rest than
+people's are is moved towards it, little by little.
 """
 
 import jax.numpy as jnp
@@ -30,9 +30,9 @@ def upright(
         frames: of the chunk.
     """
     by_frame = chunk.reshape(*lean.shape[:-1], frames, lean.shape[-1])
-    middle = by_frame.mean(axis=-2)
-    lean = lean + frames / _MEMORY * (middle - lean)
-    beyond = middle - jnp.clip(middle, -_FAR, _FAR)
+    mean = by_frame.mean(axis=-2)
+    lean = lean + frames / _MEMORY * (mean - lean)
+    beyond = mean - jnp.clip(mean, -_FAR, _FAR)
     pull = jnp.where(lean * jnp.sign(beyond) > _FAR, _SHARE * beyond, 0.0)
     ramp = jnp.arange(1, frames + 1, dtype=jnp.float32)[:, None] / frames  # no step where chunks meet
     led = by_frame - ramp[None, None] * pull[..., None, :]

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from reactface_jax.errors import UserError
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.files import replacing
-from reactface_jax.methods.listener.config import ListenerSizes, ListenerTraining
+from reactface_jax.methods.listener.config import ListenerSizes
 from reactface_jax.methods.listener.motion_space import MotionSpace
 
 _KIND = "listener"
@@ -22,8 +22,8 @@ NAME = "listener.safetensors"
 """Of the file in the folder of a training."""
 _FORM = "2"
 """Of the parameters: files of another form hold another network."""
-_PAST_NOISE = ListenerTraining().past_noise
-"""Of files that do not say it."""
+_PAST_NOISE = 0.3
+"""Of files that do not say it, whatever the default of trainings is by now."""
 
 
 class Weights(NamedTuple):
