@@ -94,6 +94,7 @@ class ModelConfig(Section, name="model"):
     dropout: Share = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"  # of computation; parameters are float32
     precision: Literal["auto", "default", "highest"] = "auto"  # of products; auto: highest, the backend's in training
+    video_start: Literal["first_frame", "zeros"] = "first_frame"  # what a causal F-Enc sees before the first frame
     video_chunk: CountOrNone = 0  # frames F-Enc's convolutions take at once, computed again in training; 0: all, kept
     remat: Literal["none", "dots", "layers"] = "none"  # what training computes again to save memory: docs/training.md
     audio: AudioConfig = field(default_factory=AudioConfig)

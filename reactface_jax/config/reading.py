@@ -57,7 +57,14 @@ def check_names(overrides: Sequence[str], kind: type[Any]) -> None:
 
 
 def config_from_json(values: Mapping[str, Any]) -> Config:
-    """The configuration that `dataclasses.asdict` made `values` of. Raises `UserError` for a field unknown here."""
+    """The configuration that `dataclasses.asdict` made `values` of. Raises `UserError` for a field unknown here.
+
+    A field that `values` lack has its default, but for `model.video_start`: causal models were trained with zeros
+    before there was a choice.
+    """
+    model = values.get("model", {})
+    if model.get("causal") and "video_start" not in model:
+        values = {**values, "model": {**model, "video_start": "zeros"}}
     return _dataclass_from(Config, values)
 
 

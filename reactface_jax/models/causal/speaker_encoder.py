@@ -49,7 +49,7 @@ class CausalSpeakerEncoder(nn.Module):
         if c.use_video:
             tile = math.gcd(c.window, 4)
             self.video_encoder = CausalVideoEncoder(
-                c.feature_dim, c.video_grid, c.video_gain, self.dtype, tile, c.video_chunk
+                c.feature_dim, c.video_grid, c.video_gain, self.dtype, tile, c.video_chunk, c.video_start
             )
         if c.use_audio:
             self.audio_encoder = CausalWav2Vec2Encoder(c.audio, c.block, c.max_context, self.dtype, c.remat)

@@ -1,6 +1,6 @@
 """F-Enc, causal: convolutions and norms see only the frames so far. The parameters are `video_encoder.py`'s."""
 
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,8 @@ from reactface_jax.models.video_encoder import INSTANCE_NORM_EPSILON, face_featu
 from reactface_jax.ops.convolution import conv3d
 from reactface_jax.ops.linear import PYTORCH_SCALE, dense, kernel_initializer
 from reactface_jax.ops.pooling import max_pool
+
+Start = Literal["first_frame", "zeros"]
 
 
 class Layer(NamedTuple):
@@ -46,6 +48,8 @@ class CausalVideoEncoder(nn.Module):
     frame changes its last digits."""
     chunk: int = 0
     """Frames of a whole clip that are convolved at a time, and again for the gradient; 0: all."""
+    start: Start = "first_frame"
+    """What the convolutions see before a conversation: its first frame, held, or zeros."""
 
     @nn.compact
     def __call__(
@@ -59,7 +63,7 @@ class CausalVideoEncoder(nn.Module):
 
         def conv(name: str, x: Array, features: int, kernel: tuple[int, int, int], stride: int, pool: bool) -> Array:
             before = None if state is None else getattr(state, name)
-            conv_and_norm = _CausalConv(features, kernel, stride, pool, self.tile, self.dtype, name=name)
+            conv_and_norm = _CausalConv(features, kernel, stride, pool, self.tile, self.dtype, self.start, name=name)
             x, layers[name] = conv_and_norm(x, before, place)
             return nn.relu(x)
 
@@ -72,7 +76,7 @@ class CausalVideoEncoder(nn.Module):
         count = -(-frames // self.chunk)
         video = jnp.pad(video, [(0, 0), (0, count * self.chunk - frames), (0, 0), (0, 0), (0, 0)])
         chunks = jnp.moveaxis(video.reshape(batch, count, self.chunk, *size), 1, 0)
-        encoder = CausalVideoEncoder(self.feature_dim, self.grid, self.gain, self.dtype, self.tile, parent=None)
+        encoder = self.clone(chunk=0, parent=None, name=None)
         variables = {"params": self.variables["params"]}
 
         @jax.checkpoint
@@ -97,6 +101,7 @@ class _CausalConv(nn.Module):
     pool: bool
     tile: int
     dtype: DTypeLike
+    start: Start
 
     @nn.compact
     def __call__(
@@ -107,10 +112,12 @@ class _CausalConv(nn.Module):
         )
         known = self.kernel_size[0] - 1
         x = x.astype(self.dtype)
-        if before is None or place is None:
-            x = jnp.pad(x, [(0, 0), (known, 0), (0, 0), (0, 0), (0, 0)])
-        else:
-            x = jnp.concatenate([unless_fresh(before.frames, place).astype(self.dtype), x], axis=1)
+        # Zeros would be a grey picture: where a face follows it, the norms' means jump and take the clip to settle.
+        history = jnp.repeat(x[:, :1] if self.start == "first_frame" else jnp.zeros_like(x[:, :1]), known, axis=1)
+        if before is not None and place is not None:
+            fresh = (place.frame == 0)[:, None, None, None, None]
+            history = jnp.where(fresh, history, before.frames.astype(self.dtype))
+        x = jnp.concatenate([history, x], axis=1)
         y = conv3d(x, jnp.asarray(kernel, self.dtype), stride=self.stride, margin=0, tile=self.tile).astype(jnp.float32)
 
         mean = y.mean(axis=(2, 3))  # B T d
@@ -122,9 +129,3 @@ class _CausalConv(nn.Module):
         y = max_pool(y) if self.pool else y  # norm and ReLU are increasing: pooling first gives the same
         y = (y - mean[:, :, None, None]) * gain[:, :, None, None]
         return y.astype(self.dtype), Layer(x[:, x.shape[1] - known :], statistics)
-
-
-def unless_fresh(x: Float[Array, "B ..."], place: Place) -> Float[Array, "B ..."]:
-    """Zeros where a conversation starts with this chunk."""
-    fresh = (place.frame == 0).reshape(-1, *(1,) * (x.ndim - 1))
-    return jnp.where(fresh, 0, x)

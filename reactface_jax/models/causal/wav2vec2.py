@@ -23,7 +23,6 @@ from reactface_jax.models.boundary import at_boundary
 from reactface_jax.models.causal.attention import Mask, attend, fading, join_heads, split_heads, with_ring
 from reactface_jax.models.causal.ring import KeysValues, Place
 from reactface_jax.models.causal.running_statistics import Statistics, by_frame
-from reactface_jax.models.causal.video_encoder import unless_fresh
 from reactface_jax.models.layer_loop import layer_parameters, loop_over_layers
 from reactface_jax.models.recomputation import Remat
 from reactface_jax.models.wav2vec2 import (
@@ -80,7 +79,7 @@ class CausalFeatureExtractor(nn.Module):
             if overlap and (state is None or place is None):
                 x = jnp.pad(x, [(0, 0), (overlap, 0), (0, 0)])
             elif overlap and state is not None and place is not None:
-                before = unless_fresh(state.samples[len(carried)], place)
+                before = _unless_fresh(state.samples[len(carried)], place)
                 x = jnp.concatenate([before.astype(self.dtype), x], axis=1)
             if overlap:
                 carried.append(x[:, x.shape[1] - overlap :])
@@ -219,7 +218,7 @@ class CausalWav2Vec2Encoder(nn.Module):
         if state is None or place is None:
             x = jnp.pad(x, [(0, 0), (known, 0), (0, 0)])
         else:
-            x = jnp.concatenate([unless_fresh(state.features, place).astype(self.dtype), x], axis=1)
+            x = jnp.concatenate([_unless_fresh(state.features, place).astype(self.dtype), x], axis=1)
         after = AudioState(loudness, samples, channels, x[:, x.shape[1] - known :])
         x = x[:, known:] + self._positions(x, known)
         x = layer_norm(self.dtype, "norm")(x)
@@ -284,3 +283,9 @@ class CausalWav2Vec2Encoder(nn.Module):
             return fading((j // unit <= i // unit) & recent, jnp.zeros_like(i - j), 1)
 
         return with_ring(bias, num_frames // SPEECH_RATIO, place, SPEECH_RATIO, visible_frames)
+
+
+def _unless_fresh(x: Float[Array, "B ..."], place: Place) -> Float[Array, "B ..."]:
+    """Zeros where a conversation starts with this chunk."""
+    fresh = (place.frame == 0).reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.where(fresh, 0, x)
