@@ -199,6 +199,7 @@ class TrainConfig(Section, name="train"):
     checkpoint_every: Count = 1000
     keep_checkpoints: Count = 3
     pretrained_audio: str = ""  # folder that `reactface convert wav2vec2` wrote
+    video_warmup: CountOrNone = 0  # steps before the first in which F-Enc by itself learns the speaker's coefficients
     profile_steps: str = ""  # FIRST:LAST, steps that JAX's profiler watches, such as 10:15; "": none
 
     def __post_init__(self) -> None:
@@ -319,6 +320,10 @@ class Config:
         require(
             self.method != "trans-vae" or size >= _SMALLEST,
             f"data.image_size {size} must be at least {_SMALLEST} for trans-vae, which sees pictures",
+        )
+        require(
+            not self.train.video_warmup or (self.method == "reactface" and self.model.use_video),
+            f"train.video_warmup {self.train.video_warmup} is for a ReactFace that sees; leave it 0",
         )
         if not self.uses_optimizer:
             return  # the others have no model section to fit

@@ -51,6 +51,7 @@ FREE_FIELDS = (
     "train.keep_checkpoints",
     "train.profile_steps",
     "train.pretrained_audio",
+    "train.video_warmup",
     "eval.",
     "mesh.",  # exact on the same devices; elsewhere sums run in another order
     "hosts.",

@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from reactface_jax.methods.learned import Variables
 from reactface_jax.training.state import Params
 from reactface_jax.training.training_log import Metrics
+from reactface_jax.training.video_warmup import WarmUp
 from reactface_jax.types import Batch
 
 Gradient = Callable[[Variables, Batch, PRNGKeyArray, Array], tuple[Metrics, Params, Params]]
@@ -33,5 +34,7 @@ class Objective(NamedTuple):
     stages: tuple[int, ...] = (0,)
     begin: Callable[[int, Variables, Iterable[Batch]], Variables] | None = None
     """As `LearnedMethod.begin`, outside `jax.jit`; None: nothing is measured."""
+    warm_up: WarmUp | None = None
+    """Before step 0, outside `jax.jit`; None: nothing is trained before it."""
     has_rules: bool = True
     """Whether every parameter has its rule in training.sharding.RULES; those without one are whole on each device."""

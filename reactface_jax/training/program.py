@@ -61,6 +61,9 @@ class Program:
           step: at which a stage begins.
           batches: of the training, from this step on; this process's part of them.
         """
+        if step == 0 and self.objective.warm_up is not None:
+            warm = self.objective.warm_up(state.params, (place_batch(batch, self.mesh) for batch in batches()))
+            state = state.with_params(jax.device_put(warm, self.placement.params))
         if self.objective.begin is None:
             return state
         whole = (_of_all_hosts(batch, self.mesh) for batch in batches())

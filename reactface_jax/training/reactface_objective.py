@@ -24,6 +24,7 @@ from reactface_jax.training.objective import Gradient, Objective
 from reactface_jax.training.sharding import gathered
 from reactface_jax.training.state import Params, stream
 from reactface_jax.training.training_log import Metrics
+from reactface_jax.training.video_warmup import make_video_warmup
 from reactface_jax.types import Batch, Reactions
 
 
@@ -39,6 +40,7 @@ def reactface_objective(config: Config) -> Objective:
         frozen=frozen,
         learning_rate=learning_rate(config.optimizer, config.train.steps),
         check=lambda shapes: check_patterns(shapes, config.optimizer),
+        warm_up=make_video_warmup(model, config),
     )
 
 

@@ -26,7 +26,7 @@ AT_LEAST_1 = (
 )
 AT_LEAST_0 = (
     "model.video_chunk", "model.bias_period", "model.max_position", "optimizer.warmup_steps", "train.eval_clips",
-    "train.patience", "train.eval_every",
+    "train.patience", "train.eval_every", "train.video_warmup",
     "hosts.count", "loss.reconstruction", "loss.pose", "loss.kl", "loss.diversity", "loss.smooth", "loss.speaker",
     "optimizer.weight_decay", "optimizer.clip_norm", "train.seed", "eval.seed", "model.momentum", "model.dropout",
     "optimizer.b1", "optimizer.b2", "train.ema", "model.audio.hidden_dropout", "model.audio.attention_dropout",
