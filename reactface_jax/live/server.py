@@ -37,7 +37,7 @@ from reactface_jax.methods.method import StreamingMethod
 
 _WAITING = 50
 """Messages that wait for a slow page before the oldest are left out."""
-_BUSY, _REFUSED, _BAD = 4409, 4403, 4400  # codes of a WebSocket's end
+_BUSY, _REFUSED, _BAD, _FAILED = 4409, 4403, 4400, 1011  # codes of a WebSocket's end
 _LONGEST_REASON = 123  # bytes of UTF-8 that fit into a close frame
 
 
@@ -138,6 +138,8 @@ async def _listen(socket: WebSocket, session: Session, live: Live) -> None:
             return
         if message["type"] == "websocket.disconnect":
             return
+        if session.error is not None:  # the page has its sentence, and nobody answers any more
+            return await socket.close(_FAILED, _reason(session.error))
         try:
             if (text := message.get("text")) is None:
                 _take_media(session, message.get("bytes") or b"")
@@ -154,7 +156,11 @@ async def _listen(socket: WebSocket, session: Session, live: Live) -> None:
             else:
                 raise UserError("this listener looks at pictures itself; send JPEG instead of a measured face")
         except UserError as error:
-            return await socket.close(_BAD, str(error).encode()[:_LONGEST_REASON].decode(errors="ignore"))
+            return await socket.close(_BAD, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return str(error).encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
 def _take_media(session: Session, message: bytes) -> None:

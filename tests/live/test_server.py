@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import re
 import struct
@@ -10,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from delayed_smile import CHUNK, DELAY, SMILES
+from delayed_smile import CHUNK, DELAY, SMILES, DelayedSmile
 from drawn_speaker import FRAMES, SMILE, smiling_speaker
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -70,6 +71,14 @@ def drain(socket) -> None:
     """Takes what comes until the connection ends."""
     while True:
         socket.recv(timeout=30)
+
+
+def keep_talking(socket, faces: np.ndarray) -> None:
+    """Sends until the connection ends."""
+    for i, face in enumerate(itertools.islice(itertools.cycle(faces), 600)):
+        socket.send(measured(face, i / 25))
+        socket.send(sound(i / 25))
+        time.sleep(0.02)
 
 
 def until(condition, what: str) -> None:
@@ -251,6 +260,18 @@ def test_bad_messages_end_the_talk_with_a_sentence(serve, message, said):
         socket.send(message)
         with pytest.raises(ConnectionClosed, match=re.escape(said)):
             drain(socket)
+
+
+def test_a_listener_that_fails_ends_the_talk_with_its_sentence(serve, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(DelayedSmile, "step", fail)
+    faces = smiling_speaker()
+    with serve(most=2) as (port, live), talk(port) as socket:
+        with pytest.raises(ConnectionClosed, match=r"1011.*out of memory"):
+            keep_talking(socket, faces)
+        until(lambda: live.talking == 0, "the seat is free")
 
 
 def test_what_is_no_picture_is_a_lost_face(serve, speaker_jpegs):

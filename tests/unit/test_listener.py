@@ -255,7 +255,12 @@ def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
     assert load_weights(tmp_path / "less").past_noise == 0.1
     (tmp_path / "text").write_text("no weights")
     (tmp_path / "old").write_bytes(save(load_file(tmp_path / "w.safetensors"), {"kind": "listener"}))
+    metadata = {"kind": "listener", "form": "2", "sizes": "{}"}
+    (tmp_path / "sizes").write_bytes(save(load_file(tmp_path / "w.safetensors"), metadata | {"sizes": "[8"}))
+    (tmp_path / "arrays").write_bytes(save({"styles": np.zeros(1, np.float32)}, metadata))
     for name, message in (
+        ("sizes", "sizes lacks a part of a listener's weights, or is damaged: "),
+        ("arrays", "arrays lacks a part of a listener's weights, or is damaged: 'space/"),
         ("none", "does not exist"),
         ("text", "no safetensors file"),
         ("old", "by another version of the listener; train it again"),

@@ -87,6 +87,15 @@ def load_weights(path: str | Path) -> Weights:
         raise UserError(f"{path} holds no listener's weights; give the file that its training wrote")
     if metadata.get("form") != _FORM:
         raise UserError(f"{path} was written by another version of the listener; train it again")
+    try:
+        return _read(arrays, metadata)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} lacks a part of a listener's weights, or is damaged: {error}; train it again"
+        ) from error
+
+
+def _read(arrays: dict[str, Any], metadata: dict[str, str]) -> Weights:
     params = {
         tuple(name.split("/")[1:]): value.astype(np.float32)
         for name, value in arrays.items()
