@@ -22,6 +22,7 @@ config = Ablation(
                 *("--model.alignment", "reference", "--model.face-alignment", "reference"),
             ),
         ),
+        Variant("no warm-up of F-Enc", ("--train.video-warmup", "0")),
         Variant("features from all frames", ("--model.memory", "all")),
         Variant("the own listener as target", ("--loss.target", "paired")),
         Variant("each frame's own latent", ("--model.latent-alignment", "point_to_point")),

@@ -321,10 +321,6 @@ class Config:
             self.method != "trans-vae" or size >= _SMALLEST,
             f"data.image_size {size} must be at least {_SMALLEST} for trans-vae, which sees pictures",
         )
-        require(
-            not self.train.video_warmup or (self.method == "reactface" and self.model.use_video),
-            f"train.video_warmup {self.train.video_warmup} is for a ReactFace that sees; leave it 0",
-        )
         if not self.uses_optimizer:
             return  # the others have no model section to fit
         self.model.check_window("train.window", self.train.window)

@@ -41,7 +41,7 @@ class _Seeing(NamedTuple):
 
 
 def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
-    """None where `train.video_warmup` is 0.
+    """None where `train.video_warmup` is 0 or the model does not see.
 
     Args:
       model: from `build_model`.
@@ -84,7 +84,7 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
                 values.clear()
         return {**params, "speaker_encoder": {**encoder, "video_encoder": seeing.video_encoder}}
 
-    return warm_up if steps else None
+    return warm_up if steps and config.model.use_video else None
 
 
 def face_features(model: Any, video: Float[Array, "B T H W 3"]) -> Float[Array, "B T D"]:

@@ -13,10 +13,12 @@ from training_run import FRAMES, assert_same, configure, make_batch, make_data
 
 from reactface_jax.config import Config
 from reactface_jax.errors import UserError
+from reactface_jax.models.build import build_model
 from reactface_jax.training import reactface_objective
 from reactface_jax.training.loop import train
 from reactface_jax.training.program import Program, make_program
 from reactface_jax.training.sharding import make_mesh
+from reactface_jax.training.video_warmup import make_video_warmup
 from reactface_jax.types import Batch
 
 STEPS = 40
@@ -104,7 +106,7 @@ def test_it_comes_before_the_first_step_only(tmp_path: Path, monkeypatch: pytest
     assert not np.allclose(jax.tree.leaves(plain.params)[0], jax.tree.leaves(whole.params)[0], atol=0.5)
 
 
-@pytest.mark.parametrize("words", [["--model.no-use-video"], ["--method", "zhou"]], ids=str)
-def test_it_is_for_a_reactface_that_sees(words: list[str]) -> None:
-    with pytest.raises(UserError, match=r"train.video_warmup 5 is for a ReactFace that sees; leave it 0"):
-        configure("--train.video-warmup", "5", *words)
+def test_a_model_that_does_not_see_has_none() -> None:
+    config = seeing("--model.no-use-video")
+    assert make_video_warmup(build_model(config.model), config) is None
+    assert make_video_warmup(build_model(seeing(steps=0).model), seeing(steps=0)) is None

@@ -57,6 +57,7 @@ def test_what_makes_reactface_react_adds_no_parameters():
         "loss.pose",
         "loss.diversity",
         "train.num_reactions",
+        "train.video_warmup",
     ]
     video, audio = jax.ShapeDtypeStruct((1, 32, 48, 48, 3), jnp.float32), jax.ShapeDtypeStruct((1, 20480), jnp.float32)
     keys = {"params": jax.random.key(0), "sample": jax.random.key(1)}
