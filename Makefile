@@ -48,7 +48,7 @@ $(DEMO)/shards/description.json: | $(DEMO)/raw/test.csv
 	$(REACTFACE) prepare shards --raw $(DEMO)/raw --out $(DEMO)/shards --workers 2
 
 $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
-	$(SAY) "4 of 5: trains a small ReactFace (4 minutes; it compiles for 1.5 of them). Look: loss falls, smiles come to move"
+	$(SAY) "4 of 5: trains a small ReactFace (5 minutes; it compiles for 1.5 of them). Look: it learns to see, then loss falls"
 	JAX_NUM_CPU_DEVICES=2 $(REACTFACE) train --config reacting --workdir $(DEMO)/run --data.dir $(DEMO)/shards \
 	    --train.steps 300 --train.eval-every 0 $$(test -d $(DEMO)/run/checkpoints && echo --resume)
 	touch $@
