@@ -17,7 +17,7 @@ import pytest
 from reactface_jax.training import hosts
 from reactface_jax.weights.run import load_run
 
-JOB = pathlib.Path(__file__).with_name("host_job.py")
+JOB, WARM_UP = (pathlib.Path(__file__).with_name(name) for name in ("host_job.py", "warmup_job.py"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{JOB.parents[2]}:{JOB.parents[1]}"}
 BOUND = 180  # seconds; each ends within a few, on a machine with nothing else to do
 MESH = ("--mesh.data", "2", "--mesh.fsdp", "-1")
@@ -32,10 +32,11 @@ def free_port() -> int:
 class Process:
     """A process of a job, and what it has said so far."""
 
-    def __init__(self, workdir, devices: int, *words: str):
+    def __init__(self, workdir, devices: int, *words: str, program: pathlib.Path = JOB):
         self.path = workdir.with_name(f"{workdir.name}-{time.monotonic_ns()}.log")
+        folder = [str(workdir)] if program == JOB else []
         with self.path.open("w") as log:
-            command = [sys.executable, str(JOB), str(workdir), str(devices), *MESH, *words]
+            command = [sys.executable, str(program), *folder, str(devices), *MESH, *words]
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT)
 
     @property
@@ -122,6 +123,21 @@ def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path
     assert sorted(one.losses) == list(range(saved + 1, last + 1))
     for step, loss in one.losses.items():
         assert loss == pytest.approx(pair[0].losses[step], rel=1e-3)
+
+
+def test_two_processes_learn_to_see_as_one_does(tmp_path, started):
+    """The real F-Enc, whose kernels lie in parts on the devices of both."""
+    where = ("--hosts.coordinator", f"localhost:{free_port()}", "--hosts.count", "2", "--hosts.timeout", "60")
+    pair = [Process(tmp_path / "two", 2, *where, "--hosts.index", str(i), program=WARM_UP) for i in (0, 1)]
+    started += pair
+    assert [each.end() for each in pair] == [0, 0], pair[0].said + pair[1].said
+    one = Process(tmp_path / "one", 4, program=WARM_UP)
+    started.append(one)
+    assert one.end() == 0, one.said
+    sizes = [[float(size) for size in each.said.partition("sizes ")[2].split()] for each in (*pair, one)]
+    assert len(sizes[0]) == 7  # five kernels, and the last layer's with its bias
+    assert sizes[0] == sizes[1]
+    assert sizes[0] == pytest.approx(sizes[2], rel=1e-4)
 
 
 def test_two_processes_train_a_row_in_stages_and_measure_as_one_does(tmp_path, started, monkeypatch):
