@@ -22,6 +22,7 @@ from jaxtyping import Float
 import reactface_jax as rf
 from data_pipeline.loader import ShardSet, open_shards
 from reactface_jax.config import Config, load_config
+from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.training.init import init_params
@@ -61,17 +62,25 @@ class Arguments:
     """Training clips that the linear map is fitted to."""
 
 
+@reports_user_errors
 def main(arguments: Arguments) -> None:
     """Prints the table."""
+    if arguments.steps < 1:
+        raise UserError(f"--steps {arguments.steps} must be at least 1")
     shards = open_shards(arguments.data)
     print("| F-Enc | " + " | ".join(CHANNELS) + " |")
     print("|---" * (len(CHANNELS) + 1) + "|")
     for name, config, params in _runs(arguments) if arguments.runs else _by_itself(arguments, shards):
+        if not config.model.use_video:
+            raise UserError(f"{name} sees no pictures; give runs of a ReactFace that does")
         see = _eyes(config, params)
         fitted = _features(see, shards, "train", config, arguments.frames, arguments.clips)
         tested = _features(see, shards, "test", config, arguments.frames, None)
         found = correlations(*fitted, *tested)
-        print(f"| {name} | " + " | ".join(f"{found[COEFFICIENT_NAMES.index(c)]:.2f}" for c in CHANNELS.values()) + " |")
+        print(
+            f"| {name} | " + " | ".join(f"{found[COEFFICIENT_NAMES.index(c)]:.2f}" for c in CHANNELS.values()) + " |",
+            flush=True,
+        )
 
 
 def _runs(arguments: Arguments) -> Iterator[tuple[str, Config, Any]]:

@@ -23,6 +23,7 @@ from reactface_jax.errors import UserError
 from reactface_jax.models.precision import products
 from reactface_jax.ops.pixels import to_unit_range
 from reactface_jax.optimizer import make_optimizer
+from reactface_jax.training.accumulation import averaged
 from reactface_jax.training.state import Params
 from reactface_jax.types import NUM_COEFFICIENTS, Batch
 
@@ -45,9 +46,10 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
 
     Args:
       model: from `build_model`.
-      config: the experiment. The optimiser is its own, with its schedule over the steps of the warm-up.
+      config: the experiment. The optimiser is its own, with its schedule over the steps of the warm-up; the batch goes
+        through in `train.accumulate` parts.
     """
-    steps = config.train.video_warmup
+    steps, parts = config.train.video_warmup, config.train.accumulate
     optimizer = make_optimizer(config.optimizer, steps)
 
     def loss(seeing: _Seeing, video: UInt8[Array, "B T H W 3"], speaker: Float[Array, "B T C"]) -> Array:
@@ -58,8 +60,11 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
 
     @jax.jit
     def update(seeing: _Seeing, state: optax.OptState, video: Array, speaker: Array) -> tuple[Any, Any, Array]:
-        with products(config.model, training=True):
-            value, gradient = jax.value_and_grad(loss)(seeing, video, speaker)
+        def of_part(_: int | Array, video: Array, speaker: Array) -> tuple[Array, _Seeing]:
+            with products(config.model, training=True):
+                return jax.value_and_grad(loss)(seeing, video, speaker)
+
+        value, gradient = of_part(0, video, speaker) if parts == 1 else averaged(of_part, parts, video, speaker)
         changes, state = optimizer.update(gradient, state, seeing)
         return optax.apply_updates(seeing, changes), state, value
 

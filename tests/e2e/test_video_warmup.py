@@ -76,6 +76,13 @@ def test_two_devices_see_what_one_does() -> None:
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-4)
 
 
+def test_a_batch_in_parts_is_the_whole_batch() -> None:
+    _, _, whole = warmed(seeing(steps=3))
+    _, _, parts = warmed(seeing("--train.accumulate", "2", steps=3))
+    for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-4)
+
+
 def test_a_warm_up_that_diverges_says_so() -> None:
     def broken() -> Iterator[Batch]:
         return (batch._replace(speaker=np.full_like(batch.speaker, np.nan)) for batch in seen_batches())

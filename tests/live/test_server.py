@@ -269,6 +269,7 @@ def test_a_listener_that_fails_ends_the_talk_with_its_sentence(serve, monkeypatc
     monkeypatch.setattr(DelayedSmile, "step", fail)
     faces = smiling_speaker()
     with serve(most=2) as (port, live), talk(port) as socket:
+        await_eyes(socket)
         with pytest.raises(ConnectionClosed, match=r"1011.*out of memory"):
             keep_talking(socket, faces)
         until(lambda: live.talking == 0, "the seat is free")
