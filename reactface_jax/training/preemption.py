@@ -43,7 +43,7 @@ class Termination:
             if self._computing:
                 continue
             if signals[0] == signal.SIGTERM:
-                log.info("SIGTERM before the first step: nothing to save; the same command goes on from here")
+                log.info("SIGTERM before the first step: nothing to save; the same command starts it anew")
                 os._exit(0)
             if signals[0] == signal.SIGINT:
                 if interrupted:

@@ -29,7 +29,8 @@ def check_workdir(workdir: str | Path, *, resume: bool, overwrite: bool) -> None
         raise UserError(f"--workdir {workdir} does not exist, so there is nothing to resume; leave --resume out")
     if (foreign := _foreign(workdir / FOLDER)) is not None:
         raise UserError(f"--workdir {workdir} holds {foreign}, which is of no training here; give another directory")
-    if (workdir / FOLDER).exists() and not (resume or overwrite):
+    started = (workdir / FOLDER).exists() and any((workdir / FOLDER).iterdir())  # empty: ended before it saved
+    if started and not (resume or overwrite):
         raise UserError(f"--workdir {workdir} holds a run already; give --resume, --overwrite or another directory")
 
 

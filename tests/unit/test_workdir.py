@@ -107,6 +107,12 @@ def test_what_a_killed_save_leaves_is_ours(tmp_path: Path) -> None:
     check_workdir(tmp_path, resume=False, overwrite=True)
 
 
+@pytest.mark.parametrize("flags", [{"overwrite": True}, {"resume": True}, {}])
+def test_a_run_that_ended_before_it_saved_is_started_anew(tmp_path: Path, flags: dict[str, bool]) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    check_workdir(tmp_path, **{"resume": False, "overwrite": False, **flags})
+
+
 def test_a_folder_that_is_no_run_is_said_to_be_what_it_is(tmp_path: Path) -> None:
     make_run(tmp_path / "demo" / "run", "new")
     (tmp_path / "demo" / "shards").mkdir()
