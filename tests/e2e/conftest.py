@@ -28,10 +28,12 @@ def compiled_programs_are_kept(tmp_path_factory):
     compilation_cache.reset_cache()
 
 
-@pytest.fixture(autouse=True)
-def evaluation_on_one_device(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def evaluation_on_one_device():
     """Programs for several devices take longer to compile; test_report.py and tests/sharding have them."""
-    monkeypatch.setattr(evaluate_run, "AllDevices", lambda num_clips: AllDevices(num_clips, jax.devices()[:1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate_run, "AllDevices", lambda num_clips: AllDevices(num_clips, jax.devices()[:1]))
+        yield
 
 
 @pytest.fixture

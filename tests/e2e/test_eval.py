@@ -1,11 +1,14 @@
 """eval.py from shards and a checkpoint to a report, without training."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -76,6 +79,19 @@ def save_run(folder: Path, config: Config, shards: Path) -> Path:
     return folder
 
 
+class Evaluation(NamedTuple):
+    folder: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def evaluation(run) -> Evaluation:
+    """Of that run, by its own configuration."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        command.main(["--checkpoint", str(run)])
+    return Evaluation(run / "evaluation-test", printed.getvalue())
+
+
 @pytest.fixture
 def offset_run(shards, config, tmp_path, monkeypatch) -> Path:
     """A row that learns by steps, under the name of one of them and before ReactFace; it knows nothing of windows."""
@@ -98,9 +114,8 @@ def message(capsys, *words: str) -> str:
     return capsys.readouterr().err
 
 
-def test_report_of_a_run(run, shards, capsys):
-    command.main(["--checkpoint", str(run)])
-    out = run / "evaluation-test"
+def test_report_of_a_run(evaluation, shards):
+    out = evaluation.folder
     expected = ["clip_ids.txt", "listener.npy", "neighbours.npy", "prediction.npy"]
     expected += ["report.html", "report.json", "report.md", "report.tex", "speaker.npy"]
     assert sorted(path.name for path in out.iterdir()) == expected
@@ -119,7 +134,7 @@ def test_report_of_a_run(run, shards, capsys):
     data = open_shards(shards)
     np.testing.assert_array_equal(np.load(out / "speaker.npy"), data.coefficients("test")[0][:, :FRAMES])
     assert (out / "clip_ids.txt").read_text().splitlines() == data.clip_ids("test")
-    assert "Clean mode" in capsys.readouterr().out
+    assert "Clean mode" in evaluation.printed
     text = (out / "report.html").read_text()
     shown = json.loads(re.search(r'id="page">(.*?)</script>', text)[1])
     assert len(shown["clips"]) == 4
@@ -127,7 +142,7 @@ def test_report_of_a_run(run, shards, capsys):
     assert [each["shape"] for each in shown["maps"]] == [[8, 8], [8, 16], [50, 50], [50, 100]]
 
 
-def test_several_methods_in_one_table(run, offset_run, shards, config, tmp_path, capsys):
+def test_several_methods_in_one_table(run, evaluation, offset_run, shards, config, tmp_path, capsys):
     command.main(["--checkpoint", str(offset_run), "--page-clips", "0"])
     content = json.loads((offset_run / "evaluation-test" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]][-2:] == ["linear", "Offset"]
@@ -146,9 +161,7 @@ def test_several_methods_in_one_table(run, offset_run, shards, config, tmp_path,
     assert all(row["frames_per_second"] > 0 for row in content["rows"][-2:])
     assert content["source"] == f"{offset_run}, step 5; {run}, step 7"
     assert "own listener only" in content["data"]["appropriate"]
-    command.main(["--checkpoint", str(run), "--out", str(tmp_path / "single"), "--page-clips", "0"])
-    prediction = np.load(tmp_path / "single" / "prediction.npy")
-    assert content["data"]["sha256"]["small"] == checksum(prediction)
+    assert content["data"]["sha256"]["small"] == checksum(np.load(evaluation.folder / "prediction.npy"))
     assert content["data"]["sha256"]["Offset"] == checksum(by_itself)
     latex = (tmp_path / "out" / "report.tex").read_text()
     assert latex.index("Mirror") < latex.index("delayed-mirror") < latex.index("Offset") < latex.index("small")
@@ -255,14 +268,14 @@ def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkey
     assert "names its coefficients differently" in message(capsys, *words, "--methods", str(own))
 
 
-def test_a_converted_checkpoint_gives_the_same_reactions(run, shards, config, tmp_path):
+def test_a_converted_checkpoint_gives_the_same_reactions(evaluation, shards, config, tmp_path):
     params = small_model.random_params(build_model(config.model))
     save_params(tmp_path / "converted", params, {"model": dataclasses.asdict(config.model)})
     words = ["--converted", tmp_path / "converted", "--data", shards, "--out", tmp_path / "out"]
     words += ["--eval.protocol", "clip", "--eval.num-reactions", "2", "--eval.batch-size", "3"]
     words += ["--data.image-size", SIZE, "--data.eval-frames", FRAMES, "--page-clips", "0"]
     command.main([str(word) for word in words])
-    expected = np.load(run / "evaluation-test" / "prediction.npy")
+    expected = np.load(evaluation.folder / "prediction.npy")
     np.testing.assert_allclose(np.load(tmp_path / "out" / "prediction.npy"), expected, atol=1e-4)
     assert not (tmp_path / "out" / "report.html").exists()
 

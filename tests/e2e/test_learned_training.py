@@ -91,7 +91,7 @@ def test_the_average_forgets_where_a_stage_began(tmp_path):
         np.testing.assert_allclose(averages[step], expected, rtol=1e-5)
 
 
-def test_what_a_row_does_not_use_is_said(tmp_path, caplog):
+def test_what_a_row_does_not_use_is_said(tmp_path, caplog, stand_in):
     caplog.set_level(logging.INFO)
     words = ("--optimizer.learning-rate", "1e-9", "--optimizer.clip-norm", "1")
     train(configure(*WORDS, *words), tmp_path, make_data(without_pictures), dry_run=True)

@@ -54,10 +54,14 @@ def warmed(config: Config, devices: int = 1) -> tuple[Program, Any, Any]:
     return program, kept, program.begin_stage(before, 0, seen_batches)
 
 
-@pytest.mark.parametrize("kind", [(), ("--model.causal", "--model.block", "8")], ids=["reference", "causal"])
+CAUSAL = pytest.param(("--model.causal", "--model.block", "8"), marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("kind", [(), CAUSAL], ids=["reference", "causal"])
 def test_f_enc_learns_to_see_and_nothing_else_changes(kind: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
+    """On two devices."""
     caplog.set_level(logging.INFO)
-    program, before, state = warmed(seeing(*kind))
+    program, before, state = warmed(seeing(*kind), devices=2)
     losses = [float(found) for found in re.findall(r"warm-up of F-Enc, step \d+/40  speaker (\S+)", caplog.text)]
     assert len(losses) == STEPS // 10
     assert losses[-1] < 0.5 * losses[0]
@@ -69,17 +73,13 @@ def test_f_enc_learns_to_see_and_nothing_else_changes(kind: tuple[str, ...], cap
     assert jax.tree.structure(state) == jax.tree.structure(program.state)
 
 
-def test_two_devices_see_what_one_does() -> None:
-    _, _, one = warmed(seeing(steps=3))
-    _, _, two = warmed(seeing(steps=3), devices=2)
-    for x, y in zip(jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-4)
-
-
-def test_a_batch_in_parts_is_the_whole_batch() -> None:
+@pytest.mark.long
+@pytest.mark.parametrize(("devices", "parts"), [(2, 1), (1, 2)], ids=["devices", "parts"])
+def test_a_batch_by_halves_is_the_whole_batch(devices: int, parts: int) -> None:
+    """On two devices, or one half after the other."""
     _, _, whole = warmed(seeing(steps=3))
-    _, _, parts = warmed(seeing("--train.accumulate", "2", steps=3))
-    for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
+    _, _, halves = warmed(seeing("--train.accumulate", str(parts), steps=3), devices)
+    for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(halves.params), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-4)
 
 

@@ -131,10 +131,8 @@ def test_online_protocols(reactface_a: Case, protocol: str):
     assert_close({f"online_{protocol}_3dmm": reactions[:, 0]}, reactface_a.golden)
 
 
-@pytest.mark.parametrize(
-    ("bits", "least"),
-    [pytest.param(10, 3e-4, id="TF32"), pytest.param(7, 2e-3, id="bfloat16", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("bits", "least"), [(10, 3e-4), (7, 2e-3)], ids=["TF32", "bfloat16"])
 def test_rounded_products_miss_the_goldens_and_are_not_taken(
     reactface_a: Case, monkeypatch: pytest.MonkeyPatch, accelerator_forms: None, bits: int, least: float
 ):
@@ -189,6 +187,7 @@ def test_losses_and_gradient_norms(losses_a: Case, forms: str | None, request: p
     assert_gradient_norms_close(convert.to_reactface(gradients), golden, 5e-3)
 
 
+@pytest.mark.long
 def test_oracle_is_the_authors_model(reactface_a: Case):
     oracle, video, audio = reactface_a.oracle()
     eps, prefix_eps, window_eps = (
@@ -215,6 +214,7 @@ def test_oracle_is_the_authors_model(reactface_a: Case):
     assert_close(values, reactface_a.golden)
 
 
+@pytest.mark.long
 def test_oracle_has_the_authors_losses_and_gradients(losses_a: Case):
     """In float64, so that no ReLU turns from one machine to another."""
     oracle, *inputs = losses_a.oracle()

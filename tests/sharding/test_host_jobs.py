@@ -126,6 +126,7 @@ def test_two_processes_train_are_preempted_lose_one_and_go_on_elsewhere(tmp_path
         assert loss == pytest.approx(pair[0].losses[step], rel=1e-3)
 
 
+@pytest.mark.long
 def test_two_processes_learn_to_see_as_one_does(tmp_path, started):
     """The real F-Enc, whose kernels lie in parts on the devices of both."""
     where = ("--hosts.coordinator", f"localhost:{free_port()}", "--hosts.count", "2", "--hosts.timeout", "60")
@@ -141,6 +142,7 @@ def test_two_processes_learn_to_see_as_one_does(tmp_path, started):
     assert sizes[0] == pytest.approx(sizes[2], rel=1e-4)
 
 
+@pytest.mark.long
 def test_two_processes_train_a_row_in_stages_and_measure_as_one_does(tmp_path, started, monkeypatch):
     """The second stage begins after two steps, with the latents' range over all processes' clips."""
     sizes = {"window": 8, "width": 8, "mlp-width": 8, "denoiser-width": 16, "denoiser-layers": 3, "time-width": 8}

@@ -32,6 +32,7 @@ def test_readers(attack: dict[str, Any], tmp_path: Path) -> None:
     assert 130 < sum(tally.refused.values()) < 260
 
 
+@pytest.mark.long
 def test_commands() -> None:
     """In a process that has started no threads, since it forks."""
     counts = {"headers": 0, "tables": 0, "trees": 1, "sets": 2, "disks": 1, "kills": 2}

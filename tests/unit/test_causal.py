@@ -307,6 +307,7 @@ def test_every_variant_streams(change):
     assert before == after  # so that any number of steps may follow
 
 
+@pytest.mark.long
 def test_gradients_reach_every_parameter_in_training(params):
     """But those that reconstruct the speaker, and the audio's masked embedding: they are not in the listener."""
     (video, audio), model = clip(8), rf.build_model(without_dropout(CAUSAL))

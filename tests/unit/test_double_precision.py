@@ -24,9 +24,10 @@ def test_parameters_are_single(config) -> None:
         assert types_of(jax.eval_shape(rf.build_model(config).init, keys, *clip(6))) == {"float32"}
 
 
-@pytest.mark.parametrize(
-    ("config", "protocol"), [(CONFIG, "clip"), (CONFIG, "prefix"), (CONFIG, "window"), (CAUSAL, "clip")]
-)
+ONLINE = [pytest.param(CONFIG, protocol, marks=pytest.mark.long) for protocol in ("prefix", "window")]
+
+
+@pytest.mark.parametrize(("config", "protocol"), [(CONFIG, "clip"), (CAUSAL, "clip"), *ONLINE])
 def test_reactions_are_the_same(config, protocol) -> None:
     model = rf.build_model(config)
     params, (video, audio) = random_params(model), clip(6)

@@ -1,6 +1,7 @@
 """How the listener learns: resumed, interrupted, diverged, damaged."""
 
 import dataclasses
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +37,18 @@ def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path, head):
         train(wider, data, tmp_path / "b", quiet.append)
 
 
-@pytest.fixture
-def begun(data, tmp_path):
+@pytest.fixture(scope="module")
+def half(data, tmp_path_factory):
     """A training that stopped half way."""
-    train(ListenerConfig(SIZES, TRAINING), data, tmp_path, [].append, block=2, stop_after=2)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("half")
+    train(ListenerConfig(SIZES, TRAINING), data, folder, [].append, block=2, stop_after=2)
+    return folder
+
+
+@pytest.fixture
+def begun(half, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(half, tmp_path / "begun")
 
 
 @pytest.mark.parametrize(
@@ -149,10 +157,9 @@ def test_weights_that_could_not_be_written_are_written_by_a_resume(data, tmp_pat
 
 
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
-def test_a_training_that_diverged_leaves_what_was_saved(data, tmp_path, monkeypatch, broken):
+def test_a_training_that_diverged_leaves_what_was_saved(begun, data, monkeypatch, broken):
     config = ListenerConfig(SIZES, TRAINING)
-    train(config, data, tmp_path, [].append, block=2, stop_after=2)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in begun.iterdir()}
     steps = training._steps
 
     def diverges(*arguments):
@@ -164,8 +171,8 @@ def test_a_training_that_diverged_leaves_what_was_saved(data, tmp_path, monkeypa
     monkeypatch.setattr(training, "_steps", diverges)
     step = {"loss": 3, "gradient": 4}[broken]
     with pytest.raises(UserError, match=f"the training diverged at step {step}; .* give a lower --train.learning-rate"):
-        train(config, data, tmp_path, [].append, block=2)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        train(config, data, begun, [].append, block=2)
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
 
 
 def test_a_damaged_training_and_clips_shorter_than_a_chunk_get_a_sentence(data, tmp_path):

@@ -48,6 +48,7 @@ def test_the_packaged_listener_comes_back_from_its_limits(end: str) -> None:
     assert steps.max() < 0.03  # radians a frame: nothing jumps on the way
 
 
+@pytest.mark.long
 def test_four_minutes_leave_no_head_askew() -> None:
     """A speaker of whom nothing is seen or heard but noise; of 16 reactions 6 ended askew before."""
     listener = rf.load_pretrained("listener", Control(talks=True))

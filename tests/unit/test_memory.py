@@ -96,7 +96,7 @@ def test_the_model_recomputes_what_its_field_says():
     assert found["layers"][1] >= 5
 
 
-@pytest.mark.parametrize("chunk", [4, 8])
+@pytest.mark.parametrize("chunk", [pytest.param(4, marks=pytest.mark.long), 8])
 def test_a_causal_models_chunks_change_nothing(chunk):
     """10 frames are no whole number of chunks; what follows them is not seen."""
     video = jnp.asarray(random(2, 10, 32, 32, 3))

@@ -97,7 +97,9 @@ def test_training_rounds_as_the_backend_does_unless_it_must_not(causal: bool) ->
     assert of_training(dataclasses.replace(config, precision="highest")) == HIGHEST
 
 
-@pytest.mark.parametrize("method", ["trans-ae", "lfi", "zhou", "ng", "trans-vae", "belfusion"])
+@pytest.mark.parametrize(
+    "method", ["trans-ae", "lfi", "zhou", "trans-vae", "belfusion", pytest.param("ng", marks=pytest.mark.long)]
+)
 def test_a_rows_validation_is_exact_and_its_training_as_asked(method: Any) -> None:
     for precision in ("auto", "highest"):
         config = row(method, precision)

@@ -138,8 +138,7 @@ def train(
         )
     space, rests = fit_space(data, config.model.components)
     network: Any = ListenerNetwork(config.model)
-    optimizer = make_optimizer(config.train)
-    state = init(config, network, optimizer)
+    state = init(config, network, make_optimizer(config.train))
     saved, fixed = out / STATE_FILE, Fixed(config, space, known_by(data._asdict()))
     if saved.is_file() and not anew:
         state, learnt_in = restore_state(saved, state, fixed)
@@ -150,12 +149,11 @@ def train(
             # Fitted to the same data on another processor, a component may come out as another one.
             space, fixed = learnt_in, fixed._replace(space=learnt_in)
     arrays = jax.tree.map(jnp.asarray, (data, rests, space))
-    run = jax.jit(functools.partial(_steps, network, optimizer, config.train), donate_argnums=0)
     started, first = time.perf_counter(), int(state.step)
     last = min(config.train.steps, stop_after or config.train.steps)
     while (step := int(state.step)) < last:
         count = min(block, last - step)
-        state, losses = run(state, rows(data, config.train, step, count), *arrays)
+        state, losses = _steps(network, config.train, state, rows(data, config.train, step, count), *arrays)
         _require_finite(step, losses, state.average)
         step += count
         values = ", ".join(f"{name} {float(value.mean()):.4f}" for name, value in losses.items())
@@ -174,8 +172,13 @@ def init(config: ListenerConfig, network: Any, optimizer: optax.GradientTransfor
     features = jnp.zeros((1, sizes.chunk, speaker_features.NUM_FEATURES), jnp.float32)
     past = jnp.zeros((1, 1, sizes.chunk * sizes.components), jnp.float32)
     last = jnp.zeros((1, 1, sizes.components), jnp.float32)
-    params = network.init(jax.random.key(config.train.seed), features, past, last, method="everything")["params"]
+    params = _draw(network, jax.random.key(config.train.seed), features, past, last)["params"]
     return State(params, jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(network: Any, key: Array, *inputs: Array) -> PyTree:
+    return network.init(key, *inputs, method="everything")
 
 
 def finish(
@@ -199,9 +202,9 @@ def finish(
     return Weights(config.model, state.average, space, np.asarray(styles), rests[some], past_noise=past_noise)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _steps(
     network: Any,
-    optimizer: optax.GradientTransformation,
     config: ListenerTraining,
     state: State,
     rows: Rows,
@@ -209,6 +212,8 @@ def _steps(
     rests: Array,
     space: MotionSpace,
 ) -> tuple[State, dict[str, Array]]:
+    optimizer = make_optimizer(config)
+
     def step(state: State, rows: Rows) -> tuple[State, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         loss = functools.partial(_loss, network, config)
