@@ -34,9 +34,9 @@ WarmUp = Callable[[Params, Iterable[Batch]], Params]
 
 
 class _Seeing(NamedTuple):
-    """What is trained."""
+    """What is trained; F-Enc under its path in the model, which `optimizer.decayed` may ask for."""
 
-    video_encoder: Params
+    speaker_encoder: Params
     kernel: Float[Array, "D C"]
     bias: Float[Array, " C"]
 
@@ -53,8 +53,8 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
     optimizer = make_optimizer(config.optimizer, steps)
 
     def loss(seeing: _Seeing, video: UInt8[Array, "B T H W 3"], speaker: Float[Array, "B T C"]) -> Array:
-        params = {"speaker_encoder": {"video_encoder": seeing.video_encoder}}
-        features = model.apply({"params": params}, to_unit_range(video), method=face_features)
+        variables = {"params": {"speaker_encoder": seeing.speaker_encoder}}
+        features = model.apply(variables, to_unit_range(video), method=face_features)
         seen = jnp.asarray(features, jnp.float32) @ seeing.kernel + seeing.bias[None, None]
         return losses.smooth_l1(seen, speaker).mean()
 
@@ -71,7 +71,7 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
     def warm_up(params: Params, batches: Iterable[Batch]) -> Params:
         encoder = params["speaker_encoder"]
         zeros = jnp.zeros((config.model.feature_dim, NUM_COEFFICIENTS), jnp.float32)
-        seeing = _Seeing(encoder["video_encoder"], zeros, zeros[0])
+        seeing = _Seeing({"video_encoder": encoder["video_encoder"]}, zeros, zeros[0])
         state = jax.jit(optimizer.init)(seeing)
         values: list[Array] = []
         for step, batch in zip(range(1, steps + 1), batches, strict=False):
@@ -87,7 +87,7 @@ def make_video_warmup(model: nn.Module, config: Config) -> WarmUp | None:
                         "give a lower --optimizer.learning-rate, or --train.video-warmup 0"
                     )
                 values.clear()
-        return {**params, "speaker_encoder": {**encoder, "video_encoder": seeing.video_encoder}}
+        return {**params, "speaker_encoder": {**encoder, **seeing.speaker_encoder}}
 
     return warm_up if steps and config.model.use_video else None
 

@@ -113,6 +113,15 @@ def test_it_comes_before_the_first_step_only(tmp_path: Path, monkeypatch: pytest
     assert not np.allclose(jax.tree.leaves(plain.params)[0], jax.tree.leaves(whole.params)[0], atol=0.5)
 
 
+def test_weight_decay_finds_f_enc_by_its_path_in_the_model() -> None:
+    words = ("--optimizer.weight-decay", "100", "--optimizer.decayed")  # three steps take two thirds away
+    free, decayed = (
+        warmed(seeing(*words, pattern, steps=3))[2].params["speaker_encoder"]["video_encoder"]["conv1"]["kernel"]
+        for pattern in ("^listener/", "^speaker_encoder/video_encoder/conv1/kernel$")
+    )
+    assert np.abs(decayed).mean() < 0.5 * np.abs(free).mean()
+
+
 def test_a_model_that_does_not_see_has_none() -> None:
     config = seeing("--model.no-use-video")
     assert make_video_warmup(build_model(config.model), config) is None
