@@ -43,7 +43,7 @@ class Termination:
             if self._computing:
                 continue
             if signals[0] == signal.SIGTERM:
-                log.info("SIGTERM before the first step: nothing to save; the same command starts it anew")
+                log.info("SIGTERM before the first step: nothing to save yet; the same command can be given again")
                 os._exit(0)
             if signals[0] == signal.SIGINT:
                 if interrupted:

@@ -145,7 +145,7 @@ def compiling(start, tmp_path) -> subprocess.Popen:
 @pytest.mark.long
 def test_sigterm_does_not_wait_for_the_first_compilation(compiling):
     compiling.send_signal(signal.SIGTERM)
-    assert "SIGTERM before the first step: nothing to save; the same command starts it anew" in end(compiling)
+    assert "SIGTERM before the first step: nothing to save yet; the same command can be given again" in end(compiling)
 
 
 @pytest.mark.long
