@@ -14,8 +14,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from reactface_jax.errors import UserError, reports_user_errors
 from reactface_jax.evaluation.rows import evaluate
 from reactface_jax.evaluation.split import SplitPeople
+from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 from reactface_jax.live.listening import load_listener, view_size
 from reactface_jax.methods import Inputs
 from reactface_jax.shard_set import open_shards
@@ -25,6 +27,7 @@ _CHUNKS_A_STEP = 30
 _FIGURES = {"FRCorr": "FRCorr", "FRVar": "FRVar", "smile_answered": "smiles", "frown_answered": "frowns"}
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="a training's folder (default: the listener in the package)")
@@ -33,8 +36,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--reactions", type=int, default=1)
     arguments = parser.parse_args()
+    for name in ("frames", "reactions"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} {getattr(arguments, name)} must be at least 1")
     method = load_listener(arguments.checkpoint)
     people = SplitPeople(open_shards(arguments.data), "test", arguments.frames)
+    if people.clips.coefficient_names != COEFFICIENT_NAMES:
+        raise UserError(f"--data {arguments.data} has other coefficients than what streams answers; give others")
     clips, frames = people.num_clips, people.num_frames
     step = _CHUNKS_A_STEP * method.chunk
     pieces = -(-clips * frames // step)

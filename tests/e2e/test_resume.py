@@ -1,4 +1,4 @@
-"""train.py as a process of its own: killed at random, told to end, started again."""
+"""train.py as a process of its own: killed at random, asked to end, started again."""
 
 import os
 import pathlib
@@ -111,17 +111,17 @@ def test_a_run_that_is_killed_ends_in_the_same_parameters(start, method, tmp_pat
 
     seed = int.from_bytes(os.urandom(4))
     rng = np.random.default_rng(seed)
-    told = f"seed {seed}"
+    log = f"seed {seed}"
     for target in sorted(rng.choice(np.arange(ON_DISK, STEPS - 5), method.kills, replace=False)):
         process = start(tmp_path / "killed", "--train.steps", str(STEPS))
-        told += wait_for(process, rf"step (\d+)/{STEPS} ", least=target)
+        log += wait_for(process, rf"step (\d+)/{STEPS} ", least=target)
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    told += end(start(tmp_path / "killed", "--train.steps", str(STEPS)))
-    assert "resumed" in told, told
+    log += end(start(tmp_path / "killed", "--train.steps", str(STEPS)))
+    assert "resumed" in log, log
     for one, other in zip(params(tmp_path / "whole"), params(tmp_path / "killed"), strict=True):
-        np.testing.assert_array_equal(one, other, err_msg=told)
+        np.testing.assert_array_equal(one, other, err_msg=log)
 
 
 def test_sigterm_saves_and_exits_with_0(start, tmp_path):
