@@ -6,7 +6,8 @@
 Rows: the planted rule sampled (the bar for what samples) and expected (for what answers once), the speaker himself 10
 frames late, the listener, and the listener at temperature 0. With `--rows heard`: the listener that does not talk
 itself, as `react` has it, with the speaker's face and voice, and with the voice only. With `--rows drawn`: speakers are
-drawn, measured by MediaPipe, and answered from that; also how much MediaPipe shows of some movements. With --minutes M:
+drawn, measured by MediaPipe, and answered from that; also how much MediaPipe shows of some movements; with `--true eye`
+the channels whose names begin so are the true ones, to see what their measuring costs. With --minutes M:
 one conversation of that length, its figures by minute, to see whether an hour of feeding back drifts; of the listener
 that does not talk itself with `--rows heard`.
 """
@@ -54,10 +55,14 @@ def main() -> None:
     parser.add_argument(
         "--rows", nargs="+", choices=("ceilings", "listener", "heard", "drawn"), default=("ceilings", "listener")
     )
+    parser.add_argument("--true", nargs="+", default=[], help="beginnings of channels' names that are not measured")
     parser.add_argument("--reactions", type=int, default=10)
     parser.add_argument("--draws", type=int, default=100, help="of the expectation, for each script and role")
     parser.add_argument("--minutes", type=int, default=0)
     arguments = parser.parse_args()
+    for start in arguments.true:
+        if not any(name.startswith(start) for name in COEFFICIENT_NAMES):
+            parser.error(f"--true {start}: no coefficient's name begins so; give for example browDown or rotation")
     weights = load_pretrained().weights if arguments.weights is None else load_weights(arguments.weights)
     if arguments.minutes:
         hour(weights, arguments.minutes, arguments.seed, Control(talks="heard" not in arguments.rows))
@@ -87,7 +92,8 @@ def main() -> None:
         measured = np.stack([seen_by_mediapipe(*each) for each in zip(test.speaker, looks, strict=True)])
         print(f"measured {100 * np.isfinite(measured[..., 0]).mean():.1f} % of frames")
         print("shown of what moves: " + ", ".join(f"{n} {x:.2f}" for n, x in shown(test.speaker, measured).items()))
-        seen = inputs._replace(speaker=measured)
+        given = [name.startswith(tuple(arguments.true)) for name in COEFFICIENT_NAMES]
+        seen = inputs._replace(speaker=np.where(given, test.speaker, measured))
         rows["listener, MediaPipe"] = Listener(weights, Control(talks=True)).generate(seen, count, key=key)
     print(f"{len(test.speaker)} directions of {arguments.scripts} scripts")
     print(f"{'':24s}" + "".join(f"{heading:>10s}" for heading in HEADINGS.split()))

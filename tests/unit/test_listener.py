@@ -206,6 +206,32 @@ def test_a_trackers_jump_and_loss_change_the_rest_little():
     assert np.isfinite(seen).all()
 
 
+def test_a_faint_movement_is_large_against_a_quiet_tracker_and_small_against_a_noisy_one():
+    """Of a drawn head's frown MediaPipe shows .04, with changes of .0002 elsewhere; a real, quiet face varies more."""
+    rng = np.random.default_rng(0)
+    frown, jaw = (COEFFICIENT_NAMES.index(name) for name in ("browDownLeft", "jawOpen"))
+    face = np.full((2, 150, 58), 0.1, np.float32)
+    face[..., frown] += np.array([[0.0002], [0.03]]) * rng.standard_normal((2, 150))
+    face[:, 100:120, frown] += 0.04
+    bands = np.zeros((2, 150, NUM_BANDS), np.float32)
+    person, seen = features.observe(features.start(2), face, bands, np.zeros(2), np.full(58, 0.1, np.float32))
+    against_noise = np.asarray(seen)[..., 58:116]
+    quiet, noisy = against_noise[:, 105:115, frown].mean(axis=1)
+    assert quiet > 1.5
+    assert abs(noisy) < 0.5
+    np.testing.assert_allclose(against_noise[..., jaw], 0.0, atol=1e-3)
+    # The movement itself hardly counts as noise; nor does a jump, and nothing where the face is lost.
+    assert np.asarray(person.change)[0, frown] < 0.003
+    jumped, lost = face.copy(), face.copy()
+    jumped[:, 130] = 5.0
+    lost[:, 125:] = np.nan
+    before = features.observe(features.start(2), face[:, :125], bands[:, :125], np.zeros(2), np.full(58, 0.1))[0].change
+    after = features.observe(features.start(2), jumped, bands, np.zeros(2), np.full(58, 0.1))[0].change
+    gone = features.observe(features.start(2), lost, bands, np.zeros(2), np.full(58, 0.1))[0].change
+    assert np.asarray(after)[0, jaw] < 0.001
+    np.testing.assert_array_equal(gone, before)
+
+
 def test_sound_after_a_stretch_without_is_heard_as_from_the_beginning():
     rng = np.random.default_rng(0)
     face, bands = np.zeros((1, 30, 58), np.float32), log_mel(0.01 * rng.normal(size=(1, 30 * SAMPLES_PER_FRAME)))
@@ -254,8 +280,8 @@ def test_weights_come_back_and_other_files_are_named(weights, tmp_path):
     save_weights(tmp_path / "less", weights._replace(past_noise=0.1))
     assert load_weights(tmp_path / "less").past_noise == 0.1
     (tmp_path / "text").write_text("no weights")
-    (tmp_path / "old").write_bytes(save(load_file(tmp_path / "w.safetensors"), {"kind": "listener"}))
-    metadata = {"kind": "listener", "form": "2", "sizes": "{}"}
+    (tmp_path / "old").write_bytes(save(load_file(tmp_path / "w.safetensors"), {"kind": "listener", "form": "2"}))
+    metadata = {"kind": "listener", "form": "3", "sizes": "{}"}
     (tmp_path / "sizes").write_bytes(save(load_file(tmp_path / "w.safetensors"), metadata | {"sizes": "[8"}))
     (tmp_path / "arrays").write_bytes(save({"styles": np.zeros(1, np.float32)}, metadata))
     for name, message in (

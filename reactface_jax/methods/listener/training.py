@@ -149,11 +149,13 @@ def train(
             # Fitted to the same data on another processor, a component may come out as another one.
             space, fixed = learnt_in, fixed._replace(space=learnt_in)
     arrays = jax.tree.map(jnp.asarray, (data, rests, space))
+    drawn = not config.data.dir  # a shard set's speakers have been measured already
     started, first = time.perf_counter(), int(state.step)
     last = min(config.train.steps, stop_after or config.train.steps)
     while (step := int(state.step)) < last:
         count = min(block, last - step)
-        state, losses = _steps(network, config.train, state, rows(data, config.train, step, count), *arrays)
+        chosen = rows(data, config.train, step, count)
+        state, losses = _steps(network, config.train, drawn, state, chosen, *arrays)
         _require_finite(step, losses, state.average)
         step += count
         values = ", ".join(f"{name} {float(value.mean()):.4f}" for name, value in losses.items())
@@ -202,10 +204,11 @@ def finish(
     return Weights(config.model, state.average, space, np.asarray(styles), rests[some], past_noise=past_noise)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
 def _steps(
     network: Any,
     config: ListenerTraining,
+    drawn: bool,
     state: State,
     rows: Rows,
     data: ListeningData,
@@ -216,7 +219,7 @@ def _steps(
 
     def step(state: State, rows: Rows) -> tuple[State, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        loss = functools.partial(_loss, network, config)
+        loss = functools.partial(_loss, network, config, drawn)
         (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, key, rows, data, rests, space)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -230,6 +233,7 @@ def _steps(
 def _loss(
     network: Any,
     config: ListenerTraining,
+    drawn: bool,
     params: PyTree,
     key: Array,
     rows: Rows,
@@ -242,7 +246,7 @@ def _loss(
     batch = rows.direction.shape[0]
     coefficients = data.speaker[rows.direction, data.form[rows.listener]].astype(jnp.float32)
     bands = data.sound[rows.direction].astype(jnp.float32)
-    coefficients, bands = augment(next(keys), coefficients, bands)
+    coefficients, bands = augment(next(keys), coefficients, bands, drawn)
     heard = (jax.random.uniform(next(keys), (batch,)) >= config.drop_sound).astype(jnp.float32)
     frames = coefficients.shape[1] // chunk * chunk
     _, features = speaker_features.observe(

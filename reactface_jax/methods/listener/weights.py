@@ -20,7 +20,7 @@ from reactface_jax.methods.listener.motion_space import MotionSpace
 _KIND = "listener"
 NAME = "listener.safetensors"
 """Of the file in the folder of a training."""
-_FORM = "2"
+_FORM = "3"
 """Of the parameters: files of another form hold another network."""
 _PAST_NOISE = 0.3
 """Of files that do not say it, whatever the default of trainings is by now."""
