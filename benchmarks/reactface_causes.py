@@ -58,6 +58,7 @@ VARIANTS: Mapping[str, str] = {
     "window-4": f"{_PLAIN} --model.past window --model.window 4 --train.window 4 --model.period 4",
     "bias-1": f"{_PLAIN} --model.past window --model.bias-period 1",
     "window-before": f"{_PLAIN} --model.past window --model.bias-period 1 --model.sync-memory previous",
+    "together": f"{_PLAIN} --model.past window --loss.nearest together",
     "own-frame": f"{_PLAIN} --model.past window {_FREE}",
     "memory": f"{_PLAIN} {_MEMORY}",
     "smooth": f"{_PLAIN} {_MEMORY} --loss.smooth 1000",
