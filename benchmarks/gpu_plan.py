@@ -1,6 +1,6 @@
 """What XLA plans for an NVIDIA GPU, without a GPU: `python -m benchmarks.gpu_plan train --card h100`.
 
-Needs the extras `render` and `cuda` (4.4 GB of wheels), whose compiler takes the description of a card. Programs:
+Needs the extra `cuda` (4.4 GB of wheels), whose compiler takes the description of a card. Programs:
 
 - `train`, `validation`: of a configuration, on one card;
 - `window`: one window of the window protocol; `stream`: one window of a causal model's conversation.

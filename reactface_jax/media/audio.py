@@ -1,4 +1,4 @@
-"""Sound: the track of any media file as mono samples, and the normalisation that the model expects."""
+"""Sound: the track of any media file as mono samples."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +53,6 @@ def read_audio(path: str | Path, rate: int = SAMPLE_RATE) -> Float[np.ndarray, "
 def read_audio_or_none(path: str | Path, rate: int = SAMPLE_RATE) -> Float[np.ndarray, " L"] | None:
     """As `read_audio`, but None for a file that has no sound track, or one without a sample in it."""
     return _read(path, read_timeline(path), rate)
-
-
-def normalise(audio: Float[np.ndarray, " L"]) -> Float[np.ndarray, " L"]:
-    """Zero mean, unit variance over the whole file, as wav2vec 2.0 expects it: (x - mean) / sqrt(var + 1e-7)."""
-    return ((audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)).astype(np.float32)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from reactface_jax.errors import UserError
-from reactface_jax.media.audio import normalise
+from reactface_jax.media.normalisation import normalise
 from reactface_jax.methods.learned import LearnedMethod, Variables
 from reactface_jax.methods.method import Inputs, check_inputs, seen_speaker
 from reactface_jax.methods.variables import check_shapes

@@ -12,7 +12,7 @@ from jaxtyping import Float, Key, UInt8
 
 from reactface_jax.all_devices import AllDevices, fetched
 from reactface_jax.errors import UserError
-from reactface_jax.media.audio import normalise
+from reactface_jax.media.normalisation import normalise
 from reactface_jax.methods.method import Inputs, check_inputs
 from reactface_jax.methods.variables import check_shapes
 from reactface_jax.models.reactface import ReactFace

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from reactface_jax.errors import UserError
-from reactface_jax.media.audio import normalise, read_audio, read_audio_or_none
+from reactface_jax.media.audio import read_audio, read_audio_or_none
+from reactface_jax.media.normalisation import normalise
 from reactface_jax.media.video import VideoWriter
 
 

@@ -19,7 +19,8 @@ from data_pipeline.raw_tree.react2023 import list_splits
 from data_pipeline.shards.verify import verify
 from data_pipeline.shards.write import write_shards
 from reactface_jax.errors import UserError
-from reactface_jax.media.audio import normalise, read_audio
+from reactface_jax.media.audio import read_audio
+from reactface_jax.media.normalisation import normalise
 from reactface_jax.methods.listener.config import ListenerData
 from reactface_jax.methods.listener.training_data import of_shards
 from reactface_jax.training.neighbour_table import NeighbourTable
