@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, help="of the expectation, for each script and role")
     parser.add_argument("--minutes", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.true and "drawn" not in arguments.rows:
+        parser.error("--true is of the row drawn; add --rows drawn")
     for start in arguments.true:
         if not any(name.startswith(start) for name in COEFFICIENT_NAMES):
             parser.error(f"--true {start}: no coefficient's name begins so; give for example browDown or rotation")

@@ -1,6 +1,6 @@
 """How MediaPipe responds to made people who are drawn: the asset that the listener's training reads.
 
-    python -m benchmarks.mediapipe_response --out reactface_jax/assets/mediapipe_response.npz
+    python -m benchmarks.mediapipe_response --out mediapipe_response.npz
 
 Draws the speakers of other conversations than the benchmarks judge, each with a face of his own, measures them by
 MediaPipe and fits, by ridge regression, how far each measured coefficient follows each true one (deviations from the
@@ -26,6 +26,7 @@ from reactface_jax.output_files import check_outputs
 _RIDGE = 0.01
 """Of each true coefficient's variance."""
 _LEAST_VARIANCE = 1.01e-4
+"""Added to it: some coefficients never move."""
 
 
 class Response(NamedTuple):

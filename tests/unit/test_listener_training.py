@@ -90,6 +90,20 @@ def test_data_are_the_same_wherever_they_lie_and_however_they_are_read(begun, da
     assert "goes on from step 2" in lines[0]
 
 
+@pytest.mark.parametrize(("folder", "drawn"), [("", True), ("shards", False)])
+def test_speakers_of_shards_are_measured_already(folder, drawn, data, tmp_path, monkeypatch):
+    asked = []
+
+    def stop(network, config, drawn, *rest):
+        asked.append(drawn)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_steps", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(ListenerConfig(SIZES, TRAINING, ListenerData(dir=folder)), data, tmp_path, [].append)
+    assert asked == [drawn]
+
+
 def test_a_training_goes_on_with_its_own_data_only(begun, data):
     config = ListenerConfig(SIZES, TRAINING)
     moved = data.listener.copy()

@@ -58,7 +58,7 @@ def augment(
         drawn: whether some are seen as MediaPipe sees drawn heads; for true coefficients, in its channels, only.
     """
     batch, frames, _ = coefficients.shape
-    keys = iter(jax.random.split(key, 40))
+    keys = iter(jax.random.split(key, 32))
 
     def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:
         return jax.random.uniform(next(keys), shape, minval=low, maxval=high)
