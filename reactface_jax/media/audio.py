@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from reactface_jax.errors import UserError
 from reactface_jax.media.mono import Mono
+from reactface_jax.media.normalisation import normalise as normalise  # public here, see docs/api.md
 from reactface_jax.media.open_media import audio_track, open_media
 from reactface_jax.media.timeline import Timeline, decode, picture_begins, read_timeline
 from reactface_jax.types import SAMPLE_RATE

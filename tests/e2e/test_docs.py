@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import functools
 import importlib
+import pkgutil
 import re
 import shlex
 from collections.abc import Callable
@@ -193,6 +194,19 @@ def test_what_a_snippet_takes_from_here_is_listed(page: str, text: str) -> None:
             names.add(f"reactface_jax.{node.attr}")
     ours = {name for name in names if name.split(".")[0] in ("reactface_jax", "data_pipeline")}
     assert not ours - listed(), f"{page} uses what docs/api.md does not list"
+
+
+def spelled_out() -> list[tuple[str, str]]:
+    """(page, name) of every name that pages give in full: in a directive, or as `reactface_jax.ROOM.NAME`."""
+    pattern = re.compile(r"(?:^\.\. auto\w+:: |`)((?:reactface_jax|data_pipeline)(?:\.\w+)+)", re.MULTILINE)
+    pages = [*PAGES, *sorted((ROOT / "docs").glob("*/*.md"))]
+    found = {(page.name, name) for page in pages for name in pattern.findall(page.read_text(encoding="utf-8"))}
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("page", "name"), spelled_out())
+def test_a_name_that_is_spelled_out_exists(page: str, name: str) -> None:
+    assert pkgutil.resolve_name(name) is not None
 
 
 def test_all_public_names_are_listed() -> None:
