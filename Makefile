@@ -55,7 +55,7 @@ $(DEMO)/run/.trained: | $(DEMO)/shards/description.json
 
 $(DEMO)/evaluation/report.md: | $(DEMO)/run/.trained
 	$(SAY) "5 of 5: answers held-out clips and measures (2 minutes). Look: the table's FRCorr against 'by chance'"
-	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation --truth $(DEMO)/raw/dyads.json --ceilings
+	$(REACTFACE) eval --checkpoint $(DEMO)/run --out $(DEMO)/evaluation --truth $(DEMO)/raw/dyads.json --ceilings --overwrite
 
 table: $(STAMP) ## every row of the paper's table, trained on made conversations; hours, goes on when called again
 	JAX_NUM_CPU_DEVICES=2 PYTHONPATH=. $(RUN) benchmarks/table.py --out runs/table

@@ -65,12 +65,13 @@ def prepare(folder: Path, name: str) -> dict[str, list[str]]:
     with Checkpoints(run, keep=1) as checkpoints:
         checkpoints.save(1, state, about)
     (video, *_) = sorted(raw.rglob("*.mp4"))
-    out = ["--overwrite", "--renderer", "none", "--out", str(folder / "answer")]
+    react = ["--renderer", "none", "--out", str(folder / "answer"), "--overwrite"]
+    evaluate = ["--out", str(folder / "evaluation"), "--overwrite", "--page-clips", "0"]
     length = ["--data.clip-frames", str(FRAMES), "--train.batch-size", "1", "--train.steps", "1"]
     train = ["--config", name, "--data.dir", str(shards), "--workdir", str(folder / "trained"), "--overwrite"]
     return {
-        "eval": ["eval", "--checkpoint", str(run), "--out", str(folder / "evaluation"), "--page-clips", "0"],
-        "react": ["react", "--speaker", str(video), "--checkpoint", str(run), *out],
+        "eval": ["eval", "--checkpoint", str(run), *evaluate],
+        "react": ["react", "--speaker", str(video), "--checkpoint", str(run), *react],
         "train": ["train", *train, *length, "--train.eval-clips", "1", "--data.eval-frames", str(FRAMES)],
         "stream": [],
     }

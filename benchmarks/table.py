@@ -169,8 +169,8 @@ def evaluate(methods: Sequence[str], of: Mapping[str, Any], given: Arguments, sh
         note.unlink(missing_ok=True)
         with replacing(listed) as file:
             file.write(("\n".join(methods) + "\n").encode())
-        scripts = ["--truth", str(truth)] if truth.is_file() else []
-        run(["eval", "--methods", str(listed), "--data", str(shards), "--out", str(report.parent), *scripts])
+        words = ["--methods", str(listed), "--data", str(shards), "--out", str(report.parent), "--overwrite"]
+        run(["eval", *words, *(["--truth", str(truth)] if truth.is_file() else [])])
         _write(note, of)
     return report
 

@@ -147,7 +147,8 @@ def compare(folders: Mapping[str, Path], out: Path, given: Arguments, window: in
     channels = json.loads((Path(given.data) / "description.json").read_text())["coefficient_names"]
     with replacing(names) as file:
         file.write(json.dumps(channels).encode())
-    words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3", "--out", str(out)]
+    words += ["--coefficient-names", str(names), "--compare-with", FULL, "--page-clips", "3"]
+    words += ["--out", str(out), "--overwrite"]  # the table of all runs is made again by every call
     words += ["--i3d", given.i3d] if given.i3d else []
     run(words + (["--truth", str(given.truth)] if given.truth else []))
     compared: dict[str, Any] = json.loads((out / JSON_NAME).read_text())

@@ -64,7 +64,9 @@ class Arguments:
     """The configuration's eval.split by default."""
     out: Path | None = None
     """Folder of the report; evaluation-SPLIT, or evaluation-SPLIT-step-STEP with --step, inside the checkpoint's by
-    default. An evaluation that is there is replaced."""
+    default."""
+    overwrite: bool = False
+    """Replace an evaluation that is there."""
     compare_with: str | None = None
     """The method with which the others are compared; the last one by default."""
     page_clips: int = 6

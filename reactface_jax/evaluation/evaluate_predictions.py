@@ -49,7 +49,8 @@ def evaluate_predictions(arguments: Arguments, console: Console) -> tuple[Evalua
     flags = ("speaker", "listener", "neighbours", "clip_ids", "coefficient_names", "train_listeners", "i3d", "truth")
     inputs = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in flags}
     paths = prediction_paths(arguments.predictions)
-    check_out(out, inputs | {f"--predictions {name}": path for name, path in paths.items()}, console)
+    inputs |= {f"--predictions {name}": path for name, path in paths.items()}
+    check_out(out, inputs, overwrite=arguments.overwrite)
     clips = read_clips(speaker, listener, neighbours, arguments.clip_ids, arguments.coefficient_names)
     known = _known(clips, arguments.truth, arguments.window)
     training = None if arguments.train_listeners is None else read_training(arguments.train_listeners, clips)

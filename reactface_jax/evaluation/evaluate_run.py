@@ -137,7 +137,7 @@ def _prepare(arguments: Arguments, fields: list[str], console: Console) -> _Prep
         "--i3d": arguments.i3d,
         "--truth": arguments.truth,
     }
-    check_out(out, inputs, console)
+    check_out(out, inputs, overwrite=arguments.overwrite)
     people = SplitPeople(open_shards(config.data.dir), config.eval.split, config.data.eval_frames)
     clips = people.clips
     for one in stored:

@@ -49,23 +49,23 @@ class Evaluation:
     """Why there is none."""
 
 
-def check_out(out: Path, inputs: Mapping[str, Path | None], console: Console) -> None:
-    """Refuses a folder for the report before anything is computed, or says that it will be replaced.
+def check_out(out: Path, inputs: Mapping[str, Path | None], *, overwrite: bool) -> None:
+    """Refuses a folder for the report before anything is computed.
 
     Args:
       out: the folder, which is replaced as a whole where it holds an evaluation.
       inputs: files and folders that are read, by their flags; they must not lie in it.
-      console: of the message.
+      overwrite: whether an evaluation that is there may be replaced.
 
     Raises:
-      UserError: an input would be lost, the folder holds other things, or it can't be written.
+      UserError: an input or an evaluation would be lost, the folder holds other things, or it can't be written.
     """
     for flag, path in inputs.items():
         if path is not None and path.resolve().is_relative_to(out.resolve()):
             raise UserError(f"--out {out} would replace {flag} {path}; give another folder")
     require_replaceable(out, _is_evaluation, _WHAT)
-    if out.is_dir() and any(out.iterdir()):
-        console.print(f"{out} holds an evaluation, which this one will replace")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} holds an evaluation already; give --overwrite to replace it, or another --out")
 
 
 def write(evaluation: Evaluation, out: Path, console: Console, page_clips: int) -> None:

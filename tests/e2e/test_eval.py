@@ -260,6 +260,7 @@ def test_the_packaged_listener_where_no_method_is_named(shards, tmp_path, monkey
     assert [row["method"] for row in table["rows"]] == ["GT", "Mirror", "mine", "Listener own"]
     sums = table["data"]["sha256"]
     assert sums["mine"] == sums["Listener own"] == content["data"]["sha256"]["Listener"]
+    words[words.index("--out") + 1] = str(tmp_path / "three")
     assert f"is a listener's training; give --methods {own}" in message(capsys, *words, "--checkpoint", str(own))
     assert table["source"] == "; ".join(2 * [str(own / "listener.safetensors")])
     for name in ("mirror", "ng"):
@@ -320,7 +321,10 @@ def test_anyones_arrays(tmp_path, capsys):
     # With the training split's listeners, the rows that learn from them too.
     (tmp_path / "channels.json").write_text(json.dumps([*(f"c{i}" for i in range(5)), "mouthSmileLeft"]))
     more = ["--train-listeners", str(tmp_path / "training.npy"), "--coefficient-names", str(tmp_path / "channels.json")]
-    command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), *more, "--page-clips", "0"])
+    ours = [*words(f"Ours={tmp_path / 'ours.npy'}"), *more, "--page-clips", "0"]
+    assert f"{tmp_path / 'out'} holds an evaluation already; give --overwrite" in message(capsys, *ours)
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == content
+    command.main([*ours, "--overwrite"])
     content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [row["method"] for row in content["rows"]] == ["GT", "Mirror", "Random", "MeanSeq", "MeanFr", "Ours"]
     assert content["rows"][1]["smile"]["lag"] == 0
@@ -328,7 +332,7 @@ def test_anyones_arrays(tmp_path, capsys):
 
     # Without a matrix only a clip's own listener is appropriate, and the report says so.
     rest[rest.index("--neighbours") : rest.index("--neighbours") + 2] = []
-    command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), "--page-clips", "0"])
+    command.main([*words(f"Ours={tmp_path / 'ours.npy'}"), "--page-clips", "0", "--overwrite"])
     unlabelled = json.loads((tmp_path / "out" / "report.json").read_text())
     assert "own listener only" in unlabelled["data"]["appropriate"] == content["data"]["appropriate"]
     scores = [each["rows"][-1]["scores"]["clean"] for each in (unlabelled, content)]
@@ -375,7 +379,7 @@ def test_mistakes_are_one_sentence(run, shards, tmp_path, monkeypatch, capsys):
         capsys, "--checkpoint", run, "--split", "tset"
     )
     assert "has no split val" in message(capsys, "--checkpoint", run, "--split", "val")
-    assert "is not a shard set" in message(capsys, "--checkpoint", run, "--data", tmp_path)
+    assert "is not a shard set" in message(capsys, *words, "--data", tmp_path)
     assert "not of this configuration" in message(
         capsys, "--checkpoint", run, "--model.feature-dim", "32", "--out", tmp_path / "out"
     )

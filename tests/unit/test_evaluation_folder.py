@@ -77,22 +77,22 @@ def test_an_evaluation_that_fails_leaves_the_old_one(evaluation, tmp_path, monke
 
 def test_folders_that_are_not_an_evaluation_are_kept(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    console = Console(record=True)
     with pytest.raises(UserError, match="holds files but is not an evaluation"):
-        result.check_out(tmp_path, {}, console)
+        result.check_out(tmp_path, {}, overwrite=True)
+    inputs = {"--speaker": tmp_path / "x" / "speaker.npy", "--listener": None}
     with pytest.raises(UserError, match=r"would replace --speaker .*speaker\.npy"):
-        result.check_out(tmp_path / "x", {"--speaker": tmp_path / "x" / "speaker.npy", "--listener": None}, console)
+        result.check_out(tmp_path / "x", inputs, overwrite=True)
     with pytest.raises(UserError, match="lies below the file"):
-        result.check_out(tmp_path / "thesis.tex" / "out", {}, console)
-    result.check_out(tmp_path / "new", {"--checkpoint": tmp_path}, console)
-    assert console.export_text() == ""
+        result.check_out(tmp_path / "thesis.tex" / "out", {}, overwrite=True)
+    result.check_out(tmp_path / "new", {"--checkpoint": tmp_path}, overwrite=False)
 
 
-def test_a_folder_that_will_be_replaced_is_named_before_the_work(evaluation, tmp_path):
-    write(evaluation, tmp_path / "out")
-    console = Console(record=True, width=500)
-    result.check_out(tmp_path / "out", {}, console)
-    assert f"{tmp_path / 'out'} holds an evaluation, which this one will replace\n" in console.export_text()
+def test_an_evaluation_is_kept_unless_asked(evaluation, tmp_path):
+    out = tmp_path / "out"
+    write(evaluation, out)
+    with pytest.raises(UserError, match=r"out holds an evaluation already; give --overwrite to replace it, or another"):
+        result.check_out(out, {}, overwrite=False)
+    result.check_out(out, {}, overwrite=True)
 
 
 def test_names_are_shown_as_they_are():
