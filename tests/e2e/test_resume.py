@@ -66,6 +66,8 @@ def start(shards, method):
             "train.py --config configs/tiny.py --resume --train.log-every 1 --train.checkpoint-every 2 "
             f"--train.eval-every 1000000 {method.words}"
         )
+        # Tests that run in the background ignore Ctrl-C, and so would a child; a handler's it does not inherit.
+        ours = signal.signal(signal.SIGINT, signal.default_int_handler)
         running.append(
             subprocess.Popen(
                 [sys.executable, *command.split(), "--workdir", str(workdir), "--data.dir", str(shards), *words],
@@ -75,6 +77,7 @@ def start(shards, method):
                 text=True,
             )
         )
+        signal.signal(signal.SIGINT, ours)
         return running[-1]
 
     yield begin
