@@ -116,6 +116,10 @@ def test_a_study_reads_its_faces_and_recordings(path, clips, content):
 # ---- In the browser
 
 
+def test_it_begins_with_the_method_that_the_others_are_compared_with(opened):
+    assert opened.evaluate("[player.method, document.getElementById('method').value]") == ["Second", "Second"]
+
+
 def test_it_plays_recording_and_faces_in_step(opened):
     assert opened.evaluate("[player.faces !== null, player.recorded]") == [True, True]
     opened.wait_for_function("video.readyState >= 2")
@@ -199,10 +203,10 @@ def test_a_table_sorts(opened):
 
 
 def test_choices(opened):
-    opened.select_option("#method", "Second")
+    opened.select_option("#method", "First")
     assert (
         opened.evaluate("drawn().filter((track) => track.kind === 'reaction').map((track) => track.method)")
-        == ["Second"] * REACTIONS
+        == ["First"] * REACTIONS
     )
     opened.select_option("#channel", label="jawOpen")
     assert opened.evaluate("PAGE.channels[player.channel]") == "jawOpen"

@@ -60,7 +60,7 @@ def to_html(content: report.Report, contents: Contents) -> str:
         "attention": _attention(contents),
         "legend": escape(report.legend(content)),
         "about": _about(content),
-        "data": "\n".join(_data(contents, names)),
+        "data": "\n".join(_data(contents, names, reference.name)),
         "script": "\n".join(_read(name) for name in _SCRIPTS),
     }
     # One pass, so that nothing inside the data is taken for a slot.
@@ -216,8 +216,8 @@ def _about(content: report.Report) -> str:
     )
 
 
-def _data(contents: Contents, names: Sequence[str]) -> Iterator[str]:
-    """Scripts that hold data; a player reads its clip's when it is first chosen."""
+def _data(contents: Contents, names: Sequence[str], reference: str) -> Iterator[str]:
+    """Scripts that hold data; a player reads its clip's when it is first chosen, and begins with the reference."""
     clips, about = contents.clips, []
     for shown in contents.shown:
         description, content = pack_tracks(list(tracks_of(contents, shown.index)))
@@ -237,6 +237,7 @@ def _data(contents: Contents, names: Sequence[str]) -> Iterator[str]:
         "frames": clips.speaker.shape[1],
         "channels": list(names),
         "methods": list(contents.reactions),
+        "method": reference if reference in contents.reactions else next(iter(contents.reactions), ""),
         "clips": about,
         "no_head": contents.no_head,
         "maps": [

@@ -1,7 +1,7 @@
 // A clip in step: the recording with its sound, the faces, the curves. The recording is the clock where there is one.
 
 const player = {
-  about: null, recorded: false, tracks: [], method: PAGE.methods[0], chosen: -1, channel: 0, frame: 0,
+  about: null, recorded: false, tracks: [], method: PAGE.method, chosen: -1, channel: 0, frame: 0,
   playing: false, began: 0, beganAt: 0, faces: null, recordings: {},
 };
 const video = byId("recording");
@@ -179,7 +179,7 @@ byId("time").max = PAGE.frames - 1;
 byId("time").addEventListener("input", (event) => seek(Number(event.target.value)));
 byId("speed").addEventListener("change", () => { if (player.playing) { stop(); play(); } });
 byId("sound").addEventListener("change", (event) => { video.muted = !event.target.checked; });
-byId("method").append(...PAGE.methods.map((name) => new Option(name, name)));
+byId("method").append(...PAGE.methods.map((name) => new Option(name, name, false, name === PAGE.method)));
 byId("method").addEventListener("change", (event) => { player.method = event.target.value; layOut(); });
 byId("method-label").hidden = PAGE.methods.length < 2;
 byId("channel").append(...PAGE.channels.map((name, c) => new Option(name, c)));
