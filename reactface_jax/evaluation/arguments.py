@@ -26,11 +26,9 @@ class Arguments:
     converted: Path | None = None
     """A folder that `reactface convert reactface`, or `convert` of another row of the table, wrote."""
     methods: tuple[str, ...] = ()
-    """Several of one table: [NAME=]RUN of trained ones, also of a listener, and rows without a run such as listener,
-    mirror, delayed-mirror, nn-motion; or a text file with one a line."""
+    """Of one table: [NAME=]RUN of trained ones, rows such as listener, mirror, nn-motion; or a file with one a line."""
     wav2vec2: Path | None = None
-    """With nn-audio among --methods: a converted wav2vec 2.0, whose features it compares; log-mel energies by
-    default."""
+    """With nn-audio among --methods: a converted wav2vec 2.0, whose features it compares; else log-mel energies."""
     predictions: tuple[str, ...] = ()
     """[NAME=]FILE of each method: .npy of its reactions [N, K, T, C], raw."""
     speaker: Path | None = None
@@ -38,8 +36,7 @@ class Arguments:
     listener: Path | None = None
     """With --predictions: .npy of the real listeners [N, T, C], in the same order."""
     neighbours: Path | None = None
-    """With --predictions: .npy of the appropriateness matrix [N, N]; without it only a clip's own listener is
-    appropriate."""
+    """With --predictions: .npy of the appropriateness matrix [N, N]; without it a clip has its own listener only."""
     clip_ids: Path | None = None
     """With --predictions: text file with a clip's name a line; intervals are over the conversations that it names."""
     coefficient_names: Path | None = None
@@ -47,11 +44,9 @@ class Arguments:
     train_listeners: Path | None = None
     """With --predictions: .npy of the training split's listeners [M, T, C], for Random, MeanSeq and MeanFr."""
     window: int | None = None
-    """With --predictions: length of the model's windows in frames, for the figures `inside` and `border`; 16 by
-    default."""
+    """With --predictions: frames in the model's windows, for the figures `inside` and `border`; 16 by default."""
     truth: Path | None = None
-    """Of made conversations, their dyads.json: planted events are counted instead of those that are found, and
-    intervals are over scripts; with --predictions it needs --clip-ids."""
+    """dyads.json of made conversations: planted events count, intervals are over scripts; arrays need --clip-ids."""
     ceilings: bool = False
     """With --truth: rows of what the planted rule reaches; minutes."""
     step: int | Literal["best"] | None = None
@@ -63,8 +58,7 @@ class Arguments:
     split: Literal["train", "val", "test"] | None = None
     """The configuration's eval.split by default."""
     out: Path | None = None
-    """Folder of the report; evaluation-SPLIT, or evaluation-SPLIT-step-STEP with --step, inside the checkpoint's by
-    default."""
+    """Folder of the report; by default evaluation-SPLIT in the checkpoint's, with --step evaluation-SPLIT-step-STEP."""
     overwrite: bool = False
     """Replace an evaluation that is there."""
     compare_with: str | None = None

@@ -34,13 +34,11 @@ class Arguments:
     """What `reactface live` does."""
 
     source: str = ""
-    """Who is listened to without a browser: `webcam`, a video file, or an address such as rtsp://host/stream. `webcam`
-    hears the usual microphone too, where FFmpeg can open it; see docs/live.md."""
+    """Who is listened to without a browser: `webcam` (with the microphone), a video, or an address such as rtsp://…"""
     send: tuple[str, ...] = ()
     """Avatars to drive, such as livelink://192.168.1.5 or vmc://localhost:39539; several are fine."""
     checkpoint: Path | None = None
-    """The run of a causal ReactFace (--model.causal), a listener, LFI or Zhou et al., instead of the listener in the
-    package."""
+    """The run of a causal ReactFace, a listener, LFI or Zhou et al., instead of the listener in the package."""
     reactions: Annotated[int, tyro.conf.arg(aliases=("--num-reactions",))] = 1
     """Listeners side by side, 1 to 4. Avatars get them as several subjects or ports; the page may change it."""
     amplitude: float = 1.0

@@ -1,5 +1,8 @@
 """`reactface`: its commands by name from any folder, and what it imports; the wheel's content."""
 
+import ast
+import importlib
+import inspect
 import shutil
 import subprocess
 import sys
@@ -72,6 +75,20 @@ def test_help_of_train_shows_the_fields_of_the_configuration_that_is_given(capsy
     assert "--model.sync-order {speech_first,face_first}" in model
     assert "--train.warp-steps" not in model
     assert "--workdir" in model
+
+
+FLAGS = [command for command in COMMANDS.values() if command.call == "Arguments"]
+
+
+@pytest.mark.parametrize("command", FLAGS, ids=[command.module for command in FLAGS])
+def test_a_flags_documentation_is_one_line(command):
+    """`--help` breaks the line where a field's documentation does, whatever the terminal's width."""
+    arguments = getattr(importlib.import_module(command.module), command.call)
+    (definition,) = ast.parse(inspect.getsource(arguments)).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = [each.value.value for each in definition.body[1:] if isinstance(each, ast.Expr)]
+    assert texts
+    assert not [text for text in texts if "\n" in text]
 
 
 def test_mistakes_on_the_command_line_of_train(capsys, tmp_path):
