@@ -11,6 +11,7 @@ import functools
 import inspect
 import io
 import itertools
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ def run(call: Callable[..., R], words: Sequence[str] | None, *, prog: str, descr
     """
     words = sys.argv[1:] if words is None else list(words)
     if any(word in HELP for word in words):
-        shown = call if isinstance(call, type) else _without_calling(call)
+        shown = call if isinstance(call, type) else _for_help(call)
         tyro.cli(shown, prog=prog, description=description, args=["--help"], config=SHOWN)
     return bind(call, words, prog=prog)()
 
@@ -269,6 +270,16 @@ def _without_calling(call: Callable[..., R]) -> Callable[..., Callable[[], R]]:
         return functools.partial(call, *args, **kwargs)
 
     return bound
+
+
+def _for_help(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with what explains an argument in one line: tyro would break it where the source does."""
+    shown = functools.wraps(call)(lambda *_, **__: None)
+    before, heading, after = (inspect.getdoc(call) or "").partition("\nArgs:\n")
+    shown.__doc__ = before + heading + re.sub(r"\n {4,}", " ", after)
+    shown.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
+    del shown.__wrapped__  # where tyro would look for the docstring
+    return shown
 
 
 def _parsed(

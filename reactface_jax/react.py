@@ -4,7 +4,7 @@
     reactface react --speaker voice.wav --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint RUN --out answer.mp4
     reactface react --speaker clip.mp4 --checkpoint CONVERTED --data SHARDS --renderer none --out DIR
-    reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \
+    reactface react --speaker clip.mp4 --checkpoint RUN --out DIR --renderer pirender \\
         --renderer-weights weights/pirender --portrait me.jpg
 
 Without a checkpoint the listener that comes with the package answers (docs/does_it_react.md): it sees the speaker's

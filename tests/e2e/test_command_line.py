@@ -81,7 +81,7 @@ FLAGS = [command for command in COMMANDS.values() if command.call == "Arguments"
 
 
 @pytest.mark.parametrize("command", FLAGS, ids=[command.module for command in FLAGS])
-def test_a_flags_documentation_is_one_line(command):
+def test_a_field_is_explained_in_one_line(command):
     """`--help` breaks the line where a field's documentation does, whatever the terminal's width."""
     arguments = getattr(importlib.import_module(command.module), command.call)
     (definition,) = ast.parse(inspect.getsource(arguments)).body
@@ -89,6 +89,14 @@ def test_a_flags_documentation_is_one_line(command):
     texts = [each.value.value for each in definition.body[1:] if isinstance(each, ast.Expr)]
     assert texts
     assert not [text for text in texts if "\n" in text]
+
+
+def test_help_breaks_lines_at_the_terminals_width_only(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = shown(capsys, "react", "--help")
+    assert "the folder of a converted checkpoint; the listener that comes with the package if not given." in text
+    assert "--renderer pirender \\\n        --renderer-weights" in text
+    assert "or of an evaluation, whose reactions are drawn (its GT is" in shown(capsys, "study", "build", "--help")
 
 
 def test_mistakes_on_the_command_line_of_train(capsys, tmp_path):
