@@ -3,7 +3,7 @@
     reactface dyads --out raw --clips 240 --seconds 8 --takes 2 --seed 0
     reactface prepare shards --raw raw --out shards
     reactface eval --data shards --truth raw/dyads.json --ceilings --data.eval-frames 250 --out evaluation
-    python docs/draw_report.py evaluation/report.html --frame 181
+    python docs/draw_report.py evaluation/report.html --frame 181 --browser chromium-headless-shell
 
 The player is drawn in light, the first tables in the dark.
 """
@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 from reactface_jax.errors import UserError, reports_user_errors
 
 IMAGES = Path(__file__).parent / "images"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+CHANNEL = "mouthSmileLeft"
 
 
 @reports_user_errors
@@ -26,25 +26,23 @@ def main() -> None:
     """Draws both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
-    parser.add_argument("--clip", type=int, default=0, help="which of the page's clips, from 0")
     parser.add_argument("--frame", type=int, default=100, help="of 25 a second")
-    parser.add_argument("--channel", default="mouthSmileLeft")
+    parser.add_argument("--browser", default="chromium", help="the program")
     arguments = parser.parse_args()
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = shutil.which(arguments.browser)
     if browser is None:
-        raise UserError(f"no Chromium is installed: none of {', '.join(BROWSERS)} was found; install one")
-    if not arguments.page.is_file():
-        raise UserError(f"{arguments.page} does not exist; give the report.html of `reactface eval`")
+        raise UserError(f"--browser {arguments.browser} is not installed; give a Chromium that is")
+    if not arguments.page.is_file() or 'id="page"' not in arguments.page.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{arguments.page} is no page of an evaluation; give the report.html of `reactface eval`")
     with sync_playwright() as driver:
         flags = ["--no-sandbox", "--enable-unsafe-swiftshader"]
         chromium = driver.chromium.launch(executable_path=browser, args=flags)
         tab = chromium.new_page(viewport={"width": 1072, "height": 1100})
         tab.goto(arguments.page.resolve().as_uri())
         tab.wait_for_function("player.tracks.length > 0")
-        tab.evaluate(f"choose(PAGE.clips[{arguments.clip}].clip)")
-        tab.select_option("#channel", label=arguments.channel)
+        tab.select_option("#channel", label=CHANNEL)
         tab.evaluate(f"seek({arguments.frame})")
-        tab.wait_for_function("video.readyState >= 2 && !video.seeking")
+        tab.wait_for_function("!player.recorded || (video.readyState >= 2 && !video.seeking)")
         tab.wait_for_timeout(1000)  # the recording's picture is drawn after that
         tab.locator("#player").screenshot(path=IMAGES / "report_player.png")
         tab.emulate_media(color_scheme="dark")

@@ -79,7 +79,7 @@ def run(call: Callable[..., R], words: Sequence[str] | None, *, prog: str, descr
     """
     words = sys.argv[1:] if words is None else list(words)
     if any(word in HELP for word in words):
-        shown = call if isinstance(call, type) else _for_help(call)
+        shown = call if isinstance(call, type) else _without_calling(call)
         tyro.cli(shown, prog=prog, description=description, args=["--help"], config=SHOWN)
     return bind(call, words, prog=prog)()
 
@@ -263,23 +263,20 @@ def _either(values: list[str]) -> str:
 
 
 def _without_calling(call: Callable[..., R]) -> Callable[..., Callable[[], R]]:
-    """tyro calls what it parses for; this way the call comes later, when no output is held back."""
+    """tyro calls what it parses for; this way the call comes later, when no output is held back.
+
+    In the docstring each argument is one line, since `--help` would break it where the source does.
+    """
 
     @functools.wraps(call)
     def bound(*args: Any, **kwargs: Any) -> Callable[[], R]:
         return functools.partial(call, *args, **kwargs)
 
-    return bound
-
-
-def _for_help(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with what explains an argument in one line: tyro would break it where the source does."""
-    shown = functools.wraps(call)(lambda *_, **__: None)
     before, heading, after = (inspect.getdoc(call) or "").partition("\nArgs:\n")
-    shown.__doc__ = before + heading + re.sub(r"\n {4,}", " ", after)
-    shown.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
-    del shown.__wrapped__  # where tyro would look for the docstring
-    return shown
+    bound.__doc__ = before + heading + re.sub(r"\n {4,}", " ", after)
+    vars(bound)["__signature__"] = inspect.signature(call)
+    del vars(bound)["__wrapped__"]  # where tyro would look for the docstring
+    return bound
 
 
 def _parsed(

@@ -2,11 +2,11 @@
 
 import dataclasses
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import BROWSERS, EXECUTABLE
 
 from reactface_jax.evaluation import page, report
 from reactface_jax.evaluation import rows as evaluation
@@ -23,8 +23,6 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 NUM_CLIPS, FRAMES, REACTIONS = 5, 50, 3
 NAMES = (*ARKIT_NAMES, *(f"{kind}_{axis}" for kind in ("rotation", "translation") for axis in "xyz"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def faces(generator: np.random.Generator, *shape: int) -> np.ndarray:

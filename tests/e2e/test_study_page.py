@@ -1,13 +1,13 @@
 """A study's page in Chromium: from disk and behind its server, to the last answer; it needs nothing from outside."""
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import BROWSERS, EXECUTABLE
 
 from reactface_jax.media.video import VideoWriter
 from reactface_jax.study import command
@@ -17,8 +17,6 @@ from reactface_jax.study.study_file import read_study
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
 PHONE = {"width": 380, "height": 760}
 
 

@@ -1,11 +1,11 @@
 """The page in a real browser, whose camera and microphone are files: it smiles back, and its controls act."""
 
 import re
-import shutil
 import wave
 
 import numpy as np
 import pytest
+from chromium import EXECUTABLE
 from delayed_smile import SMILES
 from drawn_speaker import FRAMES
 
@@ -13,8 +13,6 @@ from reactface_jax.extraction.coefficient_names import COEFFICIENT_NAMES
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-EXECUTABLE = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium on this machine")
 
 SMILE = SMILES[0]
